@@ -1,0 +1,37 @@
+"""Every error the fleet raises on purpose: one root, and a message written for the operator.
+
+A message says what failed, why, and what to do next. A sick Ollama server is data
+(see `probe.ProbeResult`), never one of these.
+"""
+
+
+class FleetError(Exception):
+    """Root of all errors raised on purpose; `str(error)` is one sentence for the operator."""
+
+
+class ConfigurationError(FleetError):
+    """A setting or a file the operator wrote cannot be used; the process ends with exit code 78."""
+
+
+class InvalidUrlError(FleetError, ValueError):
+    """The text is not a base URL that the fleet accepts."""
+
+
+class InvalidModelNameError(FleetError, ValueError):
+    """The text is not a model name that Ollama could have."""
+
+
+class DatabaseUnavailableError(FleetError):
+    """PostgreSQL cannot be reached, or went away in the middle of a statement."""
+
+
+class SchemaMismatchError(FleetError):
+    """The schema in the database is older or newer than this program knows."""
+
+
+class EmbeddedPostgresError(FleetError):
+    """The PostgreSQL that `ollama-fleet up` runs itself cannot be prepared, started or stopped."""
+
+
+class LeaseLostError(FleetError):
+    """Another monitor owns the fleet now; what this one wanted to write was refused."""

@@ -1,0 +1,73 @@
+"""From evidence to verdict: a pure state machine that is handed the time.
+
+Invariant: `status` leaves `down` only after `rise` good probes in a row, and becomes `down` only
+after `fall` bad ones in a row; a first good probe ends `unknown` at once. A `local` fault says
+nothing about the server, so it changes nothing. The reason and detail shown always belong to the
+verdict shown: a server that is down for one cause takes over another one only after that has been
+seen `fall` times in a row, so two alternating causes make no noise.
+"""
+
+from dataclasses import replace
+
+from monitor.domain.availability import Availability, Status
+from monitor.domain.probe import Listing, ProbeResult, Reason
+from monitor.domain.server import Policy
+
+ALIVE = frozenset({Reason.OK, Reason.BUSY})
+
+
+def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
+    """Return the availability after one more probe; `at` is monotonic seconds."""
+    if result.reason is Reason.LOCAL:
+        return previous
+    if result.reason in ALIVE:
+        return _after_good(previous, result, policy, at=at)
+    return _after_bad(previous, result, policy, at=at)
+
+
+def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> Availability:
+    """Return the availability after a listing: a server that is alive but cannot list is `degraded`."""
+    if listing.reason is Reason.LOCAL or previous.status not in {Status.UP, Status.DEGRADED}:
+        return previous
+    failure = None if listing.reason is Reason.OK else f"{listing.reason}: {listing.detail}"[:200]
+    if (failure is None) == (previous.list_failure is None):
+        return previous
+    noted = replace(previous, list_failure=failure)
+    if noted.reason is Reason.BUSY:
+        return noted
+    return _alive(noted, Reason.OK, "", at=at)
+
+
+def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
+    counted = replace(previous, good=previous.good + 1, bad=0, suspect=None, suspect_count=0)
+    if counted.status is Status.DOWN and counted.good < policy.rise:
+        return counted
+    return _alive(counted, result.reason, result.detail, at=at)
+
+
+def _alive(counted: Availability, reason: Reason, detail: str, *, at: float) -> Availability:
+    if reason is Reason.OK and counted.list_failure is not None:
+        reason, detail = Reason.LIST_FAILED, counted.list_failure
+    status = Status.UP if reason is Reason.OK else Status.DEGRADED
+    return _verdict(counted, status, reason, detail=detail, at=at)
+
+
+def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
+    seen = previous.suspect_count + 1 if previous.suspect is result.reason else 1
+    counted = replace(
+        previous, good=0, bad=previous.bad + 1, suspect=result.reason, suspect_count=seen, list_failure=None
+    )
+    if previous.status is Status.DOWN:
+        if previous.reason is result.reason or seen < policy.fall:
+            return counted
+        return replace(counted, reason=result.reason, detail=result.detail)
+    if counted.bad < policy.fall:
+        return replace(counted, list_failure=previous.list_failure)
+    return _verdict(counted, Status.DOWN, result.reason, detail=result.detail, at=at)
+
+
+def _verdict(counted: Availability, status: Status, reason: Reason, *, detail: str, at: float) -> Availability:
+    if counted.status is status and counted.reason is reason:
+        return counted
+    changed_at = counted.changed_at if counted.status is status else at
+    return replace(counted, status=status, reason=reason, detail=detail, changed_at=changed_at)

@@ -1,0 +1,62 @@
+"""The fleet in memory: what the monitor believes about each active server, and what it still owes it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitor.domain.availability import Availability
+from monitor.domain.server import Server, ServerId
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched:
+    """One server being watched.
+
+    `check_requested_at` and `discovery_requested_at` are requests that have no answer yet.
+    `known_list` is the fingerprint of the last listing that is on record, None when the record has
+    to be read again; `missing` are the models that listing lacked although they are on record.
+    Times without `_at` of the database are monotonic seconds.
+    """
+
+    server: Server
+    availability: Availability
+    server_version: str | None = None
+    check_requested_at: datetime | None = None
+    discovery_requested_at: datetime | None = None
+    known_list: int | None = None
+    known_residency: int | None = None
+    missing: frozenset[str] = field(default_factory=frozenset)
+
+
+class Fleet:
+    """Servers by id. An entry is replaced, never reused, when its server is edited: whoever holds an
+    entry that is no longer `current` holds a result that nobody wants."""
+
+    def __init__(self) -> None:
+        self._servers: dict[ServerId, Watched] = {}
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(list(self._servers.values()))
+
+    def get(self, server_id: ServerId) -> Watched | None:
+        """Return the server's entry, None when it is not watched."""
+        return self._servers.get(server_id)
+
+    def is_current(self, watched: Watched) -> bool:
+        """Whether this entry still is the one that counts."""
+        return self._servers.get(watched.server.id) is watched
+
+    def put(self, watched: Watched) -> None:
+        """Watch a server, or replace what is known of it."""
+        self._servers[watched.server.id] = watched
+
+    def remove(self, server_id: ServerId) -> None:
+        """Stop watching a server."""
+        self._servers.pop(server_id, None)
+
+    def clear(self) -> None:
+        """Stop watching all servers."""
+        self._servers.clear()

@@ -1,0 +1,47 @@
+"""What a check or a listing leaves behind, to be written to the database."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from monitor.domain.availability import Status
+from monitor.domain.probe import Reason
+from monitor.domain.server import ServerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """The newest state of one server. Times are monotonic seconds of this process; None keeps what is stored.
+
+    `row_version` is the one the result was obtained under. `answered_at` is the time of the request
+    that `answer` is for.
+    """
+
+    server_id: ServerId
+    row_version: int
+    status: Status
+    reason: Reason | None
+    detail: str
+    server_version: str | None = None
+    checked_at: float | None = None
+    next_check_at: float | None = None
+    latency: timedelta | None = None
+    listed_at: float | None = None
+    answered_at: datetime | None = None
+    answer: dict[str, Any] | None = None
+
+    def over(self, older: "ServerRecord | None") -> Self:
+        """Return this record with what it does not say taken from an older one of the same row version."""
+        if older is None or older.row_version != self.row_version:
+            return self
+        kept = (
+            "server_version",
+            "checked_at",
+            "next_check_at",
+            "latency",
+            "listed_at",
+            "answered_at",
+            "answer",
+        )
+        gaps = {name: getattr(older, name) for name in kept if getattr(self, name) is None}
+        return replace(self, **gaps)

@@ -1,0 +1,85 @@
+"""When a server is checked next: pure delays, and a queue that hands out what is due."""
+
+import heapq
+from datetime import timedelta
+
+from monitor.domain.availability import Availability, Status
+from monitor.domain.probe import Reason
+from monitor.domain.server import Policy, ServerId
+
+QUICK = frozenset({Reason.REFUSED, Reason.RESET})
+QUICK_RECHECK = 0.1
+RECHECK = 1.0
+FRESHLY_DOWN = 30.0
+JITTER = 0.1
+MAX_RETRY_AFTER_INTERVALS = 2
+
+
+def delay_after(
+    availability: Availability,
+    policy: Policy,
+    *,
+    at: float,
+    jitter: float,
+    retry_after: timedelta | None = None,
+) -> float:
+    """Return the seconds from `at` (monotonic) to the next check.
+
+    In transition the server is asked again fast: 0.1 s after a refusal, 1 s after anything else.
+    A server that is down is asked every second for 30 s, then ever more rarely up to its interval.
+    `jitter` is a random number from -1 to 1 and moves a regular check by up to 10 %.
+    """
+    interval = policy.interval.total_seconds()
+    if availability.in_transition:
+        delay = QUICK_RECHECK if availability.suspect in QUICK else RECHECK
+    elif availability.status is Status.DOWN:
+        delay = RECHECK * max(1.0, (at - availability.changed_at) / FRESHLY_DOWN)
+    else:
+        delay = interval
+    delay = min(delay, interval)
+    if delay == interval:
+        delay *= 1 + JITTER * jitter
+    if retry_after is not None:
+        asked = min(retry_after.total_seconds(), MAX_RETRY_AFTER_INTERVALS * interval)
+        delay = max(delay, asked)
+    return delay
+
+
+def phase(server_id: ServerId, interval: timedelta) -> float:
+    """Return where in the interval, in seconds, this server's regular checks begin: a fixed spread by id."""
+    return (server_id.int % 65_536) / 65_536 * interval.total_seconds()
+
+
+class Schedule:
+    """Servers ordered by when they are due; times are monotonic seconds handed in by the caller."""
+
+    def __init__(self) -> None:
+        self._due: dict[ServerId, float] = {}
+        self._queue: list[tuple[float, ServerId]] = []
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def set(self, server_id: ServerId, due: float) -> None:
+        """Make the server due at a time; an earlier entry of it is forgotten."""
+        self._due[server_id] = due
+        heapq.heappush(self._queue, (due, server_id))
+
+    def remove(self, server_id: ServerId) -> None:
+        """Forget the server."""
+        self._due.pop(server_id, None)
+
+    def clear(self) -> None:
+        """Forget all servers."""
+        self._due.clear()
+        self._queue.clear()
+
+    def due(self, now: float) -> list[tuple[ServerId, float]]:
+        """Take out every server that is due, oldest first, with the time at which it was due."""
+        ready: list[tuple[ServerId, float]] = []
+        while self._queue and self._queue[0][0] <= now:
+            due, server_id = heapq.heappop(self._queue)
+            if self._due.get(server_id) == due:
+                del self._due[server_id]
+                ready.append((server_id, due))
+        return ready

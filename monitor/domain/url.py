@@ -1,0 +1,136 @@
+"""The base URL of a server: one spelling for each address, and a clear refusal for anything else.
+
+Rules (contract section 5): http or https, host in lower case and ASCII, default port and trailing
+slashes dropped, a path prefix kept, `/v1` and `/api` at the end dropped because people paste them.
+"""
+
+import ipaddress
+import re
+from urllib.parse import quote
+
+import idna
+
+from monitor.domain.errors import InvalidUrlError
+
+MAX_LENGTH = 2048
+MAX_HOST_LENGTH = 253
+MAX_PORT = 65535
+DEFAULT_PORTS = {"http": 80, "https": 443}
+PASTED_SUFFIXES = ("/v1", "/api")
+
+_SHAPE = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<rest>.*)", re.DOTALL
+)
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def normalize(text: str) -> str:
+    """Return the one spelling of a base URL, without a trailing slash.
+
+    Raises `InvalidUrlError` with a sentence that says what is wrong and what to write instead.
+    """
+    if len(text) > MAX_LENGTH:
+        raise InvalidUrlError(f"The URL is longer than {MAX_LENGTH} characters.")
+    if any(char.isspace() or not char.isprintable() for char in text) or "\\" in text:
+        raise InvalidUrlError("The URL contains blanks, control characters or a backslash; remove them.")
+    shape = _SHAPE.fullmatch(text)
+    if shape is None or shape["scheme"].lower() not in DEFAULT_PORTS:
+        raise InvalidUrlError("The URL must begin with http:// or https://, for example http://gpu-1.example:11434.")
+    if shape["rest"]:
+        raise InvalidUrlError("The URL must not have a part after ? or #; give the base address only.")
+    scheme = shape["scheme"].lower()
+    host, port = _split_authority(shape["authority"])
+    suffix = "" if port is None or port == DEFAULT_PORTS[scheme] else f":{port}"
+    url = f"{scheme}://{_normalize_host(host)}{suffix}{_normalize_path(shape['path'])}"
+    if len(url) > MAX_LENGTH:
+        raise InvalidUrlError(f"The URL is longer than {MAX_LENGTH} characters once it is encoded.")
+    return url
+
+
+def literal_address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address a normalised URL names, or None when it names a host."""
+    host = url.split("://", 1)[1].split("/", 1)[0]
+    host = host[1 : host.index("]")] if host.startswith("[") else host.split(":", 1)[0]
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _split_authority(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise InvalidUrlError("The URL must not carry a user name or password; give them as `auth` instead.")
+    if authority.startswith("["):
+        host, bracket, port_text = authority.partition("]")
+        host += bracket
+        if not bracket or (port_text and not port_text.startswith(":")):
+            raise InvalidUrlError("The IPv6 address in the URL must stand in brackets, as in http://[::1]:11434.")
+        port_text = port_text[1:]
+    else:
+        host, colon, port_text = authority.partition(":")
+        if ":" in port_text:
+            raise InvalidUrlError("The IPv6 address in the URL must stand in brackets, as in http://[::1]:11434.")
+        if colon and not port_text:
+            raise InvalidUrlError("The URL has a colon after the host but no port number.")
+    if not port_text:
+        return host, None
+    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) <= MAX_PORT):
+        raise InvalidUrlError(f"The port in the URL must be a number from 1 to {MAX_PORT}.")
+    return host, int(port_text)
+
+
+def _normalize_host(host: str) -> str:
+    if host.startswith("["):
+        try:
+            return f"[{ipaddress.IPv6Address(_without_zone(host[1:-1])).compressed}]"
+        except ValueError as error:
+            raise InvalidUrlError("The URL holds no valid IPv6 address in its brackets.") from error
+    name = _to_ascii(host).lower().removesuffix(".")
+    if not name:
+        raise InvalidUrlError("The URL names no host.")
+    labels = name.split(".")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _normalize_ipv4(name)
+    if len(name) > MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidUrlError("The host in the URL is not a valid host name.")
+    return name
+
+
+def _without_zone(address: str) -> str:
+    if "%" in address:
+        raise InvalidUrlError("The IPv6 address in the URL must not carry a zone (the part after %).")
+    return address
+
+
+def _to_ascii(host: str) -> str:
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise InvalidUrlError("The host in the URL is not a valid international host name.") from error
+
+
+def _normalize_ipv4(name: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(name))
+    except ValueError as error:
+        raise InvalidUrlError(
+            "The host in the URL ends in a number but is not a plain IPv4 address like 192.168.1.20."
+        ) from error
+
+
+def _normalize_path(path: str) -> str:
+    if _BAD_ESCAPE.search(path):
+        raise InvalidUrlError("The path in the URL has a % that does not begin a percent-encoded character.")
+    encoded = quote(path, safe="/%:@!$&'()*+,;=-._~")
+    encoded = _ESCAPE.sub(lambda match: match[0].upper(), encoded)
+    if any(segment.replace("%2E", ".") in {".", ".."} for segment in encoded.split("/")):
+        raise InvalidUrlError("The path in the URL must not contain the segments . or ..")
+    prefix = encoded.rstrip("/")
+    while prefix.endswith(PASTED_SUFFIXES):
+        prefix = prefix.rsplit("/", 1)[0].rstrip("/")
+    return prefix

@@ -1,0 +1,121 @@
+"""What the services need from the world, as small protocols split by need."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from monitor.domain.event import Event
+from monitor.domain.fleet import Watched
+from monitor.domain.inventory import Difference, KnownModel, ModelId
+from monitor.domain.lease import Lease
+from monitor.domain.probe import Listing, LoadedModel, ProbeResult, Residency, ShownModel
+from monitor.domain.record import ServerRecord
+from monitor.domain.server import Server, ServerId
+
+
+class Prober(Protocol):
+    """Asks a server whether it is alive; a sick server is an answer, never an exception."""
+
+    async def probe(self, server: Server, /) -> ProbeResult:
+        """Ask once, within `server.policy.timeout`."""
+        ...
+
+
+class Lister(Protocol):
+    """Asks a server what it has; a sick server is an answer, never an exception."""
+
+    async def list_models(self, server: Server, /) -> Listing:
+        """List what the server has on disk."""
+        ...
+
+    async def list_loaded(self, server: Server, /) -> Residency:
+        """List what the server has in memory."""
+        ...
+
+    async def show(self, server: Server, model_name: str, /) -> ShownModel:
+        """Ask for the capabilities of one model; never loads it."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """The right to check the fleet, kept in the database."""
+
+    async def take(self, ttl: timedelta, /) -> Lease | None:
+        """Take the lease if it is free; None if somebody holds it."""
+        ...
+
+    async def renew(self, lease: Lease, ttl: timedelta, /) -> bool:
+        """Prolong the lease; False when somebody else has it now."""
+        ...
+
+    async def give_up(self, lease: Lease, /) -> None:
+        """Free the lease at once."""
+        ...
+
+
+class ServerStore(Protocol):
+    """The servers to watch, and what changes about them."""
+
+    async def snapshot(self) -> tuple[list[Watched], int]:
+        """Return all active servers, and the event number at which that is true."""
+        ...
+
+    async def read(self, server_ids: Sequence[ServerId], /) -> list[Watched]:
+        """Return those of the given servers that are there and active."""
+        ...
+
+    async def changes_after(self, seq: int, /, *, limit: int) -> tuple[list[Event], list[ServerId]]:
+        """Return the events after a number, and the servers with an unanswered request."""
+        ...
+
+
+class ResultStore(Protocol):
+    """Where the newest state of servers is kept."""
+
+    async def write(self, records: Sequence[ServerRecord], lease: Lease, /) -> int:
+        """Write all records at once; return how many were still wanted."""
+        ...
+
+
+class InventoryStore(Protocol):
+    """Where the models of servers are kept."""
+
+    async def known(self, server_id: ServerId, /) -> list[KnownModel]:
+        """Return the models on record, tombstones too."""
+        ...
+
+    async def write(
+        self,
+        server: Server,
+        difference: Difference,
+        /,
+        *,
+        lease: Lease,
+        listed: bool,
+        answered_at: datetime | None = None,
+        answer: dict[str, Any] | None = None,
+    ) -> bool:
+        """Write a difference and the answer to a request; False when it is not wanted any more."""
+        ...
+
+    async def write_loaded(
+        self, server: Server, changes: Mapping[ModelId, LoadedModel | None], /, *, lease: Lease
+    ) -> bool:
+        """Write which models are in memory; False when it is not wanted any more."""
+        ...
+
+
+class Recorder(Protocol):
+    """Takes the newest state of a server and sees to it that it is written."""
+
+    def record(self, record: ServerRecord, /, *, at_once: bool) -> None:
+        """Take a record; `at_once` for a transition, else it may wait a second for company."""
+        ...
+
+
+class EventLog(Protocol):
+    """The log of events, as far as it has to be kept bounded."""
+
+    async def delete_older(self, age: timedelta, /, *, limit: int) -> int:
+        """Delete at most `limit` of the oldest events beyond an age; return how many went."""
+        ...
