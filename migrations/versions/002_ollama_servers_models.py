@@ -1,0 +1,154 @@
+"""Servers and their models, with the triggers that keep rows consistent and turn changes into events."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from migrations import sql
+
+revision = "002"
+down_revision = "001"
+branch_labels = None
+depends_on = None
+
+INSTANT = sa.TIMESTAMP(timezone=True)
+NOW, NEW_ID, EMPTY_ARRAY = sa.text("now()"), sa.text("gen_random_uuid()"), sa.text("'[]'::jsonb")
+
+SERVER_RULES = {
+    "name_is_usable": "length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'",
+    "url_is_http": "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]'",
+    "auth_type_is_known": "auth_type IN ('none', 'basic', 'bearer', 'api_key')",
+    "auth_config_is_object": "jsonb_typeof(auth_config) = 'object'",
+    "capabilities_are_texts": "jsonb_typeof(capabilities) = 'array' "
+    "AND NOT jsonb_path_exists(capabilities, '$[*] ? (@.type() <> \"string\")')",
+    "max_concurrent_is_positive": "max_concurrent > 0",
+    "labels_are_texts": "jsonb_typeof(labels) = 'object' "
+    "AND NOT jsonb_path_exists(labels, '$.* ? (@.type() <> \"string\")')",
+    "check_interval_is_sane": "check_interval_seconds BETWEEN 0.1 AND 86400",
+    "check_timeout_is_sane": "check_timeout_seconds BETWEEN 0.1 AND 300",
+    "rise_is_sane": "rise BETWEEN 1 AND 100",
+    "fall_is_sane": "fall BETWEEN 1 AND 100",
+    "status_is_known": "status IN ('unknown', 'up', 'degraded', 'down')",
+    "status_detail_is_short": "length(status_detail) <= 200",
+    "is_available_follows_status": "is_available = (status IN ('up', 'degraded'))",
+}
+
+MODEL_RULES = {
+    "model_name_is_usable": "length(model_name) BETWEEN 1 AND 512",
+    "name_is_usable": "length(name) BETWEEN 1 AND 512",
+    "size_is_positive": "size_bytes > 0",
+    "capabilities_are_texts": "jsonb_typeof(capabilities) = 'array' "
+    "AND NOT jsonb_path_exists(capabilities, '$[*] ? (@.type() <> \"string\")')",
+    "capabilities_source_is_known": "capabilities_source IN ('none', 'tags', 'show', 'operator')",
+    "is_active_follows_marks": "is_active = (removed_at IS NULL AND disabled_at IS NULL)",
+}
+
+
+def upgrade() -> None:
+    """Create both tables, their rules, indexes, functions and triggers."""
+    _create_servers()
+    _create_models()
+    for statement in sql.statements("002_ollama_servers_models.sql"):
+        op.execute(statement)
+
+
+def _create_servers() -> None:
+    op.create_table(
+        "ollama_servers",
+        sa.Column("id", sa.Uuid, server_default=NEW_ID),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("api_version", sa.Text, nullable=False, server_default=sa.text("'v1'")),
+        sa.Column("auth_type", sa.Text, nullable=False, server_default=sa.text("'none'")),
+        sa.Column("auth_config", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
+        sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
+        sa.Column("max_concurrent", sa.Integer, nullable=False, server_default=sa.text("1")),
+        sa.Column("priority", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("labels", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
+        sa.Column("check_interval_seconds", sa.Double),
+        sa.Column("check_timeout_seconds", sa.Double),
+        sa.Column("rise", sa.Integer),
+        sa.Column("fall", sa.Integer),
+        sa.Column("row_version", sa.Integer, nullable=False, server_default=sa.text("1")),
+        sa.Column("created_at", INSTANT, nullable=False, server_default=NOW),
+        sa.Column("updated_at", INSTANT, nullable=False, server_default=NOW),
+        sa.Column("status", sa.Text, nullable=False, server_default=sa.text("'unknown'")),
+        sa.Column("status_reason", sa.Text),
+        sa.Column("status_detail", sa.Text),
+        sa.Column("status_changed_at", INSTANT),
+        sa.Column("is_available", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("server_version", sa.Text),
+        sa.Column("last_checked_at", INSTANT),
+        sa.Column("next_check_at", INSTANT),
+        sa.Column("latency_ms", sa.Double),
+        sa.Column("models_listed_at", INSTANT),
+        sa.Column("check_requested_at", INSTANT),
+        sa.Column("check_answered_at", INSTANT),
+        sa.Column("check_result", JSONB),
+        sa.Column("discovery_requested_at", INSTANT),
+        sa.Column("discovery_answered_at", INSTANT),
+        sa.Column("discovery_result", JSONB),
+        sa.PrimaryKeyConstraint("id", name="pk_ollama_servers"),
+        sa.UniqueConstraint("name", name="uq_ollama_servers_name"),
+        sa.UniqueConstraint("url", name="uq_ollama_servers_url"),
+        *_checks("ollama_servers", SERVER_RULES),
+        # Room on each page for the next version of its rows: checks then touch no index.
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index(
+        "uq_ollama_servers_one_default",
+        "ollama_servers",
+        ["is_default"],
+        unique=True,
+        postgresql_where=sa.text("is_default"),
+    )
+
+
+def _create_models() -> None:
+    op.create_table(
+        "ollama_models",
+        sa.Column("id", sa.Uuid, server_default=NEW_ID),
+        sa.Column("server_id", sa.Uuid, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("model_name", sa.Text, nullable=False),
+        sa.Column("size_bytes", sa.BigInteger),
+        sa.Column("digest", sa.Text),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
+        sa.Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
+        sa.Column("capabilities_source", sa.Text, nullable=False, server_default=sa.text("'none'")),
+        sa.Column("family", sa.Text),
+        sa.Column("parameter_size", sa.Text),
+        sa.Column("quantization", sa.Text),
+        sa.Column("context_length", sa.BigInteger),
+        sa.Column("remote_host", sa.Text),
+        sa.Column("disabled_at", INSTANT),
+        sa.Column("removed_at", INSTANT),
+        sa.Column("first_seen_at", INSTANT, nullable=False, server_default=NOW),
+        sa.Column("last_seen_at", INSTANT, nullable=False, server_default=NOW),
+        sa.Column("loaded_size_bytes", sa.BigInteger),
+        sa.Column("size_vram", sa.BigInteger),
+        sa.Column("expires_at", INSTANT),
+        sa.PrimaryKeyConstraint("id", name="pk_ollama_models"),
+        sa.ForeignKeyConstraint(
+            ["server_id"], ["ollama_servers.id"], name="fk_ollama_models_server_id", ondelete="CASCADE"
+        ),
+        sa.UniqueConstraint("server_id", "model_name", name="uq_ollama_models_server_id_model_name"),
+        *_checks("ollama_models", MODEL_RULES),
+    )
+    op.create_index("ix_ollama_models_model_name", "ollama_models", ["model_name"])
+
+
+def _checks(table: str, rules: dict[str, str]) -> list[sa.CheckConstraint]:
+    return [sa.CheckConstraint(rule, name=op.f(f"ck_{table}_{name}")) for name, rule in rules.items()]
+
+
+def downgrade() -> None:
+    """Drop both tables and everything that belongs to them."""
+    op.execute("DROP FUNCTION fleet_public_server(ollama_servers)")
+    op.drop_table("ollama_models")
+    op.drop_table("ollama_servers")
+    for function in ("server_before", "server_capture", "request_announce", "model_before", "model_capture"):
+        op.execute(f"DROP FUNCTION fleet_{function}()")
+    op.execute("DROP FUNCTION fleet_refuse_truncate()")

@@ -1,0 +1,181 @@
+"""The one statement of the schema, as SQLAlchemy Core tables; migrations must agree with it.
+
+Triggers (events, `row_version`, consistency of `status` and `is_available`) live in the migrations.
+Columns that change with every check stand side by side, so that PostgreSQL logs few bytes for them.
+"""
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+INSTANT = TIMESTAMP(timezone=True)
+FALSE, TRUE, ZERO, ONE = text("false"), text("true"), text("0"), text("1")
+EMPTY_OBJECT, EMPTY_ARRAY = text("'{}'::jsonb"), text("'[]'::jsonb")
+NOW, NEW_ID = text("now()"), text("gen_random_uuid()")
+
+
+def _array_of_text(column: str) -> CheckConstraint:
+    rule = f"jsonb_typeof({column}) = 'array' AND NOT jsonb_path_exists({column}, '$[*] ? (@.type() <> \"string\")')"
+    return CheckConstraint(rule, name=f"{column}_are_texts")
+
+
+fleet_event_head = Table(
+    "fleet_event_head",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=TRUE),
+    Column("seq", BigInteger, nullable=False, server_default=ZERO),
+    CheckConstraint("only_row", name="one_row"),
+)
+
+fleet_event_pending = Table(
+    "fleet_event_pending",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("server_id", Uuid),
+    Column("model_id", Uuid),
+    Column("body", JSONB, nullable=False),
+)
+
+fleet_events = Table(
+    "fleet_events",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("server_id", Uuid),
+    Column("model_id", Uuid),
+    Column("at", INSTANT, nullable=False),
+    Column("body", JSONB, nullable=False),
+)
+
+ollama_servers = Table(
+    "ollama_servers",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("api_version", Text, nullable=False, server_default=text("'v1'")),
+    Column("auth_type", Text, nullable=False, server_default=text("'none'")),
+    Column("auth_config", JSONB, nullable=False, server_default=EMPTY_OBJECT),
+    Column("is_active", Boolean, nullable=False, server_default=TRUE),
+    Column("is_default", Boolean, nullable=False, server_default=FALSE),
+    Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
+    Column("max_concurrent", Integer, nullable=False, server_default=ONE),
+    Column("priority", Integer, nullable=False, server_default=ZERO),
+    Column("labels", JSONB, nullable=False, server_default=EMPTY_OBJECT),
+    Column("check_interval_seconds", Double),
+    Column("check_timeout_seconds", Double),
+    Column("rise", Integer),
+    Column("fall", Integer),
+    Column("row_version", Integer, nullable=False, server_default=ONE),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    Column("updated_at", INSTANT, nullable=False, server_default=NOW),
+    Column("status", Text, nullable=False, server_default=text("'unknown'")),
+    Column("status_reason", Text),
+    Column("status_detail", Text),
+    Column("status_changed_at", INSTANT),
+    Column("is_available", Boolean, nullable=False, server_default=FALSE),
+    Column("server_version", Text),
+    Column("last_checked_at", INSTANT),
+    Column("next_check_at", INSTANT),
+    Column("latency_ms", Double),
+    Column("models_listed_at", INSTANT),
+    Column("check_requested_at", INSTANT),
+    Column("check_answered_at", INSTANT),
+    Column("check_result", JSONB),
+    Column("discovery_requested_at", INSTANT),
+    Column("discovery_answered_at", INSTANT),
+    Column("discovery_result", JSONB),
+    UniqueConstraint("name"),
+    UniqueConstraint("url"),
+    CheckConstraint("length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'", name="name_is_usable"),
+    CheckConstraint("length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]'", name="url_is_http"),
+    CheckConstraint("auth_type IN ('none', 'basic', 'bearer', 'api_key')", name="auth_type_is_known"),
+    CheckConstraint("jsonb_typeof(auth_config) = 'object'", name="auth_config_is_object"),
+    _array_of_text("capabilities"),
+    CheckConstraint("max_concurrent > 0", name="max_concurrent_is_positive"),
+    CheckConstraint(
+        "jsonb_typeof(labels) = 'object' AND NOT jsonb_path_exists(labels, '$.* ? (@.type() <> \"string\")')",
+        name="labels_are_texts",
+    ),
+    CheckConstraint("check_interval_seconds BETWEEN 0.1 AND 86400", name="check_interval_is_sane"),
+    CheckConstraint("check_timeout_seconds BETWEEN 0.1 AND 300", name="check_timeout_is_sane"),
+    CheckConstraint("rise BETWEEN 1 AND 100", name="rise_is_sane"),
+    CheckConstraint("fall BETWEEN 1 AND 100", name="fall_is_sane"),
+    CheckConstraint("status IN ('unknown', 'up', 'degraded', 'down')", name="status_is_known"),
+    CheckConstraint("length(status_detail) <= 200", name="status_detail_is_short"),
+    CheckConstraint("is_available = (status IN ('up', 'degraded'))", name="is_available_follows_status"),
+    Index("uq_ollama_servers_one_default", "is_default", unique=True, postgresql_where=text("is_default")),
+    postgresql_with={"fillfactor": "50"},
+)
+
+ollama_models = Table(
+    "ollama_models",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=NEW_ID),
+    Column("server_id", Uuid, ForeignKey("ollama_servers.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("size_bytes", BigInteger),
+    Column("digest", Text),
+    Column("is_active", Boolean, nullable=False, server_default=TRUE),
+    Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
+    Column("capabilities_source", Text, nullable=False, server_default=text("'none'")),
+    Column("family", Text),
+    Column("parameter_size", Text),
+    Column("quantization", Text),
+    Column("context_length", BigInteger),
+    Column("remote_host", Text),
+    Column("disabled_at", INSTANT),
+    Column("removed_at", INSTANT),
+    Column("first_seen_at", INSTANT, nullable=False, server_default=NOW),
+    Column("last_seen_at", INSTANT, nullable=False, server_default=NOW),
+    Column("loaded_size_bytes", BigInteger),
+    Column("size_vram", BigInteger),
+    Column("expires_at", INSTANT),
+    UniqueConstraint("server_id", "model_name"),
+    CheckConstraint("length(model_name) BETWEEN 1 AND 512", name="model_name_is_usable"),
+    CheckConstraint("length(name) BETWEEN 1 AND 512", name="name_is_usable"),
+    CheckConstraint("size_bytes > 0", name="size_is_positive"),
+    _array_of_text("capabilities"),
+    CheckConstraint("capabilities_source IN ('none', 'tags', 'show', 'operator')", name="capabilities_source_is_known"),
+    CheckConstraint("is_active = (removed_at IS NULL AND disabled_at IS NULL)", name="is_active_follows_marks"),
+    Index(None, "model_name"),
+)
+
+monitor_leases = Table(
+    "monitor_leases",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("owner", Uuid),
+    Column("owner_name", Text),
+    Column("epoch", BigInteger, nullable=False, server_default=ZERO),
+    Column("expires_at", INSTANT, nullable=False, server_default=text("'-infinity'")),
+)
