@@ -1,0 +1,68 @@
+"""Reading `fleet_events`, the truth that a NOTIFY only points to."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from monitor.domain.event import Event, EventType
+from monitor.postgres.database import Connection, Database
+
+READ_AFTER = """
+SELECT seq, type, server_id, model_id, at, body FROM fleet_events
+WHERE seq > $1 AND ($3::text[] IS NULL OR type = ANY ($3)) AND ($4::uuid IS NULL OR server_id = $4)
+ORDER BY seq LIMIT $2
+"""
+# The head row is written by every event's transaction, so it is never behind the log.
+EXTENT = """
+SELECT head.seq AS last, coalesce((SELECT min(seq) FROM fleet_events), head.seq + 1) AS first
+FROM fleet_event_head AS head
+"""
+# Oldest first, at most $2 rows, and only by age: the numbering itself lives in the head row.
+DELETE_OLD = """
+DELETE FROM fleet_events WHERE seq IN (
+    SELECT seq FROM fleet_events WHERE at < clock_timestamp() - $1::interval
+    ORDER BY seq LIMIT $2)
+"""
+
+
+async def read_after(
+    connection: Connection,
+    after: int,
+    *,
+    limit: int,
+    types: list[str] | None = None,
+    server_id: UUID | None = None,
+) -> list[Event]:
+    """Return at most `limit` events with a number above `after`, in order."""
+    rows = await connection.fetch(READ_AFTER, after, limit, types, server_id)
+    return [
+        Event(
+            seq=row["seq"],
+            type=EventType(row["type"]),
+            server_id=row["server_id"],
+            model_id=row["model_id"],
+            at=row["at"],
+            body=row["body"],
+        )
+        for row in rows
+    ]
+
+
+async def extent(connection: Connection) -> tuple[int, int]:
+    """Return the first number still held and the last one given; first is last + 1 when none is held."""
+    row = await connection.fetchrow(EXTENT)
+    if row is None:
+        return 1, 0
+    return row["first"], row["last"]
+
+
+class PostgresEventLog:
+    """Implements `ports.EventLog`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def delete_older(self, age: timedelta, /, *, limit: int) -> int:
+        """Delete at most `limit` of the oldest events beyond an age; return how many went."""
+        async with self._database.session() as connection:
+            status = await connection.execute(DELETE_OLD, age, limit)
+        return int(status.rpartition(" ")[2])

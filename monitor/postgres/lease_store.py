@@ -1,0 +1,55 @@
+"""The lease in `monitor_leases`: taken, renewed and given up by the database's clock.
+
+The whole fleet is shard 0 for now.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from monitor.domain.lease import Lease
+from monitor.postgres.database import Database
+
+TAKE = """
+UPDATE monitor_leases SET owner = $1, owner_name = $2, epoch = epoch + 1,
+    expires_at = clock_timestamp() + $3::interval
+WHERE shard = 0 AND (owner IS NULL OR expires_at < clock_timestamp())
+RETURNING epoch
+"""
+RENEW = """
+UPDATE monitor_leases SET expires_at = clock_timestamp() + $3::interval
+WHERE shard = 0 AND owner = $1 AND epoch = $2
+RETURNING epoch
+"""
+# The notification lets a monitor that stands by take over at once.
+GIVE_UP = """
+WITH released AS (
+    UPDATE monitor_leases SET owner = NULL, owner_name = NULL, expires_at = '-infinity'
+    WHERE shard = 0 AND owner = $1 AND epoch = $2 RETURNING epoch)
+SELECT pg_notify('ollama_fleet_requests', 'lease') FROM released
+"""
+
+
+class PostgresLeaseStore:
+    """Implements `ports.LeaseStore`."""
+
+    def __init__(self, database: Database, *, owner: UUID, owner_name: str) -> None:
+        """`owner` names this process; `owner_name` says it to people (host and pid)."""
+        self._database = database
+        self._owner = owner
+        self._owner_name = owner_name
+
+    async def take(self, ttl: timedelta) -> Lease | None:
+        """Take the lease if nobody holds it; return it, or None."""
+        async with self._database.session() as connection:
+            epoch = await connection.fetchval(TAKE, self._owner, self._owner_name, ttl)
+        return None if epoch is None else Lease(owner=self._owner, epoch=epoch)
+
+    async def renew(self, lease: Lease, ttl: timedelta) -> bool:
+        """Prolong the lease; False means that another monitor has it now."""
+        async with self._database.session() as connection:
+            return await connection.fetchval(RENEW, lease.owner, lease.epoch, ttl) is not None
+
+    async def give_up(self, lease: Lease) -> None:
+        """Free the lease, so that another monitor need not wait for its end."""
+        async with self._database.session() as connection:
+            await connection.execute(GIVE_UP, lease.owner, lease.epoch)
