@@ -1,0 +1,191 @@
+"""Every setting of the fleet, from `OLLAMA_FLEET_…` variables or a TOML file: unit, default, reason.
+
+Nonsense and misspelt names are refused at the start, because a setting that is silently ignored is
+found out at the worst moment.
+"""
+
+import difflib
+import os
+import pwd
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from monitor.domain.errors import ConfigurationError
+from monitor.domain.server import Policy
+
+PREFIX = "OLLAMA_FLEET_"
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ms|s|m|h|d)?")
+
+
+def parse_duration(value: object) -> object:
+    """Read `15`, `15s`, `500 ms`, `7 d` as a duration; a bare number is seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    if isinstance(value, str):
+        match = DURATION.fullmatch(value.strip())
+        if match is None:
+            raise ValueError("write a number with a unit, for example 15s, 500ms or 7d")
+        return timedelta(seconds=float(match["number"]) * UNITS[match["unit"] or "s"])
+    return value
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_commas)]
+
+
+class LogFormat(StrEnum):
+    """How log lines look; `auto` is `json` unless a person looks on at a terminal."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    """The least important line that is still written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def default_state_dir() -> Path:
+    """Return /var/lib/ollama-fleet for root, since its home is closed to PostgreSQL's user; else the XDG place."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ollama-fleet")
+    home = os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(os.environ.get("XDG_STATE_HOME") or Path(home) / ".local" / "state") / "ollama-fleet"
+
+
+class Settings(BaseSettings):
+    """All settings. A name in the environment is the field's name in capitals after `OLLAMA_FLEET_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, enable_decoding=False)
+
+    database_url: str | None = Field(
+        default=None,
+        description="postgresql://user:password@host/database. Default: the embedded PostgreSQL of STATE_DIR.",
+    )
+    listen_database_url: str | None = Field(
+        default=None,
+        description="Address for LISTEN, when DATABASE_URL goes through a transaction pooler, which drops it.",
+    )
+    state_dir: Path = Field(
+        default_factory=default_state_dir,
+        description="Folder of the embedded PostgreSQL. Root: /var/lib/ollama-fleet, else ~/.local/state/ollama-fleet.",
+    )
+    api_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address the API listens on; only this machine by default.",
+    )
+    api_port: int = Field(default=8420, ge=0, le=65_535, description="Port of the API; 0 takes any free one.")
+    check_interval: Duration = Field(
+        default=timedelta(seconds=15),
+        ge=timedelta(seconds=0.1),
+        le=timedelta(days=1),
+        description="Time between two checks of a server; a crash between them shows at the next one.",
+    )
+    check_timeout: Duration = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(seconds=0.1),
+        le=timedelta(minutes=5),
+        description="Time for a whole probe, name look-up included; a busy GPU box answers well within it.",
+    )
+    discovery_interval: Duration = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=1),
+        description="Time between two listings of a server's models; Ollama reads all manifests for each.",
+    )
+    rise: int = Field(default=2, ge=1, le=100, description="Good probes in a row that bring a server back up.")
+    fall: int = Field(default=3, ge=1, le=100, description="Bad probes in a row that take a server down.")
+    max_concurrent_checks: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Most probes under way at once; each takes a file descriptor.",
+    )
+    allowed_networks: Networks = Field(
+        default=(),
+        description="Networks that servers may be in, separated by commas. Default: all but metadata and link-local.",
+    )
+    event_retention: Duration = Field(
+        default=timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="Age at which events are deleted; a subscriber away for longer has to start from a snapshot.",
+    )
+    log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+
+    @model_validator(mode="after")
+    def _timeout_fits_interval(self) -> "Settings":
+        if self.check_timeout > self.check_interval * 10:
+            raise ValueError("CHECK_TIMEOUT is more than ten times CHECK_INTERVAL; make it shorter")
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """The check policy of servers that override nothing."""
+        return Policy(interval=self.check_interval, timeout=self.check_timeout, rise=self.rise, fall=self.fall)
+
+    def required_database_url(self) -> str:
+        """Return the address of the database for a process that runs none itself."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                f"{PREFIX}DATABASE_URL is not set, and this process alone runs no database. Set it, or use "
+                "`ollama-fleet up`, which brings its own PostgreSQL."
+            )
+        return self.database_url
+
+
+def load(config: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; a variable wins over the file.
+
+    Raises `ConfigurationError` naming the setting, what is wrong with it, and the nearest known name.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {} if config is None else _read_file(config)
+    for name, value in environ.items():
+        if name.startswith(PREFIX):
+            given[name.removeprefix(PREFIX).lower()] = value
+    for name in given:
+        if name not in Settings.model_fields:
+            raise ConfigurationError(_unknown(name))
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "The settings"
+        raise ConfigurationError(f"{where} cannot be used: {first['msg']}.") from error
+
+
+def _read_file(config: Path) -> dict[str, Any]:
+    try:
+        with config.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"The configuration file {config} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The configuration file {config} is not valid TOML: {error}.") from error
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    hint = f" Did you mean {PREFIX}{near[0].upper()}?" if near else " See the settings in README.md."
+    return f"{PREFIX}{name.upper()} is not a setting of ollama-fleet.{hint}"
