@@ -1,0 +1,125 @@
+"""A check, in a straight line: probe, evaluate, record, and say when the next one is due."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from monitor.domain import evaluation, schedule
+from monitor.domain.availability import Status
+from monitor.domain.fleet import Fleet, Watched
+from monitor.domain.probe import ProbeResult, Reason
+from monitor.domain.record import ServerRecord
+from monitor.domain.schedule import Schedule
+from monitor.domain.server import ServerId
+from monitor.ports import Prober, Recorder
+
+log = structlog.get_logger(__name__)
+
+
+class Check:
+    """Checks one server at a time when called with its id."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        agenda: Schedule,
+        prober: Prober,
+        recorder: Recorder,
+        discover: Callable[[ServerId], None],
+    ) -> None:
+        """`discover` is told of servers whose models may be other ones now."""
+        self._fleet = fleet
+        self._agenda = agenda
+        self._prober = prober
+        self._recorder = recorder
+        self._discover = discover
+        self.done = 0
+
+    async def __call__(self, server_id: ServerId) -> None:
+        """Check the server once; a result that comes after its server was edited or deleted is dropped."""
+        watched = self._fleet.get(server_id)
+        if watched is None:
+            return
+        requested = watched.check_requested_at
+        self._agenda.remove(server_id)
+        try:
+            result = await self._prober.probe(watched.server)
+        except Exception:
+            # The prober promises not to raise; should it, this server must not fall off the schedule.
+            self._agenda.set(server_id, time.monotonic() + watched.server.policy.interval.total_seconds())
+            raise
+        self.done += 1
+        if self._fleet.is_current(watched):
+            self._judge(watched, result, requested)
+
+    def _judge(self, watched: Watched, result: ProbeResult, requested: datetime | None) -> None:
+        at = time.monotonic()
+        server, before = watched.server, watched.availability
+        after = evaluation.evaluate(before, result, server.policy, at=at)
+        delay = schedule.delay_after(
+            after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
+        )
+        self._agenda.set(server.id, at + delay)
+        came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status is not Status.DOWN
+        new_version = result.server_version not in {None, watched.server_version}
+        watched.availability = after
+        watched.server_version = result.server_version or watched.server_version
+        if watched.check_requested_at == requested:
+            watched.check_requested_at = None
+        self._record(
+            watched, result, at=at, due=at + delay, requested=requested, changed=after.status is not before.status
+        )
+        if after.status is not before.status:
+            _say(watched, before.status)
+        if result.reason is Reason.OK and (came_up or new_version):
+            self._discover(server.id)
+
+    def _record(
+        self,
+        watched: Watched,
+        result: ProbeResult,
+        *,
+        at: float,
+        due: float,
+        requested: datetime | None,
+        changed: bool,
+    ) -> None:
+        ours = result.reason is Reason.LOCAL
+        if ours and requested is None:
+            return
+        record = ServerRecord(
+            server_id=watched.server.id,
+            row_version=watched.server.row_version,
+            status=watched.availability.status,
+            reason=watched.availability.reason,
+            detail=watched.availability.detail,
+            server_version=result.server_version,
+            checked_at=None if ours else at,
+            next_check_at=due,
+            latency=result.latency,
+            answered_at=requested,
+            answer=None if requested is None else _answer(result),
+        )
+        self._recorder.record(record, at_once=changed or requested is not None)
+
+
+def _answer(result: ProbeResult) -> dict[str, Any]:
+    latency = None if result.latency is None else round(result.latency.total_seconds() * 1000, 3)
+    return {"reason": result.reason.value, "detail": result.detail or None, "latency_ms": latency}
+
+
+def _say(watched: Watched, before: Status) -> None:
+    log.info(
+        "server_status",
+        status=watched.availability.status.value,
+        server=watched.server.name,
+        server_id=str(watched.server.id),
+        before=before.value,
+        reason=watched.availability.reason,
+        detail=watched.availability.detail,
+    )

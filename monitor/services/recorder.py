@@ -1,0 +1,109 @@
+"""Writes what checks found: a transition at once, everything else once a second in one statement."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.lease import Lease
+from monitor.domain.record import ServerRecord
+from monitor.domain.server import ServerId
+from monitor.ports import ResultStore
+
+LONGEST_WAIT = 1.0
+RETRY = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class BatchRecorder:
+    """Keeps the newest record of each server until it is written; implements `ports.Recorder`.
+
+    With the database away the records wait, one per server at the most, and are written when it is
+    back: subscribers then learn of each server that changed, once.
+    """
+
+    def __init__(self, store: ResultStore, *, lease: Callable[[], Lease | None]) -> None:
+        self._store = store
+        self._lease = lease
+        self._waiting: dict[ServerId, ServerRecord] = {}
+        self._urgent = asyncio.Event()
+        self._stuck = False
+        self.turns = 0
+        self.dropped = 0
+
+    def record(self, record: ServerRecord, /, *, at_once: bool) -> None:
+        """Take the newest record of a server."""
+        self._waiting[record.server_id] = record.over(self._waiting.get(record.server_id))
+        if at_once:
+            self._urgent.set()
+
+    def clear(self) -> None:
+        """Forget everything that is not written yet: the fleet is somebody else's now."""
+        self._waiting.clear()
+
+    async def run(self) -> None:
+        """Write until cancelled; `turns` goes on counting while the database keeps a write waiting."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), LONGEST_WAIT)
+                if writing is None:
+                    self._urgent.clear()
+                    writing = asyncio.create_task(self.flush(), name="write results")
+                done, _ = await asyncio.wait([writing], timeout=LONGEST_WAIT)
+                self.turns += 1
+                if done:
+                    writing.result()
+                    writing = None
+                    await asyncio.sleep(RETRY if self._stuck else 0)
+        finally:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.wait([writing])
+
+    async def flush(self) -> None:
+        """Write all that waits, if the database can be reached."""
+        lease = self._lease()
+        if lease is None or not self._waiting:
+            return
+        batch, self._waiting = list(self._waiting.values()), {}
+        try:
+            await self._write(batch, lease)
+        except DatabaseUnavailableError as error:
+            self._put_back(batch)
+            if not self._stuck:
+                log.warning("results_wait", error=str(error), servers=len(self._waiting))
+            self._stuck = True
+        except asyncio.CancelledError:
+            self._put_back(batch)
+            raise
+        else:
+            if self._stuck:
+                log.info("results_written_again", servers=len(batch))
+            self._stuck = False
+
+    def _put_back(self, batch: list[ServerRecord]) -> None:
+        for record in batch:
+            newer = self._waiting.get(record.server_id)
+            self._waiting[record.server_id] = record if newer is None else newer.over(record)
+
+    async def _write(self, batch: list[ServerRecord], lease: Lease) -> None:
+        """Write a batch; should the database refuse it for what is in it, save all records but the bad one."""
+        try:
+            written = await self._store.write(batch, lease)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                log.exception("result_refused", server_id=str(batch[0].server_id))
+                self.dropped += 1
+                return
+            middle = len(batch) // 2
+            await self._write(batch[:middle], lease)
+            await self._write(batch[middle:], lease)
+        else:
+            self.dropped += len(batch) - written
