@@ -1,0 +1,198 @@
+"""One question to an Ollama server over HTTP: an answer's bytes or one reason, never an exception.
+
+One deadline covers everything from the name to the last byte, and every byte is counted. Redirects,
+cookies, proxies of the environment and content encodings are not for a monitor: none is used.
+"""
+
+import asyncio
+import functools
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from importlib import metadata
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from monitor.domain import url as base_url
+from monitor.domain.errors import InvalidUrlError
+from monitor.domain.probe import Reason
+from monitor.ollama import failure, guard
+from monitor.ollama.connector import GuardedConnector
+from monitor.ollama.failure import Failure, FailureError
+from monitor.ollama.names import NameResolver
+
+DISTRIBUTION = "ollama-fleet"
+MAX_BODY = 64 * 1024
+MAX_LIST = 2 * 1024 * 1024
+MAX_HEADER_LINE = 8190
+MAX_HEADERS = 128
+MAX_TARGETS = 65_536
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+IDENTITY = {"", "identity"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The body of an answer with status 200; `latency` is the time to its last byte."""
+
+    body: bytes
+    latency: timedelta
+
+
+class OllamaClient:
+    """Asks servers; owns the connections to all of them. To be made inside a running event loop."""
+
+    def __init__(
+        self,
+        *,
+        allowed_networks: Sequence[guard.Network] = (),
+        max_list: int = MAX_LIST,
+        names: NameResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.max_list = max_list
+        self._connector = GuardedConnector(
+            names=names or NameResolver(),
+            tls=tls or ssl.create_default_context(),
+            allowed_networks=allowed_networks,
+            # What chunked coding adds to a body is little, unless a server means to do harm.
+            max_bytes=max(max_list, MAX_BODY) * 5 // 4,
+        )
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": _name_of_agent(),
+        }
+        self._post_headers = self._headers | {"Content-Type": "application/json"}
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=NO_TIMEOUT,
+            trust_env=False,
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_LINE,
+            max_field_size=MAX_HEADER_LINE,
+            max_headers=MAX_HEADERS,
+        )
+        # aiohttp would ask again after any reset; here only a stale connection earns a second try.
+        self._session._retry_connection = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def get(self, server_url: str, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
+        """Ask with GET until `deadline`, which is a time of the event loop's clock."""
+        return await self._ask("GET", server_url, path=path, body=None, deadline=deadline, max_body=max_body)
+
+    async def post(
+        self, server_url: str, path: str, *, body: bytes, deadline: float, max_body: int = MAX_BODY
+    ) -> Answer | Failure:
+        """Ask with POST and a JSON body; only for requests that change nothing, they may be repeated."""
+        return await self._ask("POST", server_url, path=path, body=body, deadline=deadline, max_body=max_body)
+
+    async def _ask(
+        self, method: str, server_url: str, *, path: str, body: bytes | None, deadline: float, max_body: int
+    ) -> Answer | Failure:
+        target = _target(server_url, path)
+        if isinstance(target, Failure):
+            return target
+        # Not the event loop's clock: that of uvloop stands still during a turn.
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self._exchange_fresh(method, target, body=body, max_body=max_body)
+        except TimeoutError:
+            return self._connector.explain_deadline(self._connector.take_stage(), target.raw_host or "")
+        except Exception as error:
+            return failure.of_exchange(error)
+        finally:
+            self._connector.take_stage()
+        if isinstance(found, bytes):
+            return Answer(body=found, latency=timedelta(seconds=time.perf_counter() - began))
+        return found
+
+    async def _exchange_fresh(self, method: str, target: URL, *, body: bytes | None, max_body: int) -> bytes | Failure:
+        """Ask, and again when the server turns out to have closed the idle connection used for it."""
+        while True:
+            try:
+                return await self._exchange(method, target, body=body, max_body=max_body)
+            except failure.DISCONNECTIONS:
+                if self._connector.take_stage() is not None:
+                    raise
+
+    async def _exchange(self, method: str, target: URL, *, body: bytes | None, max_body: int) -> bytes | Failure:
+        response = await self._session.request(
+            method,
+            target,
+            data=body,
+            headers=self._headers if body is None else self._post_headers,
+            allow_redirects=False,
+        )
+        try:
+            headers = response.headers
+            encoding = headers.get("Content-Encoding")
+            if encoding is not None and encoding.strip().lower() not in IDENTITY:
+                return Failure(reason=Reason.PROTOCOL, detail="The answer is encoded without being asked.")
+            content = await _read(response.content, max_body)
+            if response.status != HTTPStatus.OK:
+                return failure.of_status(
+                    response.status, has_body=content != b"", retry_after=headers.get("Retry-After")
+                )
+            if content is None:
+                return Failure(reason=Reason.TOO_LARGE, detail="The answer is larger than is accepted.")
+            return content
+        finally:
+            # Gives the connection back when the answer was read to its end, else closes it.
+            response.close()
+
+
+def _name_of_agent() -> str:
+    try:
+        return f"{DISTRIBUTION}/{metadata.version(DISTRIBUTION)}"
+    except metadata.PackageNotFoundError:
+        # Run from a checkout that is not installed.
+        return DISTRIBUTION
+
+
+async def _read(content: aiohttp.StreamReader, max_body: int) -> bytes | None:
+    """Return the whole body, or None as soon as it is longer than `max_body` bytes."""
+    chunk = await content.readany()
+    if content.at_eof():
+        return chunk if len(chunk) <= max_body else None
+    chunks = [chunk]
+    size = len(chunk)
+    while size <= max_body:
+        if content.at_eof():
+            return b"".join(chunks)
+        chunk = await content.readany()
+        size += len(chunk)
+        chunks.append(chunk)
+    return None
+
+
+@functools.lru_cache(maxsize=MAX_TARGETS)
+def _target(server_url: str, path: str) -> URL | Failure:
+    """Return the address of a path of a server; the stored URL may have been edited by hand."""
+    try:
+        return URL(base_url.normalize(server_url) + path, encoded=True)
+    except (InvalidUrlError, ValueError) as error:
+        why = str(error) if isinstance(error, InvalidUrlError) else "it is not a URL."
+        return FailureError(Reason.PROTOCOL, f"The stored URL cannot be used: {why}").failure

@@ -1,0 +1,156 @@
+"""Why a request brought no usable answer: every error and every status as one reason of the contract."""
+
+import errno
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp.http_exceptions import LineTooLong
+
+from monitor.domain.probe import Reason
+from monitor.ollama import text
+
+MAX_DETAIL = 200
+MAX_RETRY_AFTER = timedelta(hours=1)
+FIRST_SERVER_ERROR = 500
+
+# The connection ended before the head of an answer came.
+DISCONNECTIONS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+OWN_FAULTS = {
+    errno.EMFILE: "This monitor has no file descriptors left.",
+    errno.ENFILE: "This machine has no file descriptors left.",
+    errno.ENOBUFS: "This machine has no buffers left for a connection.",
+    errno.ENOMEM: "This machine has no memory left for a connection.",
+    errno.EADDRNOTAVAIL: "This machine has no local address or port left for a connection.",
+    errno.ENETDOWN: "The network of this machine is down.",
+    errno.EACCES: "This machine does not permit the connection.",
+    errno.EPERM: "This machine does not permit the connection.",
+}
+NO_ROUTE = {
+    errno.EHOSTUNREACH: "The host cannot be reached.",
+    errno.EHOSTDOWN: "The host cannot be reached.",
+    errno.ENETUNREACH: "There is no route to the network of the host.",
+    errno.EAFNOSUPPORT: "This machine does not speak the address family of the host.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A request without a usable answer; `status` is the HTTP status if there was one."""
+
+    reason: Reason
+    detail: str
+    status: int | None = None
+    retry_after: timedelta | None = None
+
+
+class FailureError(Exception):
+    """Carries a failure out of the depth of a connection attempt; it never leaves this package."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.failure = Failure(reason=reason, detail=text.clean(detail, MAX_DETAIL))
+
+
+def of_connecting(error: OSError) -> Failure:
+    """Return what an error of the operating system while connecting means."""
+    number = error.errno
+    if number in OWN_FAULTS:
+        return Failure(reason=Reason.LOCAL, detail=OWN_FAULTS[number])
+    if number in NO_ROUTE:
+        return Failure(reason=Reason.UNREACHABLE, detail=NO_ROUTE[number])
+    if number == errno.ECONNREFUSED:
+        return Failure(reason=Reason.REFUSED, detail="Nothing listens on the port.")
+    if number == errno.ETIMEDOUT:
+        return Failure(reason=Reason.CONNECT_TIMEOUT, detail="No connection in time.")
+    if isinstance(error, ConnectionError):
+        return Failure(reason=Reason.RESET, detail="The connection was closed while it was being made.")
+    name = errno.errorcode.get(number or 0, "unknown")
+    return Failure(reason=Reason.PROTOCOL, detail=f"The connection failed with the error {name}.")
+
+
+def of_tls(error: ssl.SSLError | ssl.CertificateError) -> Failure:
+    """Return what a failed TLS handshake means, in OpenSSL's words but without its source lines."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message or "unknown cause"
+        return Failure(reason=Reason.TLS, detail=text.clean(f"The certificate is not trusted: {why}.", MAX_DETAIL))
+    why = (getattr(error, "reason", None) or "unknown cause").replace("_", " ").lower()
+    return Failure(reason=Reason.TLS, detail=text.clean(f"The TLS handshake failed: {why}.", MAX_DETAIL))
+
+
+def of_exchange(error: Exception) -> Failure:
+    """Return what an error means that came up anywhere in a request; unknown ones are `protocol`."""
+    chain = _chain(error)
+    for link in chain:
+        known = _of_link(link)
+        if known is not None:
+            return known
+    if isinstance(error, DISCONNECTIONS) or _was_cut_short(chain):
+        return Failure(reason=Reason.RESET, detail="The connection was closed or reset before the whole answer.")
+    return Failure(reason=Reason.PROTOCOL, detail="The answer breaks the rules of HTTP.")
+
+
+def _of_link(error: BaseException) -> Failure | None:
+    match error:
+        case FailureError():
+            return error.failure
+        case LineTooLong():
+            return Failure(reason=Reason.TOO_LARGE, detail="A header of the answer is too long.")
+        case ssl.SSLError():
+            return of_tls(error)
+        case OSError() if error.errno in OWN_FAULTS or error.errno in NO_ROUTE:
+            return of_connecting(error)
+        case OSError() if error.errno == errno.ETIMEDOUT:
+            return Failure(reason=Reason.TIMEOUT, detail="The connection went dead before the whole answer.")
+        case _:
+            return None
+
+
+def of_status(status: int, *, has_body: bool, retry_after: str | None) -> Failure:
+    """Return what an answer with another status than 200 means."""
+    reason, detail = _meaning(status, has_body=has_body)
+    return Failure(reason=reason, detail=detail, status=status, retry_after=_parse_retry_after(retry_after))
+
+
+def _meaning(status: int, *, has_body: bool) -> tuple[Reason, str]:
+    if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and has_body):
+        return Reason.AUTH, f"A proxy in front of the server refused the credential (HTTP {status})."
+    if status == HTTPStatus.FORBIDDEN:
+        return Reason.HOST_RULE, "Ollama refused the Host header (HTTP 403); set OLLAMA_HOST on the server."
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        return Reason.BUSY, f"The server is busy (HTTP {status})."
+    if status >= FIRST_SERVER_ERROR:
+        return Reason.SERVER_ERROR, f"The server failed (HTTP {status})."
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return Reason.NOT_OLLAMA, f"A redirect (HTTP {status}), which Ollama never sends; not followed."
+    return Reason.NOT_OLLAMA, f"Ollama does not answer like this (HTTP {status})."
+
+
+def _parse_retry_after(value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(timedelta(seconds=min(int(value[:9]), 10**6)), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(value)
+        wait = moment.astimezone(UTC) - datetime.now(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta()), MAX_RETRY_AFTER)
+
+
+def _was_cut_short(chain: list[BaseException]) -> bool:
+    return any(isinstance(link, aiohttp.ClientPayloadError) and "not completed" in str(link) for link in chain)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    return links

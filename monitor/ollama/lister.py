@@ -1,0 +1,80 @@
+"""Asks a server what it has on disk and in memory, and what a model can do; never loads a model."""
+
+import asyncio
+import json
+from datetime import timedelta
+from http import HTTPStatus
+
+from monitor.domain.probe import Listing, Reason, Residency, ShownModel
+from monitor.domain.server import Server
+from monitor.ollama import payloads
+from monitor.ollama.client import Answer, OllamaClient
+from monitor.ollama.failure import Failure
+
+LIST_PATH = "/api/tags"
+RESIDENCY_PATH = "/api/ps"
+SHOW_PATH = "/api/show"
+# A model that is deleted during a listing can make a 500 of the whole list: that is over at once.
+SECOND_TRY_SECONDS = 0.2
+
+
+class HttpLister:
+    """Lists over HTTP; implements `ports.Lister`.
+
+    Each question has the time-out of the server's policy, or `timeout` when one is given: a list of
+    many models on a slow disk may need longer than a sign of life.
+    """
+
+    def __init__(self, client: OllamaClient, *, timeout: timedelta | None = None) -> None:
+        self._client = client
+        self._timeout = timeout
+
+    async def list_models(self, server: Server, /) -> Listing:
+        """List what the server has on disk."""
+        deadline = self._deadline(server)
+        answer = await self._ask_list(server, deadline)
+        if isinstance(answer, Failure) and answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            answer = await self._ask_list_again(server, deadline, answer)
+        if isinstance(answer, Failure):
+            return Listing(reason=answer.reason, detail=answer.detail)
+        return payloads.read_listing(answer.body)
+
+    async def list_loaded(self, server: Server, /) -> Residency:
+        """List what the server has in memory; servers before 0.1.38 cannot tell."""
+        answer = await self._client.get(
+            server.url, RESIDENCY_PATH, deadline=self._deadline(server), max_body=self._client.max_list
+        )
+        if isinstance(answer, Answer):
+            return payloads.read_residency(answer.body)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return Residency(reason=Reason.OK)
+        return Residency(reason=answer.reason, detail=answer.detail)
+
+    async def show(self, server: Server, model_name: str, /) -> ShownModel:
+        """Ask for the capabilities of one model."""
+        answer = await self._client.post(
+            server.url,
+            SHOW_PATH,
+            body=json.dumps({"model": model_name}).encode(),
+            deadline=self._deadline(server),
+            # Model files and templates come along and can be long.
+            max_body=self._client.max_list,
+        )
+        if isinstance(answer, Answer):
+            return payloads.read_shown(answer.body)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return ShownModel(reason=answer.reason, detail="The server does not know the model (HTTP 404).")
+        return ShownModel(reason=answer.reason, detail=answer.detail)
+
+    async def _ask_list_again(self, server: Server, deadline: float, first: Failure) -> Answer | Failure:
+        if asyncio.get_running_loop().time() + SECOND_TRY_SECONDS >= deadline:
+            return first
+        await asyncio.sleep(SECOND_TRY_SECONDS)
+        return await self._ask_list(server, deadline)
+
+    async def _ask_list(self, server: Server, deadline: float) -> Answer | Failure:
+        return await self._client.get(server.url, LIST_PATH, deadline=deadline, max_body=self._client.max_list)
+
+    def _deadline(self, server: Server) -> float:
+        timeout = self._timeout or server.policy.timeout
+        return asyncio.get_running_loop().time() + timeout.total_seconds()
