@@ -1,0 +1,132 @@
+"""The API wired together, and its life from the first to the last request."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from api import bodies, middleware
+from api.handlers.events import EventHandler
+from api.handlers.health import HealthHandler
+from api.handlers.models import ModelHandler
+from api.handlers.servers import ServerHandler
+from api.readiness import Readiness
+from api.registry import Registry
+from api.wakeup import Wakeup
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.postgres import schema_version
+from monitor.postgres.database import Database
+from monitor.settings import Settings
+
+DRAIN_SECONDS = 5.0
+SCHEMA_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def build(settings: Settings, database: Database, *, wakeup: Wakeup) -> web.Application:
+    """Return the application on a database that is open."""
+    registry = Registry(database, settings, wakeup=wakeup)
+    app = web.Application(
+        middlewares=[middleware.tell_problems, middleware.require_local_host], client_max_size=bodies.MAX_BYTES
+    )
+    handlers = (
+        ServerHandler(registry),
+        ModelHandler(registry),
+        EventHandler(registry),
+        HealthHandler(Readiness(database)),
+    )
+    for handler in handlers:
+        app.add_routes(handler.routes())
+
+    async def release_waiters(_: web.Application) -> None:
+        wakeup.close()
+
+    app.on_shutdown.append(release_waiters)
+    return app
+
+
+async def serve(
+    settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until `stop` is set; `ready` is called with the base URL once requests are answered.
+
+    A database that is away is waited for, and requests get 503 meanwhile. Raises `ConfigurationError`
+    for an address that cannot be used, `SchemaMismatchError` for a schema this program does not know.
+    """
+    _require_loopback(settings.api_host)
+    database = Database(dsn, name="ollama-fleet api")
+    await database.open()
+    wakeup = Wakeup(database)
+    runner = web.AppRunner(
+        build(settings, database, wakeup=wakeup),
+        access_log=None,
+        auto_decompress=False,
+        handler_cancellation=True,
+        shutdown_timeout=DRAIN_SECONDS,
+    )
+    try:
+        base_url = await _bind(runner, settings)
+        async with asyncio.TaskGroup() as group:
+            follow = _follow(database, wakeup, settings.listen_database_url or dsn)
+            following = group.create_task(follow, name="api_wakeup")
+            log.info("api_started", url=base_url)
+            if ready is not None:
+                ready(base_url)
+            await stop.wait()
+            log.info("api_stopping")
+            # No new requests; those who wait for events answer at once, the others have 5 s.
+            await runner.cleanup()
+            following.cancel()
+    finally:
+        await runner.cleanup()
+        await database.close()
+    log.info("api_stopped")
+
+
+async def _bind(runner: web.AppRunner, settings: Settings) -> str:
+    await runner.setup()
+    site = web.TCPSite(runner, settings.api_host, settings.api_port)
+    try:
+        await site.start()
+    except OSError as error:
+        where = f"{settings.api_host} port {settings.api_port}"
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"The API cannot listen on {where}: another program does. "
+                "Stop that one, or set OLLAMA_FLEET_API_PORT to a free port."
+            ) from error
+        raise ConfigurationError(
+            f"The API cannot listen on {where}: {error.strerror or error}. "
+            "Set OLLAMA_FLEET_API_HOST and OLLAMA_FLEET_API_PORT to what this machine has."
+        ) from error
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _require_loopback(host: str) -> None:
+    if not middleware.is_local(f"[{host}]" if ":" in host else host):
+        raise ConfigurationError(
+            f"OLLAMA_FLEET_API_HOST is {host}, but without access tokens, which this version does not have, the API "
+            "listens only on this machine: use 127.0.0.1, ::1 or localhost, and a proxy that asks who is there."
+        )
+
+
+async def _follow(database: Database, wakeup: Wakeup, listen_dsn: str) -> None:
+    """Follow the event log, but not before it is known to be there."""
+    await _verify_schema(database)
+    await wakeup.run(listen_dsn)
+
+
+async def _verify_schema(database: Database) -> None:
+    while True:
+        try:
+            async with database.session() as connection:
+                await schema_version.verify(connection)
+        except (DatabaseUnavailableError, ConfigurationError) as error:
+            log.debug("api_waits_for_database", error=str(error))
+            await asyncio.sleep(SCHEMA_RETRY_SECONDS)
+        else:
+            return

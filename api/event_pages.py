@@ -1,0 +1,74 @@
+"""Pages of the event log, with a wait where there is nothing yet; a cursor never skips in silence."""
+
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from uuid import UUID
+
+from api.problems import Problem
+from api.queries import events
+from api.queries.events import Extract
+from api.views import EventPage, EventView
+from api.wakeup import Wakeup
+from monitor.domain.event import EventType
+from monitor.postgres.database import Database
+
+
+class EventPages:
+    """Reads the log; `wakeup` tells when there may be more."""
+
+    def __init__(self, database: Database, wakeup: Wakeup) -> None:
+        self._database = database
+        self._wakeup = wakeup
+
+    async def read(
+        self, after: int | None, *, limit: int, wait: float, types: Sequence[EventType], server_id: UUID | None
+    ) -> EventPage:
+        """Return the first page after a number, waiting at most `wait` seconds for its first event."""
+        deadline = time.monotonic() + wait
+        names = [type_.value for type_ in types]
+        while True:
+            extract = await events.extract(self._database, after, limit=limit, types=names, server_id=server_id)
+            _require_known(extract)
+            remaining = deadline - time.monotonic()
+            if extract.events or remaining <= 0 or self._wakeup.is_closed:
+                return _page(extract, is_full=len(extract.events) == limit)
+            # Everything up to here is looked through; going on from here keeps a later look short.
+            after = extract.last
+            await self._wakeup.wait_past(after, seconds=remaining)
+
+
+def _require_known(extract: Extract) -> None:
+    if extract.after > extract.last:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "cursor_unknown",
+            f"No event has the number {extract.after} yet, the newest one is {extract.last}: the database was "
+            "replaced or restored. Read the tables anew and go on from head.",
+            head=extract.last,
+        )
+    if extract.after < extract.first - 1:
+        raise Problem(
+            HTTPStatus.GONE,
+            "cursor_expired",
+            f"The events after {extract.after} are not all held any more, the oldest one left is {extract.first}. "
+            "Read the tables anew and go on from head.",
+            first_seq=extract.first,
+            head=extract.last,
+        )
+
+
+def _page(extract: Extract, *, is_full: bool) -> EventPage:
+    items = [
+        EventView(
+            seq=event.seq,
+            type=event.type,
+            server_id=event.server_id,
+            model_id=event.model_id,
+            at=event.at,
+            body=event.body,
+        )
+        for event in extract.events
+    ]
+    last_seq = items[-1].seq if is_full else extract.last
+    return EventPage(items=items, last_seq=last_seq, first_seq=extract.first, head=extract.last)

@@ -1,0 +1,34 @@
+"""Routes of models: from HTTP to the registry and back."""
+
+from aiohttp import web
+
+from api import bodies, parameters, responses
+from api.handlers.servers import SERVERS, server_id
+from api.parameters import ModelListing, NoParameters
+from api.registry import Registry
+from api.schemas import ModelPatch
+
+
+class ModelHandler:
+    """Models over HTTP."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
+        models = SERVERS + "/{server_id}/models"
+        return [web.get(models, self.list), web.patch(models + "/{model_name:.+}", self.patch)]
+
+    async def list(self, request: web.Request) -> web.Response:
+        """`GET /api/servers/{id}/models`."""
+        listing = parameters.read(request.query, ModelListing)
+        page = await self._registry.list_models(server_id(request), include_removed=listing.include_removed)
+        return responses.document(page)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """`PATCH /api/servers/{id}/models/{model_name}`."""
+        parameters.read(request.query, NoParameters)
+        patch = await bodies.read(request, ModelPatch, media_types=(bodies.MERGE_PATCH, bodies.JSON))
+        model_name = request.match_info["model_name"]
+        return responses.document(await self._registry.patch_model(server_id(request), model_name, patch))

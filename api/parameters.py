@@ -1,0 +1,110 @@
+"""The query parameters of each route, as strict shapes: an unknown name is refused, not ignored."""
+
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from multidict import MultiMapping
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from api import problems, texts
+from monitor.domain.availability import Status
+from monitor.domain.event import EventType
+
+MAX_SEQ = 2**63 - 1
+MAX_WAIT_SECONDS = 60.0
+SWITCH = {"true": True, "false": False}
+
+
+def _switch(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value not in SWITCH:
+        raise ValueError("write true or false")
+    return SWITCH[value]
+
+
+def _label(value: object) -> object:
+    """Split `key=value` or `key:value`."""
+    if not isinstance(value, str):
+        return value
+    places = [place for place in (value.find("="), value.find(":")) if place > 0]
+    if not places:
+        raise ValueError("write key=value or key:value")
+    return value[: min(places)], value[min(places) + 1 :]
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Label = Annotated[tuple[texts.LabelKey, texts.LabelValue], BeforeValidator(_label)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
+Cursor = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(texts.usable)]
+
+
+class Parameters(BaseModel):
+    """Refuses parameters it does not know; a list is a parameter that may be repeated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class NoParameters(Parameters):
+    """A route without parameters."""
+
+
+class ServerFilters(Parameters):
+    """Which servers are wanted: those for which all of this is true. A list of `status` is one of them."""
+
+    is_active: Switch | None = None
+    is_available: Switch | None = None
+    status: list[Status] = Field(default_factory=list, max_length=10)
+    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
+    label: list[Label] = Field(default_factory=list, max_length=20)
+
+
+class ServerListing(ServerFilters):
+    """`GET /api/servers`."""
+
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class ModelListing(Parameters):
+    """`GET /api/servers/{id}/models`: with `include_removed` also what the server lists no more."""
+
+    include_removed: Switch = False
+
+
+class EventQuery(Parameters):
+    """`GET /api/events`. Without `after` it begins with the oldest event held; `wait` is seconds."""
+
+    after: Annotated[int, Field(ge=0, le=MAX_SEQ)] | None = None
+    limit: Limit = 100
+    wait: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)] = 0.0
+    type: list[EventType] = Field(default_factory=list, max_length=50)
+    server_id: UUID | None = None
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+def read(query: MultiMapping[str], shape: type[P]) -> P:
+    """Return the parameters of a request; raises the `Problem` that says which one is wrong."""
+    given: dict[str, Any] = {}
+    for name in query:
+        field = shape.model_fields.get(name)
+        if field is None:
+            known = ", ".join(shape.model_fields) or "none"
+            raise problems.invalid_field(
+                name[: problems.MAX_FIELD_LENGTH],
+                f"there is no such parameter here, but {known}",
+                code="unknown_parameter",
+            )
+        values = query.getall(name)
+        if field.default_factory is not None:
+            given[name] = values
+        elif len(values) > 1:
+            raise problems.invalid_field(name, "give it once")
+        else:
+            given[name] = values[0]
+    try:
+        return shape.model_validate(given)
+    except ValidationError as error:
+        raise problems.invalid(error) from error

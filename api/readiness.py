@@ -1,0 +1,47 @@
+"""What the API needs to do its work, looked at when somebody asks."""
+
+import asyncio
+
+from api.queries import requests
+from api.views import ReadinessReport
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
+from monitor.postgres import schema_version
+from monitor.postgres.database import Database
+
+LIMIT_SECONDS = 3.0
+OK, FAILED, UNKNOWN, ABSENT = "ok", "failed", "unknown", "absent"
+
+
+class Readiness:
+    """Looks at the database, the schema and the monitor.
+
+    Without a monitor the API still is ready: it reads, writes and keeps requests, and shows by `stale`
+    that nobody checks. To take it out of service for that would only hide the registry, too.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def report(self) -> ReadinessReport:
+        """Return what works and what does not, with a reason for each that does not."""
+        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN}
+        reasons: list[str] = []
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await self._look(checks, reasons)
+        except TimeoutError:
+            reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
+        except (DatabaseUnavailableError, ConfigurationError, SchemaMismatchError) as error:
+            reasons.append(str(error))
+        return ReadinessReport(ready=checks["schema"] == OK, reasons=reasons, checks=checks)
+
+    async def _look(self, checks: dict[str, str], reasons: list[str]) -> None:
+        async with self._database.session() as connection:
+            checks.update(database=OK, schema=FAILED)
+            await schema_version.verify(connection)
+            checks["schema"] = OK
+            if await requests.is_monitor_at_work(connection):
+                checks["monitor"] = OK
+            else:
+                checks["monitor"] = ABSENT
+                reasons.append("No monitor is at work, so nothing is checked: start `ollama-fleet monitor`.")

@@ -1,0 +1,241 @@
+"""The registry's use cases, the same for REST and the command line: decided here, stored by `queries`.
+
+Whatever cannot be done raises a `Problem`, and then nothing was written.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from uuid import UUID, uuid4
+
+from api import cursors, edits, texts, views
+from api.event_pages import EventPages
+from api.on_demand import OnDemand
+from api.parameters import ServerFilters
+from api.problems import Problem
+from api.queries import events, models, requests, transactions
+from api.queries.requests import Demand
+from api.queries.rows import Row, Values
+from api.queries.servers import Servers
+from api.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
+from api.views import CheckAnswer, DiscoveryAnswer, EventPage, ModelPage, ModelView, ServerPage, ServerView
+from api.wakeup import Wakeup
+from monitor.domain import model_name as model_names
+from monitor.domain import url
+from monitor.domain.errors import InvalidUrlError
+from monitor.domain.event import EventType
+from monitor.domain.probe import Reason
+from monitor.postgres.database import Connection, Database
+from monitor.settings import Settings
+
+NO_FILTERS = ServerFilters()
+
+
+class Registry:
+    """Servers, their models and events, on an open database."""
+
+    def __init__(self, database: Database, settings: Settings, *, wakeup: Wakeup | None = None) -> None:
+        """Without a running `wakeup`, a wait for events ends only when its time is over."""
+        self._database = database
+        self._policy = settings.policy
+        self._allowed_networks = settings.allowed_networks
+        wakeup = wakeup or Wakeup(database)
+        self._on_demand = OnDemand(database, settings.policy, wakeup)
+        self._event_pages = EventPages(database, wakeup)
+
+    async def list_servers(
+        self, filters: ServerFilters = NO_FILTERS, *, limit: int = 100, cursor: str | None = None
+    ) -> ServerPage:
+        """Return at most `limit` servers by name, going on from the `next_cursor` of a page before."""
+        after = None if cursor is None else cursors.read(cursor)
+        async with self._database.session() as connection:
+            rows = await Servers(connection, self._policy).page(
+                is_active=filters.is_active,
+                is_available=filters.is_available,
+                statuses=[status.value for status in filters.status],
+                capabilities=filters.capability,
+                labels=[{key: value} for key, value in filters.label],
+                after=after,
+                limit=limit + 1,
+            )
+        items = [views.server(row) for row in rows[:limit]]
+        is_last = len(rows) <= limit
+        return ServerPage(items=items, next_cursor=None if is_last else cursors.write(items[-1].name, items[-1].id))
+
+    async def get_server(self, server_id: UUID) -> ServerView:
+        """Return one server."""
+        async with self._database.session() as connection:
+            row = await Servers(connection, self._policy).get(server_id)
+        return views.server(edits.require(row, server_id, if_match=None))
+
+    async def find_server(self, reference: str) -> ServerView:
+        """Return the server with this name, id or URL, looked for in this order."""
+        if not texts.is_usable(reference):
+            raise edits.server_not_found(ascii(reference))
+        async with self._database.session() as connection:
+            servers = Servers(connection, self._policy)
+            row = await servers.get_by_name(reference)
+            if row is None and (server_id := _as_id(reference)) is not None:
+                row = await servers.get(server_id)
+            if row is None and (server_url := _as_url(reference)) is not None:
+                row = await servers.get_by_url(server_url)
+        if row is None:
+            raise edits.server_not_found(reference)
+        return views.server(row)
+
+    async def create_server(self, new: ServerCreate) -> ServerView:
+        """Add a server. As the default it takes the mark from the one that had it."""
+        edits.require_allowed_address(new.url, self._allowed_networks)
+        server_id = uuid4()
+
+        async def insert(servers: Servers) -> None:
+            await servers.insert(server_id, edits.created(new))
+
+        return await self._write(server_id, insert, name=new.name, server_url=new.url)
+
+    async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> ServerView:
+        """Put a whole server in the place of another; `if_match` is the row version it must be at."""
+        edits.require_allowed_address(new.url, self._allowed_networks)
+
+        def decide(current: Row | None) -> Values:
+            return edits.replaced(edits.require(current, server_id, if_match=if_match), new)
+
+        async def edit(servers: Servers) -> None:
+            await servers.edit(server_id, decide, may_become_default=new.is_default)
+
+        return await self._write(server_id, edit, name=new.name, server_url=new.url)
+
+    async def patch_server(self, server_id: UUID, patch: ServerPatch, *, if_match: int | None = None) -> ServerView:
+        """Change the fields that are given; `if_match` is the row version the server must be at."""
+        edits.require_allowed_address(patch.url, self._allowed_networks)
+
+        def decide(current: Row | None) -> Values:
+            return edits.patched(edits.require(current, server_id, if_match=if_match), patch)
+
+        async def edit(servers: Servers) -> None:
+            await servers.edit(server_id, decide, may_become_default=patch.is_default is True)
+
+        return await self._write(server_id, edit, name=patch.name, server_url=patch.url)
+
+    async def delete_server(self, server_id: UUID, *, if_match: int | None = None) -> None:
+        """Delete a server and its models; `if_match` is the row version it must be at."""
+
+        def allow(current: Row | None) -> None:
+            edits.require(current, server_id, if_match=if_match)
+
+        async def delete(connection: Connection) -> None:
+            await Servers(connection, self._policy).delete(server_id, allow)
+
+        await transactions.run(self._database, delete)
+
+    async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of a server by name; `include_removed` adds those it does not list any more."""
+        async with self._database.session() as connection:
+            rows = await models.of_server(connection, server_id, removed_too=include_removed)
+            if not rows and not await requests.exists(connection, server_id):
+                raise edits.server_not_found(server_id)
+        return ModelPage(items=[views.model(row) for row in rows])
+
+    async def all_models(self, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of all servers, by model name and then server name."""
+        async with self._database.session() as connection:
+            rows = await models.everywhere(connection, removed_too=include_removed)
+        return ModelPage(items=[views.model(row) for row in rows])
+
+    async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
+        """Note what the operator says of a model; `llama3` means `llama3:latest`, and case does not count."""
+        key = model_names.key(model_name)
+        async with self._database.session() as connection:
+            names = await models.names(connection, server_id)
+            if not names and not await requests.exists(connection, server_id):
+                raise edits.server_not_found(server_id)
+        model_id = next((row["id"] for row in names if model_names.key(row["model_name"]) == key), None)
+        if model_id is None:
+            raise edits.model_not_found(model_name)
+
+        async def edit(connection: Connection) -> Row | None:
+            return await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
+
+        row = await transactions.run(self._database, edit)
+        if row is None:
+            raise edits.model_not_found(model_name)
+        return views.model(row)
+
+    async def request_check(self, server_id: UUID) -> CheckAnswer:
+        """Have the monitor check a server now, and return its verdict."""
+        probe = await self._on_demand.request(Demand.CHECK, server_id)
+        return CheckAnswer(server=await self.get_server(server_id), probe=views.ProbeView.model_validate(probe))
+
+    async def request_discovery(self, server_id: UUID) -> DiscoveryAnswer:
+        """Have the monitor list a server's models now, and return what that changed."""
+        result = await self._on_demand.request(Demand.DISCOVERY, server_id)
+        answer = DiscoveryAnswer.model_validate(result)
+        if answer.reason != Reason.OK:
+            raise Problem(
+                HTTPStatus.BAD_GATEWAY,
+                "discovery_failed",
+                f"The server did not list its models: {answer.detail or answer.reason}. Nothing was changed.",
+                reason=answer.reason,
+                reason_detail=answer.detail,
+            )
+        return answer
+
+    async def events(
+        self,
+        after: int | None = None,
+        *,
+        limit: int = 100,
+        wait: float = 0.0,
+        types: Sequence[EventType] = (),
+        server_id: UUID | None = None,
+    ) -> EventPage:
+        """Return events after a number, None for the oldest held, waiting at most `wait` seconds for the first."""
+        return await self._event_pages.read(after, limit=limit, wait=wait, types=types, server_id=server_id)
+
+    async def head(self) -> int:
+        """Return the number of the newest event."""
+        return await events.head(self._database)
+
+    async def _write(
+        self,
+        server_id: UUID,
+        work: Callable[[Servers], Awaitable[None]],
+        *,
+        name: str | None,
+        server_url: str | None,
+    ) -> ServerView:
+        async def write_and_read(connection: Connection) -> Row | None:
+            servers = Servers(connection, self._policy)
+            await work(servers)
+            return await servers.get(server_id)
+
+        try:
+            row = await transactions.run(self._database, write_and_read)
+        except transactions.TakenError as error:
+            value = name if error.field == "name" else server_url
+            raise await self._taken(error.field, value) from error
+        return views.server(edits.require(row, server_id, if_match=None))
+
+    async def _taken(self, field: str, value: str | None) -> Problem:
+        async with self._database.session() as connection:
+            existing_id = None if value is None else await Servers(connection, self._policy).find_taker(field, value)
+        return Problem(
+            HTTPStatus.CONFLICT,
+            f"{field}_taken",
+            f"The {field} {value!r} is taken by server {existing_id or '(just deleted)'}. "
+            f"Edit that one, or choose another {field}.",
+            existing_id=None if existing_id is None else str(existing_id),
+        )
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _as_url(text: str) -> str | None:
+    try:
+        return url.normalize(text)
+    except InvalidUrlError:
+        return None

@@ -1,0 +1,39 @@
+"""Answers of the API: JSON that no cache keeps and no browser takes for anything else."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from api.problems import MEDIA_TYPE, Problem
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def document(
+    view: BaseModel, *, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return a view as JSON."""
+    return web.Response(
+        body=view.model_dump_json().encode(),
+        status=status,
+        content_type="application/json",
+        headers={**HEADERS, **(headers or {})},
+    )
+
+
+def empty() -> web.Response:
+    """Return the answer that says only that it is done."""
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
+
+
+def problem(trouble: Problem) -> web.Response:
+    """Return a problem as RFC 9457 has it. ASCII only, since it may name a text that is not valid Unicode."""
+    return web.Response(
+        body=json.dumps(trouble.document()).encode("ascii"),
+        status=trouble.status,
+        content_type=MEDIA_TYPE,
+        headers={**HEADERS, **trouble.headers},
+    )

@@ -1,0 +1,95 @@
+"""What the API takes: strict shapes without surprises. Their field names are the columns' names."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from api import texts
+from monitor.domain import url
+
+REQUIRED = frozenset({"name", "url"})
+
+
+class Strict(BaseModel):
+    """Refuses unknown fields and values of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Auth(Strict):
+    """How the fleet proves to a server who it is."""
+
+    type: Literal["none"]
+
+
+def _refuse_credential(value: object) -> object:
+    if isinstance(value, dict) and value.get("type") in ("basic", "bearer", "api_key"):
+        raise PydanticCustomError(
+            "auth_not_supported", "credentials cannot be stored by this version; leave auth out or give type none"
+        )
+    return value
+
+
+Url = Annotated[str, AfterValidator(url.normalize)]
+AuthInput = Annotated[Auth, BeforeValidator(_refuse_credential)]
+
+
+class ServerCreate(Strict):
+    """A whole server as POST and PUT take it; `url` is stored normalised. Seconds override the settings."""
+
+    name: texts.Name
+    url: Url
+    api_version: texts.ApiVersion = "v1"
+    auth: AuthInput | None = None
+    is_active: bool = True
+    is_default: bool = False
+    capabilities: texts.Capabilities = Field(default_factory=list)
+    max_concurrent: texts.Slots = 1
+    priority: texts.Priority = 0
+    labels: texts.Labels = Field(default_factory=dict)
+    check_interval_seconds: texts.IntervalSeconds | None = None
+    check_timeout_seconds: texts.TimeoutSeconds | None = None
+    rise: texts.Streak | None = None
+    fall: texts.Streak | None = None
+
+
+class ServerReplace(ServerCreate):
+    """A whole server as PUT takes it: what is left out gets its default, but `auth` stays."""
+
+
+class ServerPatch(Strict):
+    """A JSON merge patch (RFC 7396) of a server: null gives a field its default, and removes a label."""
+
+    name: texts.Name | None = None
+    url: Url | None = None
+    api_version: texts.ApiVersion | None = None
+    auth: AuthInput | None = None
+    is_active: bool | None = None
+    is_default: bool | None = None
+    capabilities: texts.Capabilities | None = None
+    max_concurrent: texts.Slots | None = None
+    priority: texts.Priority | None = None
+    labels: Annotated[dict[texts.LabelKey, texts.LabelValue | None], Field(max_length=texts.MAX_LABELS)] | None = None
+    check_interval_seconds: texts.IntervalSeconds | None = None
+    check_timeout_seconds: texts.TimeoutSeconds | None = None
+    rise: texts.Streak | None = None
+    fall: texts.Streak | None = None
+
+    @model_validator(mode="after")
+    def _keeps_what_is_required(self) -> "ServerPatch":
+        for field in sorted(REQUIRED & self.model_fields_set):
+            if getattr(self, field) is None:
+                raise ValueError(f"{field} cannot be removed; give a new one or leave it out")
+        return self
+
+
+class ModelPatch(Strict):
+    """A JSON merge patch of a model by the operator.
+
+    null gives back what discovery says: the listed name, the listed capabilities, active.
+    """
+
+    is_active: bool | None = None
+    name: texts.ModelTitle | None = None
+    capabilities: texts.Capabilities | None = None

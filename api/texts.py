@@ -1,0 +1,44 @@
+"""Texts and numbers that the API takes: what the database can hold and a screen can show, nothing else."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+MAX_INT = 2**31 - 1
+MAX_LABELS = 64
+# Control characters, lone surrogates, line and paragraph separators.
+UNUSABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def is_usable(text: str) -> bool:
+    """Whether the database can hold the text and a screen can show it on one line."""
+    return not any(unicodedata.category(char) in UNUSABLE for char in text)
+
+
+def usable(text: str) -> str:
+    """Return the text; raises ValueError if it is not usable or ends in blanks."""
+    if not is_usable(text):
+        raise ValueError("must not contain control characters or line breaks")
+    if text != text.strip():
+        raise ValueError("must not begin or end with a blank")
+    return text
+
+
+def _without_repetition(texts: list[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(usable)]
+ModelTitle = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(usable)]
+ApiVersion = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+Capability = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(usable)]
+Capabilities = Annotated[list[Capability], Field(max_length=64), AfterValidator(_without_repetition)]
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=256), AfterValidator(usable)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS)]
+Slots = Annotated[int, Field(ge=1, le=MAX_INT)]
+Priority = Annotated[int, Field(ge=-MAX_INT, le=MAX_INT)]
+IntervalSeconds = Annotated[float, Field(ge=0.1, le=86_400, allow_inf_nan=False)]
+TimeoutSeconds = Annotated[float, Field(ge=0.1, le=300, allow_inf_nan=False)]
+Streak = Annotated[int, Field(ge=1, le=100)]

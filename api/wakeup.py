@@ -1,0 +1,64 @@
+"""Tells every waiter of this process that the event log has grown: one listener and one look for all.
+
+A waiter names the number it has seen, so a wake-up that comes before it waits is not lost.
+"""
+
+import asyncio
+import contextlib
+
+from api.queries import events
+from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.event import MODEL_CHANNEL, SERVER_CHANNEL
+from monitor.postgres.database import Database
+from monitor.postgres.listener import Listener
+
+
+class Wakeup:
+    """The newest event number that this process knows of, for many to wait on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hint = asyncio.Event()
+        self._change = asyncio.Event()
+        self._head = 0
+        self.is_closed = False
+
+    async def run(self, dsn: str) -> None:
+        """Listen on a session of its own at `dsn` until cancelled."""
+        listener = Listener(
+            dsn, name="ollama-fleet api listener", channels=(SERVER_CHANNEL, MODEL_CHANNEL), wake=self._hint.set
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listener.run(), name="api_listener")
+            group.create_task(self._follow(), name="api_wakeup")
+
+    async def wait_past(self, seq: int, *, seconds: float) -> None:
+        """Return when there is an event after `seq`, when the API stops, or after some seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._head <= seq and not self.is_closed:
+                    await self._change.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not past the end of the API."""
+        await self.wait_past(events.NO_SEQ, seconds=seconds)
+
+    def close(self) -> None:
+        """Let all waiters go, those that come later too."""
+        self.is_closed = True
+        self._tell()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._hint.wait()
+            self._hint.clear()
+            # The listener says that the database is away, and hints again when it is back.
+            with contextlib.suppress(DatabaseUnavailableError):
+                head = await events.head(self._database)
+                if head != self._head:
+                    self._head = head
+                    self._tell()
+
+    def _tell(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()

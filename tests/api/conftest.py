@@ -1,0 +1,31 @@
+"""The API running on a database of each test's own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitor.postgres import database
+from monitor.postgres.database import Connection
+from monitor.settings import Settings
+from tests.api.client import ApiClient, serving
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings for a test: any free port, and a short patience with servers."""
+    return Settings.model_validate({"api_port": "0", "check_timeout": "1s"})
+
+
+@pytest.fixture
+async def api(settings: Settings, dsn: str) -> AsyncIterator[ApiClient]:
+    """A client of a running API."""
+    async with serving(settings, dsn) as (client, _):
+        yield client
+
+
+@pytest.fixture
+async def psql(dsn: str) -> AsyncIterator[Connection]:
+    """A session of a person who writes to the tables by hand; jsonb is Python values."""
+    connection = await database.connect(dsn, name="psql")
+    yield connection
+    await connection.close()

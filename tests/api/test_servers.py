@@ -1,0 +1,136 @@
+"""Servers over HTTP: create, read, replace, patch, delete, and what each of them leaves in the table."""
+
+import uuid
+
+from monitor.postgres.database import Connection
+from tests.api.client import ApiClient
+
+EVENTS = "SELECT type FROM fleet_events ORDER BY seq"
+
+
+async def types(psql: Connection) -> list[str]:
+    return [row["type"] for row in await psql.fetch(EVENTS)]
+
+
+async def test_a_created_server_is_shown_whole_with_location_and_etag(api: ApiClient) -> None:
+    sent = {"name": "anna", "url": "HTTP://GPU-1.Example:80/v1/", "labels": {"rack": "7"}, "capabilities": ["chat"]}
+    created = await api.ask("POST", "/api/servers", json=sent)
+    assert created.status == 201
+    assert created.headers["Location"] == f"/api/servers/{created.body['id']}"
+    assert created.headers["ETag"] == '"1"'
+    assert created.body["url"] == "http://gpu-1.example"
+    assert created.body["auth"] == {"type": "none", "configured": False}
+    assert created.body["status"] == "unknown"
+    assert created.body["is_available"] is False
+    assert created.body["stale"] is False
+    assert (created.body["max_concurrent"], created.body["priority"], created.body["api_version"]) == (1, 0, "v1")
+    shown = await api.ask("GET", created.headers["Location"])
+    assert shown.body == created.body
+    assert shown.headers["ETag"] == '"1"'
+
+
+async def test_put_gives_what_is_left_out_its_default(api: ApiClient) -> None:
+    server = await api.add("anna", priority=5, labels={"rack": "7"}, rise=4)
+    replaced = await api.ask("PUT", f"/api/servers/{server['id']}", json={"name": "anna", "url": server["url"]})
+    assert replaced.status == 200
+    assert (replaced.body["priority"], replaced.body["labels"], replaced.body["rise"]) == (0, {}, None)
+    assert replaced.body["row_version"] == 2
+
+
+async def test_put_of_an_unknown_id_creates_nothing(api: ApiClient, psql: Connection) -> None:
+    answer = await api.ask("PUT", f"/api/servers/{uuid.uuid4()}", json={"name": "a", "url": "http://a.example"})
+    assert (answer.status, answer.body["code"]) == (404, "server_not_found")
+    assert await psql.fetchval("SELECT count(*) FROM ollama_servers") == 0
+
+
+async def test_a_merge_patch_changes_only_what_it_names(api: ApiClient) -> None:
+    server = await api.add("anna", priority=5, labels={"rack": "7", "room": "b"}, rise=4)
+    patch = {"priority": None, "labels": {"rack": None, "row": "2"}, "rise": None, "fall": 9}
+    patched = await api.ask(
+        "PATCH",
+        f"/api/servers/{server['id']}",
+        json=patch,
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert patched.status == 200
+    expected = server | {"priority": 0, "labels": {"room": "b", "row": "2"}, "rise": None, "fall": 9, "row_version": 2}
+    assert patched.body | {"updated_at": None} == expected | {"updated_at": None}
+
+
+async def test_null_for_all_labels_removes_them(api: ApiClient) -> None:
+    server = await api.add("anna", labels={"rack": "7"}, capabilities=["chat"])
+    patched = await api.ask("PATCH", f"/api/servers/{server['id']}", json={"labels": None, "capabilities": None})
+    assert (patched.body["labels"], patched.body["capabilities"]) == ({}, [])
+
+
+async def test_a_patch_cannot_remove_what_is_required(api: ApiClient) -> None:
+    server = await api.add("anna")
+    for field in ("name", "url"):
+        answer = await api.ask("PATCH", f"/api/servers/{server['id']}", json={field: None})
+        assert (answer.status, answer.body["code"]) == (422, "invalid")
+        assert field in answer.body["detail"]
+
+
+async def test_an_edit_that_changes_nothing_writes_nothing(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna", labels={"rack": "7"})
+    path = f"/api/servers/{server['id']}"
+    same = {"name": "anna", "url": server["url"] + "/", "labels": {"rack": "7"}}
+    assert (await api.ask("PUT", path, json=same)).body["row_version"] == 1
+    assert (await api.ask("PATCH", path, json={})).body["row_version"] == 1
+    assert (await api.ask("PATCH", path, json={"labels": {"rack": "7"}})).body["row_version"] == 1
+    assert await types(psql) == ["server.created"]
+
+
+async def test_a_deleted_server_is_gone_with_its_models(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna")
+    await psql.execute(
+        "INSERT INTO ollama_models (server_id, name, model_name) VALUES ($1, 'm', 'm:latest')", uuid.UUID(server["id"])
+    )
+    assert (await api.ask("DELETE", f"/api/servers/{server['id']}")).status == 204
+    assert (await api.ask("GET", f"/api/servers/{server['id']}")).body["code"] == "server_not_found"
+    assert (await api.ask("DELETE", f"/api/servers/{server['id']}")).status == 404
+    assert await psql.fetchval("SELECT count(*) FROM ollama_models") == 0
+
+
+async def test_making_a_server_the_default_moves_the_mark(api: ApiClient, psql: Connection) -> None:
+    first = await api.add("anna", is_default=True)
+    second = await api.add("berta", is_default=True)
+    third = await api.add("clara")
+    defaults = "SELECT name FROM ollama_servers WHERE is_default"
+    assert await psql.fetchval(defaults) == "berta"
+    await api.ask("PATCH", f"/api/servers/{third['id']}", json={"is_default": True})
+    assert [row["name"] for row in await psql.fetch(defaults)] == ["clara"]
+    await api.ask("PUT", f"/api/servers/{first['id']}", json={"name": "anna", "url": first["url"], "is_default": True})
+    assert [row["name"] for row in await psql.fetch(defaults)] == ["anna"]
+    assert second["is_default"] is True
+
+
+async def test_a_server_whose_checks_stopped_is_stale(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna", check_interval_seconds=10.0, check_timeout_seconds=2.0)
+    path = f"/api/servers/{server['id']}"
+    checked = "UPDATE ollama_servers SET last_checked_at = clock_timestamp() - make_interval(secs => $1)"
+    await psql.execute(checked, 25.0)
+    assert (await api.ask("GET", path)).body["stale"] is False
+    await psql.execute(checked, 33.0)
+    assert (await api.ask("GET", path)).body["stale"] is True
+    await api.ask("PATCH", path, json={"is_active": False})
+    assert (await api.ask("GET", path)).body["stale"] is False
+
+
+async def test_a_server_that_was_never_checked_becomes_stale_too(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna")
+    await psql.execute(
+        "UPDATE ollama_servers SET created_at = now() - interval '1 hour', updated_at = now() - interval '1 hour'"
+    )
+    assert (await api.ask("GET", f"/api/servers/{server['id']}")).body["stale"] is True
+
+
+async def test_a_server_that_psql_wrote_can_be_read_and_patched(api: ApiClient, psql: Connection) -> None:
+    await psql.execute(
+        "INSERT INTO ollama_servers (name, url, labels, api_version) VALUES (' odd ', 'http://odd', $1, '')",
+        {"a b": "c"},
+    )
+    server = (await api.ask("GET", "/api/servers")).body["items"][0]
+    assert server["labels"] == {"a b": "c"}
+    patched = await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 3})
+    assert (patched.status, patched.body["priority"], patched.body["name"]) == (200, 3, " odd ")

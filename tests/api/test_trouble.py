@@ -1,0 +1,142 @@
+"""When the API cannot do its work: no database, a foreign schema, no port, an open address."""
+
+import asyncio
+import socket
+import uuid
+
+import pytest
+
+from api import app
+from monitor.domain.errors import ConfigurationError, SchemaMismatchError
+from monitor.postgres import database
+from monitor.postgres.database import Connection
+from monitor.settings import Settings
+from tests.api import stand_in
+from tests.api.client import ApiClient, serving
+
+
+@pytest.fixture
+def nobodys_dsn() -> str:
+    """An address where no database answers."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"postgresql://fleet@127.0.0.1:{closed.getsockname()[1]}/fleet"
+
+
+async def test_without_a_database_requests_get_503_and_the_process_lives(settings: Settings, nobodys_dsn: str) -> None:
+    async with serving(settings, nobodys_dsn) as (api, _):
+        assert (await api.ask("GET", "/livez")).body == {"status": "ok"}
+        for method, path in (("GET", "/api/servers"), ("GET", "/api/events")):
+            answer = await api.ask(method, path)
+            assert (answer.status, answer.body["code"]) == (503, "database_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+            assert "fleet@" not in answer.body["detail"]
+        created = await api.ask("POST", "/api/servers", json={"name": "anna", "url": "http://anna.example"})
+        assert created.status == 503
+        async with api.session.get(api.base_url + "/readyz") as response:
+            report = await response.json()
+        assert (response.status, report["ready"]) == (503, False)
+        assert report["checks"] == {"database": "failed", "schema": "unknown", "monitor": "unknown"}
+
+
+async def test_ready_tells_whether_a_monitor_is_at_work(api: ApiClient, psql: Connection) -> None:
+    absent = await api.ask("GET", "/readyz")
+    assert (absent.status, absent.body["ready"], absent.body["checks"]["monitor"]) == (200, True, "absent")
+    assert "monitor" in absent.body["reasons"][0]
+    async with stand_in.at_work(psql):
+        there = await api.ask("GET", "/readyz")
+    assert there.body == {"ready": True, "reasons": [], "checks": {"database": "ok", "schema": "ok", "monitor": "ok"}}
+
+
+async def test_a_cut_session_is_replaced_without_a_restart(api: ApiClient, psql: Connection) -> None:
+    await api.add("anna")
+    await psql.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%api%'")
+    answers = [await api.ask("GET", "/api/servers") for _ in range(12)]
+    assert answers[-1].status == 200
+    assert {answer.status for answer in answers} <= {200, 503}
+
+
+async def test_events_still_wake_a_long_poll_after_the_listener_lost_its_session(
+    api: ApiClient, psql: Connection
+) -> None:
+    poll = asyncio.create_task(api.ask("GET", "/api/events?after=0&wait=25"))
+    await asyncio.sleep(0.2)
+    await psql.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%listener'")
+    await psql.execute("INSERT INTO ollama_servers (name, url) VALUES ('anna', 'http://anna')")
+    assert [event["seq"] for event in (await poll).body["items"]] == [1]
+
+
+async def test_a_schema_that_is_not_known_ends_the_api(settings: Settings, psql: Connection, dsn: str) -> None:
+    await psql.execute("UPDATE alembic_version SET version_num = '999'")
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await asyncio.wait_for(app.serve(settings, dsn=dsn, stop=asyncio.Event()), 20)
+    assert caught.group_contains(SchemaMismatchError, match="newer")
+
+
+async def test_a_database_without_the_schema_ends_the_api_and_names_the_command(
+    settings: Settings, empty_dsn: str
+) -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await asyncio.wait_for(app.serve(settings, dsn=empty_dsn, stop=asyncio.Event()), 20)
+    (error,) = caught.value.exceptions
+    assert isinstance(error, SchemaMismatchError)
+    assert "ollama-fleet migrate" in str(error)
+
+
+async def test_a_port_that_is_taken_is_named_with_the_way_out(settings: Settings, dsn: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=rf"port {port}.*OLLAMA_FLEET_API_PORT"):
+            await app.serve(settings.model_copy(update={"api_port": port}), dsn=dsn, stop=asyncio.Event())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "fleet.example"])
+async def test_an_address_that_others_can_reach_is_refused(settings: Settings, dsn: str, host: str) -> None:
+    with pytest.raises(ConfigurationError, match="only on this machine"):
+        await app.serve(settings.model_copy(update={"api_host": host}), dsn=dsn, stop=asyncio.Event())
+
+
+async def test_a_stop_leaves_no_session_behind(settings: Settings, dsn: str, psql: Connection) -> None:
+    async with serving(settings, dsn) as (api, _):
+        await api.add("anna")
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ollama-fleet api%'"
+    deadline = asyncio.get_running_loop().time() + 10
+    while await psql.fetchval(count):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_literal_addresses_outside_the_allowed_networks_are_refused(settings: Settings, dsn: str) -> None:
+    narrow = Settings.model_validate({"api_port": "0", "allowed_networks": "10.1.0.0/16"})
+    async with serving(narrow, dsn) as (api, _):
+        await api.add("inside", url="http://10.1.2.3:11434")
+        await api.add("named", url="http://gpu.example")
+        answer = await api.ask("POST", "/api/servers", json={"name": "outside", "url": "http://10.2.0.1"})
+    assert (answer.status, answer.body["errors"][0]["field"]) == (422, "url")
+
+
+async def test_a_statement_that_waits_too_long_is_given_up_with_503(
+    settings: Settings, dsn: str, psql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_TIMEOUT_MS", "300")
+    async with serving(settings, dsn) as (api, _):
+        server = await api.add("anna")
+        async with psql.transaction():
+            await psql.execute("UPDATE ollama_servers SET priority = 1")
+            answer = await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 2})
+        assert (answer.status, answer.body["code"]) == (503, "database_unavailable")
+        assert (await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 2})).status == 200
+
+
+async def test_a_value_that_only_the_database_refuses_is_the_clients_fault(api: ApiClient, psql: Connection) -> None:
+    await psql.execute("ALTER TABLE ollama_servers ADD CONSTRAINT modest CHECK (priority < 100)")
+    answer = await api.ask("POST", "/api/servers", json={"name": "a", "url": "http://a.example", "priority": 100})
+    assert (answer.status, answer.body["code"]) == (422, "invalid")
+    assert "modest" in answer.body["detail"]
+
+
+async def test_a_fault_of_the_api_is_told_without_its_inside(api: ApiClient, psql: Connection) -> None:
+    await psql.execute("DROP TABLE ollama_models CASCADE")
+    answer = await api.ask("GET", f"/api/servers/{uuid.uuid4()}/models")
+    assert (answer.status, answer.body["code"]) == (500, "internal")
+    assert "ollama_models" not in str(answer.body)
