@@ -32,3 +32,6 @@ async def end(name: str, *steps: Coroutine[Any, Any, None], limit: float = STEP_
             await asyncio.wait_for(step, limit)
         except TimeoutError:
             log.warning("stop_step_cut_short", part=name, limit_s=limit)
+        except Exception:
+            # The parts that come after this one are to be stopped in order all the same.
+            log.exception("stop_step_failed", part=name)

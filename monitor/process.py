@@ -12,6 +12,7 @@ from monitor.domain.errors import ConfigurationError, FleetError
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +59,13 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def ask_to_stop(number: signal.Signals) -> None:
+    def ask_to_stop() -> None:
         stop.set()
-        # The next one is not asked for but taken.
-        loop.remove_signal_handler(number)
+        # The next one, whichever it is, is not asked for but taken.
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask_to_stop, number)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, ask_to_stop)
     await main(stop)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
@@ -27,16 +27,23 @@ UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ms|s|m|h|d)?")
 
 
-def parse_duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
     """Read `15`, `15s`, `500 ms`, `7 d` as a duration; a bare number is seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    if isinstance(value, str):
-        match = DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError("write a number with a unit, for example 15s, 500ms or 7d")
-        return timedelta(seconds=float(match["number"]) * UNITS[match["unit"] or "s"])
-    return value
+        return _seconds(value)
+    if isinstance(value, timedelta):
+        return value
+    match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("write a number with a unit, for example 15s, 500ms or 7d")
+    return _seconds(float(match["number"]) * UNITS[match["unit"] or "s"])
+
+
+def _seconds(number: float) -> timedelta:
+    try:
+        return timedelta(seconds=number)
+    except (OverflowError, ValueError) as error:
+        raise ValueError("no duration is that long") from error
 
 
 def _split_commas(value: object) -> object:
@@ -128,10 +135,23 @@ class Settings(BaseSettings):
     event_retention: Duration = Field(
         default=timedelta(days=7),
         ge=timedelta(minutes=1),
+        le=timedelta(days=36_500),
         description="Age at which events are deleted; a subscriber away for longer has to start from a snapshot.",
     )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load` hands over and nothing else: it has read the environment already."""
+        return (init_settings,)
 
     @model_validator(mode="after")
     def _timeout_fits_interval(self) -> "Settings":
@@ -161,31 +181,45 @@ def load(config: Path | None = None, *, environ: Mapping[str, str] | None = None
     """
     environ = os.environ if environ is None else environ
     given: dict[str, Any] = {} if config is None else _read_file(config)
-    for name, value in environ.items():
-        if name.startswith(PREFIX):
-            given[name.removeprefix(PREFIX).lower()] = value
-    for name in given:
-        if name not in Settings.model_fields:
-            raise ConfigurationError(_unknown(name))
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX):
+            given[_field(variable)] = value
+    for name, value in given.items():
+        if value == "":
+            raise ConfigurationError(f"{PREFIX}{name.upper()} is empty; give it a value or remove it.")
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "The settings"
-        raise ConfigurationError(f"{where} cannot be used: {first['msg']}.") from error
+        what = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{where} cannot be used: {what}.") from error
+
+
+def _field(variable: str) -> str:
+    name = variable.removeprefix(PREFIX).lower()
+    if name not in Settings.model_fields:
+        near = _nearest(name)
+        hint = f"Did you mean {PREFIX}{near.upper()}?" if near else "See the settings in README.md."
+        raise ConfigurationError(f"{variable} is not a setting of ollama-fleet. {hint}")
+    return name
 
 
 def _read_file(config: Path) -> dict[str, Any]:
     try:
         with config.open("rb") as file:
-            return tomllib.load(file)
+            given = tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"The configuration file {config} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The configuration file {config} is not valid TOML: {error}.") from error
+    for name in given:
+        if name not in Settings.model_fields:
+            near = _nearest(name.lower())
+            hint = f"Did you mean {near}?" if near else "See the settings in README.md."
+            raise ConfigurationError(f"{name} in {config} is not a setting of ollama-fleet. {hint}")
+    return given
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    hint = f" Did you mean {PREFIX}{near[0].upper()}?" if near else " See the settings in README.md."
-    return f"{PREFIX}{name.upper()} is not a setting of ollama-fleet.{hint}"
+def _nearest(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, Settings.model_fields, n=1)), None)

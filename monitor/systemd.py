@@ -23,6 +23,7 @@ def notify(state: str) -> bool:
 def watchdog_interval() -> timedelta | None:
     """Return how often systemd wants `WATCHDOG=1` at the least, None when it does not watch this process."""
     wanted = os.environ.get("WATCHDOG_USEC", "")
-    if not wanted.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or not wanted.isdecimal():
         return None
-    return timedelta(microseconds=int(wanted))
+    # 0 would have us send without a pause.
+    return timedelta(microseconds=int(wanted)) or None

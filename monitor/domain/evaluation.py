@@ -4,7 +4,8 @@ Invariant: `status` leaves `down` only after `rise` good probes in a row, and be
 after `fall` bad ones in a row; a first good probe ends `unknown` at once. A `local` fault says
 nothing about the server, so it changes nothing. The reason and detail shown always belong to the
 verdict shown: a server that is down for one cause takes over another one only after that has been
-seen `fall` times in a row, so two alternating causes make no noise.
+seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
+a server only when something shows that the server is alive: the answer itself, or a good probe after it.
 """
 
 from dataclasses import replace
@@ -14,6 +15,18 @@ from monitor.domain.probe import Listing, ProbeResult, Reason
 from monitor.domain.server import Policy
 
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
+# A listing that failed for one of these may just as well be the first sign that the server is gone.
+UNANSWERED = frozenset(
+    {
+        Reason.DNS,
+        Reason.REFUSED,
+        Reason.UNREACHABLE,
+        Reason.CONNECT_TIMEOUT,
+        Reason.TIMEOUT,
+        Reason.RESET,
+        Reason.TLS,
+    }
+)
 
 
 def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
@@ -33,7 +46,7 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
     if (failure is None) == (previous.list_failure is None):
         return previous
     noted = replace(previous, list_failure=failure)
-    if noted.reason is Reason.BUSY:
+    if noted.reason is Reason.BUSY or listing.reason in UNANSWERED:
         return noted
     return _alive(noted, Reason.OK, "", at=at)
 
@@ -62,7 +75,9 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
             return counted
         return replace(counted, reason=result.reason, detail=result.detail)
     if counted.bad < policy.fall:
-        return replace(counted, list_failure=previous.list_failure)
+        # A listing that failed without an answer just before was part of the same trouble.
+        shown = previous.status is Status.DEGRADED
+        return replace(counted, list_failure=previous.list_failure if shown else None)
     return _verdict(counted, Status.DOWN, result.reason, detail=result.detail, at=at)
 
 

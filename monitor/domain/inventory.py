@@ -88,7 +88,7 @@ def diff(known: Sequence[KnownModel], listed: Sequence[Sighting], *, missed_befo
 
 
 def merged(record: KnownModel, sighting: Sighting) -> tuple[ListedModel, CapabilitySource]:
-    """Return the facts to store: the listing's, with what it does not say kept from the record.
+    """Return the facts to store: the listing's, with what lists of older servers leave out kept from the record.
 
     What was learnt about one digest is not carried over to another one, but the operator's word on
     capabilities always stands.

@@ -36,12 +36,15 @@ class ModelName:
         host, _, namespace = path.rpartition("/") if "/" in path else ("", "", path)
         if not model or (colon and not tag) or (path and not namespace) or text.startswith("/"):
             raise InvalidModelNameError(f"{text!r} is not a model name: a part of it is empty.")
-        return cls(
+        name = cls(
             host=host or DEFAULT_HOST,
             namespace=namespace or DEFAULT_NAMESPACE,
             model=model,
             tag=tag or DEFAULT_TAG,
         )
+        if len(str(name)) > MAX_LENGTH:
+            raise InvalidModelNameError(f"A model name has at most {MAX_LENGTH} characters, its tag included.")
+        return name
 
     @property
     def key(self) -> str:

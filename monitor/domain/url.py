@@ -65,27 +65,27 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
         raise InvalidUrlError("The URL must not carry a user name or password; give them as `auth` instead.")
     if authority.startswith("["):
         host, bracket, port_text = authority.partition("]")
+        between, colon, port_text = port_text.partition(":")
         host += bracket
-        if not bracket or (port_text and not port_text.startswith(":")):
-            raise InvalidUrlError("The IPv6 address in the URL must stand in brackets, as in http://[::1]:11434.")
-        port_text = port_text[1:]
     else:
         host, colon, port_text = authority.partition(":")
-        if ":" in port_text:
-            raise InvalidUrlError("The IPv6 address in the URL must stand in brackets, as in http://[::1]:11434.")
-        if colon and not port_text:
-            raise InvalidUrlError("The URL has a colon after the host but no port number.")
-    if not port_text:
+        between, bracket = "", "]"
+    if not bracket or between or ":" in port_text:
+        raise InvalidUrlError("The IPv6 address in the URL must stand in brackets, as in http://[::1]:11434.")
+    if not colon:
         return host, None
-    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) <= MAX_PORT):
+    if not port_text:
+        raise InvalidUrlError("The URL has a colon after the host but no port number.")
+    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) <= MAX_PORT):
         raise InvalidUrlError(f"The port in the URL must be a number from 1 to {MAX_PORT}.")
     return host, int(port_text)
 
 
 def _normalize_host(host: str) -> str:
     if host.startswith("["):
+        literal = _without_zone(host[1:-1])
         try:
-            return f"[{ipaddress.IPv6Address(_without_zone(host[1:-1])).compressed}]"
+            return f"[{_compressed(ipaddress.IPv6Address(literal))}]"
         except ValueError as error:
             raise InvalidUrlError("The URL holds no valid IPv6 address in its brackets.") from error
     name = _to_ascii(host).lower().removesuffix(".")
@@ -103,6 +103,12 @@ def _without_zone(address: str) -> str:
     if "%" in address:
         raise InvalidUrlError("The IPv6 address in the URL must not carry a zone (the part after %).")
     return address
+
+
+def _compressed(address: ipaddress.IPv6Address) -> str:
+    inner = address.ipv4_mapped
+    # Versions of Python differ in how they write these.
+    return address.compressed if inner is None else f"::ffff:{int(inner) >> 16:x}:{int(inner) & 0xFFFF:x}"
 
 
 def _to_ascii(host: str) -> str:

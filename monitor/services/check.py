@@ -65,7 +65,7 @@ class Check:
             after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
         )
         self._agenda.set(server.id, at + delay)
-        came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status is not Status.DOWN
+        came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status in {Status.UP, Status.DEGRADED}
         new_version = result.server_version not in {None, watched.server_version}
         watched.availability = after
         watched.server_version = result.server_version or watched.server_version
@@ -76,7 +76,7 @@ class Check:
         )
         if after.status is not before.status:
             _say(watched, before.status)
-        if result.reason is Reason.OK and (came_up or new_version):
+        if came_up or new_version:
             self._discover(server.id)
 
     def _record(

@@ -23,6 +23,7 @@ from monitor.domain.server import Server, ServerId
 from monitor.ports import InventoryStore, Lister, Recorder
 
 MOST_SHOWN = 10_000
+RETRY = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +93,12 @@ class Discovery:
             await self._look_into_memory(watched)
         except DatabaseUnavailableError as error:
             watched.known_list = watched.known_residency = None
+            self._try_again_soon(watched)
             log.debug("discovery_not_recorded", server=watched.server.name, error=str(error))
+
+    def _try_again_soon(self, watched: Watched) -> None:
+        delay = min(RETRY * random.uniform(0.5, 1), self._interval)
+        self._agenda.set(watched.server.id, time.monotonic() + delay)
 
     async def _list(self, watched: Watched) -> None:
         requested = watched.discovery_requested_at
@@ -126,6 +132,9 @@ class Discovery:
         if written and listing.reason is Reason.OK:
             watched.known_list = fingerprint if complete else None
             watched.missing = difference.missing
+            if not difference.is_empty:
+                # A model that is new on record may have been in memory before.
+                watched.known_residency = None
 
     async def _difference(self, watched: Watched, listing: Listing, *, certain: bool) -> tuple[Difference, bool]:
         """Compare with what is on record; `certain` asks a second time now for models that are missing."""
@@ -161,8 +170,19 @@ class Discovery:
     def _evaluate(self, watched: Watched, listing: Listing) -> None:
         before = watched.availability
         watched.availability = evaluation.evaluate_listing(before, listing, at=time.monotonic())
-        if watched.availability is not before:
+        if watched.availability.status is not before.status:
+            log.info(
+                "server_status",
+                status=watched.availability.status.value,
+                server=watched.server.name,
+                server_id=str(watched.server.id),
+                before=before.status.value,
+                reason=watched.availability.reason,
+                detail=watched.availability.detail,
+            )
             self._record(watched, listed_at=None, at_once=True)
+        if listing.reason is not Reason.OK:
+            self._try_again_soon(watched)
 
     def _record(self, watched: Watched, *, listed_at: float | None, at_once: bool) -> None:
         self._recorder.record(

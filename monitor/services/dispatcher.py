@@ -61,13 +61,14 @@ class Dispatcher:
         del self._running[server_id]
         if not self._open:
             return
-        if server_id in self._again:
-            self._again.discard(server_id)
-            self.submit(server_id)
         while self._line and len(self._running) < self._limit:
             waiting = self._line.popleft()
             self._in_line.discard(waiting)
             self.submit(waiting)
+        # Behind those in line: a server that is asked for again and again must not keep them waiting.
+        if server_id in self._again:
+            self._again.discard(server_id)
+            self.submit(server_id)
 
     async def stop(self, *, patience: float) -> None:
         """Take no more work; let what is under way end within `patience` seconds, then cancel it."""

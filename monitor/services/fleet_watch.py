@@ -82,6 +82,8 @@ class FleetWatch:
         servers, self._cursor = await self._store.snapshot()
         present = {fresh.server.id for fresh in servers}
         for watched in self._fleet:
+            # A model may have been deleted by an event that we did not see.
+            watched.known_list = None
             if watched.server.id not in present:
                 self._forget(watched.server.id)
         for fresh in servers:

@@ -74,19 +74,22 @@ class BatchRecorder:
         try:
             await self._write(batch, lease)
         except DatabaseUnavailableError as error:
-            self._put_back(batch)
+            self._put_back(batch, lease)
             if not self._stuck:
                 log.warning("results_wait", error=str(error), servers=len(self._waiting))
             self._stuck = True
         except asyncio.CancelledError:
-            self._put_back(batch)
+            self._put_back(batch, lease)
             raise
         else:
             if self._stuck:
                 log.info("results_written_again", servers=len(batch))
             self._stuck = False
 
-    def _put_back(self, batch: list[ServerRecord]) -> None:
+    def _put_back(self, batch: list[ServerRecord], lease: Lease) -> None:
+        if self._lease() != lease:
+            # Lost during the write: these belong to what `clear` forgot.
+            return
         for record in batch:
             newer = self._waiting.get(record.server_id)
             self._waiting[record.server_id] = record if newer is None else newer.over(record)

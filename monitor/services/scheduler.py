@@ -5,6 +5,7 @@ guard re-arms all beats as soon as wall and monotonic time part.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -73,14 +74,15 @@ class Metronome:
         wall, monotonic = time.time(), time.monotonic()
         try:
             while True:
-                try:
-                    raise await asyncio.wait_for(self._failed.get(), GUARD_INTERVAL)
-                except TimeoutError:
-                    drift = (time.time() - wall) - (time.monotonic() - monotonic)
-                    if abs(drift) > LARGEST_DRIFT:
-                        log.warning("wall_clock_stepped", seconds=round(drift, 1))
-                        wall, monotonic = time.time(), time.monotonic()
-                        self._rearm()
+                with contextlib.suppress(TimeoutError):
+                    failure = await asyncio.wait_for(self._failed.get(), GUARD_INTERVAL)
+                    break
+                drift = (time.time() - wall) - (time.monotonic() - monotonic)
+                if abs(drift) > LARGEST_DRIFT:
+                    log.warning("wall_clock_stepped", seconds=round(drift, 1))
+                    wall, monotonic = time.time(), time.monotonic()
+                    self._rearm()
+            raise failure
         finally:
             self._scheduler.shutdown(wait=False)
 

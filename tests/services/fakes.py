@@ -1,0 +1,208 @@
+"""The ports to the database, in memory: it can be away, and it knows whose lease it is."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitor.domain import inventory
+from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.event import Event, EventType
+from monitor.domain.fleet import Watched
+from monitor.domain.inventory import Difference, KnownModel, ModelId
+from monitor.domain.lease import Lease
+from monitor.domain.probe import LoadedModel
+from monitor.domain.record import ServerRecord
+from monitor.domain.server import Server, ServerId
+from tests.services.told import open_gate
+
+
+class MemoryDatabase:
+    """Who holds the lease, which servers there are, and the events; every port asks it whether it is there."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.lease: Lease | None = None
+        self.servers: dict[ServerId, Watched] = {}
+        self.events: list[Event] = []
+
+    def reach(self) -> None:
+        """Raise if the database is away."""
+        if self.away:
+            raise DatabaseUnavailableError("The database is away; it is tried again.")
+
+    def emit(self, type_: EventType, server_id: ServerId) -> None:
+        """Append an event to the log."""
+        seq = self.events[-1].seq + 1 if self.events else 1
+        now = datetime.now(UTC)
+        self.events.append(Event(seq=seq, type=type_, server_id=server_id, model_id=None, at=now, body={}))
+
+    def save(self, watched: Watched) -> None:
+        """Create or edit a server."""
+        new = watched.server.id not in self.servers
+        self.servers[watched.server.id] = watched
+        self.emit(EventType.SERVER_CREATED if new else EventType.SERVER_UPDATED, watched.server.id)
+
+    def delete(self, server_id: ServerId) -> None:
+        """Delete a server, or make it inactive: the monitor is told of active ones only."""
+        del self.servers[server_id]
+        self.emit(EventType.SERVER_DELETED, server_id)
+
+
+class MemoryLeases:
+    """Implements `ports.LeaseStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._owner = uuid.uuid4()
+        self._epoch = 0
+        self.asked = 0
+
+    async def take(self, _ttl: timedelta, /) -> Lease | None:
+        """Take the lease if nobody has it."""
+        self.asked += 1
+        self._database.reach()
+        if self._database.lease is not None:
+            return None
+        self._epoch += 1
+        self._database.lease = Lease(owner=self._owner, epoch=self._epoch)
+        return self._database.lease
+
+    async def renew(self, lease: Lease, _ttl: timedelta, /) -> bool:
+        """Whether the lease is still this one."""
+        self.asked += 1
+        self._database.reach()
+        return self._database.lease == lease
+
+    async def give_up(self, lease: Lease, /) -> None:
+        """Free the lease."""
+        self._database.reach()
+        if self._database.lease == lease:
+            self._database.lease = None
+
+
+class MemoryServers:
+    """Implements `ports.ServerStore` and `ports.ResultStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self.snapshots = 0
+        self.batches: list[list[ServerRecord]] = []
+        self.poisoned: set[ServerId] = set()
+        self.gate = open_gate()
+
+    @property
+    def written(self) -> dict[ServerId, ServerRecord]:
+        """The newest record of each server."""
+        return {record.server_id: record for batch in self.batches for record in batch}
+
+    async def snapshot(self) -> tuple[list[Watched], int]:
+        """Return copies of all servers, and the number of the last event."""
+        self._database.reach()
+        self.snapshots += 1
+        seq = self._database.events[-1].seq if self._database.events else 0
+        return [replace(watched) for watched in self._database.servers.values()], seq
+
+    async def read(self, server_ids: Sequence[ServerId], /) -> list[Watched]:
+        """Return copies of those servers that are there."""
+        self._database.reach()
+        return [replace(self._database.servers[each]) for each in server_ids if each in self._database.servers]
+
+    async def changes_after(self, seq: int, /, *, limit: int) -> tuple[list[Event], list[ServerId]]:
+        """Return the events after a number, and who waits for an answer."""
+        self._database.reach()
+        events = [event for event in self._database.events if event.seq > seq][:limit]
+        servers = self._database.servers.values()
+        waiting = [each.server.id for each in servers if each.check_requested_at or each.discovery_requested_at]
+        return events, waiting
+
+    async def write(self, records: Sequence[ServerRecord], lease: Lease, /) -> int:
+        """Keep the records if the lease still holds; a poisoned one spoils its batch."""
+        await self.gate.wait()
+        self._database.reach()
+        if any(record.server_id in self.poisoned for record in records):
+            raise ValueError("a record that the database does not take")
+        if self._database.lease != lease:
+            return 0
+        self.batches.append(list(records))
+        return len(records)
+
+
+class MemoryInventory:
+    """Implements `ports.InventoryStore` for one server."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self.models: list[KnownModel] = []
+        self.reads = 0
+        self.writes: list[tuple[Difference, bool, dict[str, Any] | None]] = []
+        self.residency_writes = 0
+
+    @property
+    def active(self) -> set[str]:
+        """The names of the models that count as present."""
+        return {model.facts.model_name for model in self.models if not model.removed}
+
+    async def known(self, _server_id: ServerId, /) -> list[KnownModel]:
+        """Return the models on record."""
+        self._database.reach()
+        self.reads += 1
+        return list(self.models)
+
+    async def write(
+        self,
+        _server: Server,
+        difference: Difference,
+        /,
+        *,
+        lease: Lease,
+        listed: bool,
+        answered_at: datetime | None = None,
+        answer: dict[str, Any] | None = None,
+    ) -> bool:
+        """Apply the difference if the lease still holds."""
+        self._database.reach()
+        if self._database.lease != lease:
+            return False
+        self.writes.append((difference, listed, answer if answered_at else None))
+        gone = {model.id for model in difference.removed}
+        changed = {model.id: inventory.merged(model, sighting) for model, sighting in difference.changed}
+        kept = [replace(model, removed=model.removed or model.id in gone) for model in self.models]
+        self.models = [
+            replace(model, facts=changed[model.id][0], source=changed[model.id][1], removed=False)
+            if model.id in changed
+            else model
+            for model in kept
+        ]
+        for new in difference.added:
+            self.models.append(KnownModel(id=ModelId(uuid.uuid4()), facts=new.facts, source=new.source))
+        return True
+
+    async def write_loaded(
+        self, _server: Server, changes: Mapping[ModelId, LoadedModel | None], /, *, lease: Lease
+    ) -> bool:
+        """Keep what is in memory if the lease still holds."""
+        self._database.reach()
+        if self._database.lease != lease:
+            return False
+        self.residency_writes += 1
+        self.models = [replace(each, loaded=changes.get(each.id, each.loaded)) for each in self.models]
+        return True
+
+
+class MemoryEvents:
+    """Implements `ports.EventLog`: a number of old events."""
+
+    def __init__(self, database: MemoryDatabase, *, old: int) -> None:
+        self._database = database
+        self.old = old
+        self.steps: list[int] = []
+
+    async def delete_older(self, _age: timedelta, /, *, limit: int) -> int:
+        """Delete some of the old events."""
+        self._database.reach()
+        step = min(limit, self.old)
+        self.old -= step
+        self.steps.append(step)
+        return step

@@ -1,0 +1,210 @@
+"""A check in a straight line: what is recorded, what is dropped, when the next one is due, who is told."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitor.domain.availability import Availability, Status
+from monitor.domain.fleet import Fleet, Watched
+from monitor.domain.probe import ProbeResult, Reason
+from monitor.domain.record import ServerRecord
+from monitor.domain.schedule import Schedule
+from monitor.domain.server import ServerId
+from monitor.services.check import Check
+from tests.services.conftest import settled, watched
+from tests.services.told import KeepingRecorder, ToldProber
+
+REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
+GOOD = ProbeResult(reason=Reason.OK, server_version="0.9.6", latency=timedelta(milliseconds=1.5))
+REFUSED = ProbeResult(reason=Reason.REFUSED, detail="connection refused")
+LOCAL = ProbeResult(reason=Reason.LOCAL, detail="no file descriptors")
+
+
+class Bench:
+    """A check of one server with all that it touches."""
+
+    def __init__(self, entry: Watched | None = None) -> None:
+        self.fleet, self.agenda = Fleet(), Schedule()
+        self.prober, self.recorder = ToldProber(), KeepingRecorder()
+        self.discovered: list[ServerId] = []
+        self.check = Check(
+            fleet=self.fleet,
+            agenda=self.agenda,
+            prober=self.prober,
+            recorder=self.recorder,
+            discover=self.discovered.append,
+        )
+        self.entry = entry or watched()
+        self.id = self.entry.server.id
+        self.fleet.put(self.entry)
+
+    async def answers(self, *results: ProbeResult) -> None:
+        """Check once for each answer."""
+        for result in results:
+            self.prober.answer = result
+            await self.check(self.id)
+
+    def due_in(self) -> float:
+        """Return the seconds until the next check."""
+        ((server_id, due),) = self.agenda.due(float("inf"))
+        assert server_id == self.id
+        return due - time.monotonic()
+
+    @property
+    def records(self) -> list[ServerRecord]:
+        """All records so far."""
+        return [record for record, _ in self.recorder.taken]
+
+
+async def test_the_first_good_answer_is_a_transition_and_starts_a_discovery() -> None:
+    bench = Bench()
+    before = time.monotonic()
+    await bench.answers(GOOD)
+    ((record, at_once),) = bench.recorder.taken
+    assert at_once
+    assert (record.status, record.reason, record.server_version) == (Status.UP, Reason.OK, "0.9.6")
+    assert record.latency == GOOD.latency
+    assert record.row_version == bench.entry.server.row_version
+    assert record.checked_at is not None
+    assert record.next_check_at is not None
+    assert before <= record.checked_at <= time.monotonic()
+    assert 13.5 <= record.next_check_at - record.checked_at <= 16.5
+    assert bench.discovered == [bench.id]
+    assert bench.check.done == 1
+    assert (bench.entry.availability.status, bench.entry.server_version) == (Status.UP, "0.9.6")
+    assert bench.due_in() == pytest.approx(record.next_check_at - time.monotonic(), abs=1)
+
+
+async def test_more_of_the_same_is_no_transition_and_no_discovery() -> None:
+    bench = Bench()
+    await bench.answers(GOOD, GOOD)
+    assert [at_once for _, at_once in bench.recorder.taken] == [True, False]
+    assert bench.discovered == [bench.id]
+
+
+async def test_in_transition_a_server_is_asked_again_soon() -> None:
+    bench = Bench()
+    await bench.answers(GOOD, REFUSED)
+    assert bench.due_in() <= 0.1
+    await bench.answers(REFUSED, REFUSED)
+    assert [record.status for record in bench.records] == [Status.UP, Status.UP, Status.UP, Status.DOWN]
+    assert bench.records[-1].detail == "connection refused"
+    assert [at_once for _, at_once in bench.recorder.taken] == [True, False, False, True]
+
+
+async def test_a_server_that_comes_up_or_has_a_new_version_is_discovered() -> None:
+    bench = Bench()
+    await bench.answers(GOOD)
+    await bench.answers(*[REFUSED] * 3, GOOD)
+    assert len(bench.discovered) == 1
+    await bench.answers(GOOD)
+    assert len(bench.discovered) == 2
+    await bench.answers(replace(GOOD, server_version=None))
+    assert len(bench.discovered) == 2
+    await bench.answers(replace(GOOD, server_version="0.30.0"))
+    assert len(bench.discovered) == 3
+
+
+async def test_a_server_that_is_down_is_not_discovered() -> None:
+    bench = Bench()
+    await bench.answers(*[REFUSED] * 4)
+    assert bench.discovered == []
+
+
+async def test_a_server_that_asks_for_patience_gets_it() -> None:
+    bench = Bench()
+    await bench.answers(ProbeResult(reason=Reason.BUSY, retry_after=timedelta(seconds=25)))
+    assert 20 < bench.due_in() <= 25
+
+
+@pytest.mark.parametrize("known", [Availability(), Availability(status=Status.UP, reason=Reason.OK, good=4)])
+async def test_a_local_fault_says_nothing_but_the_next_check_is_due(known: Availability) -> None:
+    bench = Bench()
+    bench.entry.availability = known
+    await bench.answers(LOCAL)
+    assert bench.recorder.taken == []
+    assert bench.entry.availability is known
+    assert bench.due_in() > 10
+
+
+async def test_a_request_is_answered_at_once_with_what_was_found() -> None:
+    bench = Bench(watched(check_requested_at=REQUESTED))
+    await bench.answers(GOOD)
+    ((record, at_once),) = bench.recorder.taken
+    assert at_once
+    assert record.answered_at == REQUESTED
+    assert record.answer == {"reason": "ok", "detail": None, "latency_ms": 1.5}
+    assert bench.entry.check_requested_at is None
+    await bench.answers(GOOD)
+    assert bench.records[-1].answer is None
+    assert bench.records[-1].answered_at is None
+
+
+async def test_a_request_is_answered_even_if_the_fault_is_ours() -> None:
+    bench = Bench(watched(check_requested_at=REQUESTED))
+    await bench.answers(LOCAL)
+    ((record, at_once),) = bench.recorder.taken
+    assert at_once
+    assert record.answer == {"reason": "local", "detail": "no file descriptors", "latency_ms": None}
+    assert (record.status, record.checked_at) == (Status.UNKNOWN, None)
+
+
+async def test_a_request_that_comes_during_a_check_is_left_for_the_next_one() -> None:
+    bench = Bench()
+    bench.prober.gate.clear()
+    checking = asyncio.create_task(bench.check(bench.id))
+    await settled()
+    bench.entry.check_requested_at = REQUESTED
+    bench.prober.gate.set()
+    await checking
+    assert bench.records[-1].answered_at is None
+    assert bench.entry.check_requested_at == REQUESTED
+    await bench.answers(GOOD)
+    assert bench.records[-1].answered_at == REQUESTED
+
+
+@pytest.mark.parametrize("edited", [True, False])
+async def test_a_result_that_comes_after_an_edit_or_a_delete_is_dropped(edited: bool) -> None:
+    bench = Bench()
+    bench.prober.gate.clear()
+    checking = asyncio.create_task(bench.check(bench.id))
+    await settled()
+    if edited:
+        bench.fleet.put(watched(row_version=2))
+    else:
+        bench.fleet.remove(bench.id)
+    bench.prober.gate.set()
+    await checking
+    assert bench.recorder.taken == []
+    assert bench.discovered == []
+    assert bench.agenda.due(float("inf")) == []
+
+
+async def test_a_server_that_is_not_watched_is_not_asked() -> None:
+    bench = Bench()
+    await bench.check(watched(2).server.id)
+    assert bench.prober.asked == []
+
+
+async def test_a_prober_that_raises_does_not_take_the_server_off_the_schedule() -> None:
+    bench = Bench()
+    bench.prober.answer = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        await bench.check(bench.id)
+    assert 10 < bench.due_in() <= 15
+    assert bench.recorder.taken == []
+
+
+async def test_while_a_check_is_under_way_the_server_is_not_due_again() -> None:
+    bench = Bench()
+    bench.agenda.set(bench.id, 0.0)
+    bench.prober.gate.clear()
+    checking = asyncio.create_task(bench.check(bench.id))
+    await settled()
+    assert bench.agenda.due(float("inf")) == []
+    bench.prober.gate.set()
+    await checking
+    assert len(bench.agenda) == 1

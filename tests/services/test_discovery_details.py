@@ -1,0 +1,120 @@
+"""What a list does not tell: capabilities asked for once per file, and the models in memory."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from monitor.domain.inventory import CapabilitySource
+from monitor.domain.probe import LoadedModel, Reason, Residency, ShownModel
+from monitor.services import discovery
+from tests.services.fakes import MemoryDatabase
+from tests.services.test_discovery import BIG, TINY, Bench
+
+BARE = replace(TINY, capabilities=None)
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+LOADED = LoadedModel(model_name="tiny:1b", size_bytes=9, size_vram=9, expires_at=FAR)
+
+
+@pytest.fixture
+def bench(database: MemoryDatabase) -> Bench:
+    """A discovery that holds the lease."""
+    return Bench(database)
+
+
+async def test_show_is_asked_once_for_each_file_and_not_where_the_list_tells(bench: Bench) -> None:
+    twin = replace(BARE, model_name="twin:1b")
+    await bench.lists(BARE, BIG)
+    await bench.lists(BARE, BIG, twin)
+    assert bench.lister.shows == ["tiny:1b"]
+    told = {model.facts.model_name: (model.facts.capabilities, model.source) for model in bench.store.models}
+    assert told == {
+        "tiny:1b": (("completion",), CapabilitySource.SHOW),
+        "twin:1b": (("completion",), CapabilitySource.SHOW),
+        "big:70b": (("completion", "tools"), CapabilitySource.TAGS),
+    }
+    assert {model.facts.context_length for model in bench.store.models} == {4096, None}
+    await bench.lists(replace(BARE, digest="c" * 64), BIG, twin)
+    assert bench.lister.shows == ["tiny:1b", "tiny:1b"]
+
+
+async def test_a_show_that_failed_is_tried_again_with_the_next_listing(bench: Bench) -> None:
+    good, bench.lister.shown = bench.lister.shown, ShownModel(reason=Reason.TIMEOUT)
+    await bench.lists(BARE)
+    assert [model.source for model in bench.store.models] == [CapabilitySource.NONE]
+    bench.lister.shown = good
+    await bench.lists(BARE)
+    await bench.lists(BARE)
+    assert [model.source for model in bench.store.models] == [CapabilitySource.SHOW]
+    assert bench.lister.shows == ["tiny:1b", "tiny:1b"]
+
+
+async def test_a_show_that_tells_no_capabilities_is_an_answer(bench: Bench) -> None:
+    bench.lister.shown = ShownModel(reason=Reason.OK, context_length=2048)
+    await bench.lists(BARE)
+    await bench.lists(BARE)
+    (model,) = bench.store.models
+    assert (model.facts.capabilities, model.facts.context_length) == (None, 2048)
+    assert model.source is CapabilitySource.NONE
+    assert bench.lister.shows == ["tiny:1b"]
+
+
+async def test_a_model_without_a_digest_is_asked_about_each_time_its_list_changes(bench: Bench) -> None:
+    nameless = replace(BARE, digest=None)
+    await bench.lists(nameless)
+    await bench.lists(nameless, BIG)
+    assert bench.lister.shows == ["tiny:1b", "tiny:1b"]
+
+
+async def test_only_so_many_files_are_remembered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "MOST_SHOWN", 1)
+    other = replace(BIG, capabilities=None)
+    await bench.lists(BARE, other)
+    await bench.lists(replace(BARE, size_bytes=1), other)
+    assert bench.lister.shows == ["tiny:1b", "big:70b", "tiny:1b", "big:70b"]
+
+
+async def test_what_is_in_memory_is_written_once_per_change(bench: Bench) -> None:
+    bench.lister.residency = Residency(reason=Reason.OK, models=(LOADED,))
+    await bench.lists(TINY)
+    await bench.lists(TINY)
+    assert [model.loaded for model in bench.store.models] == [LOADED]
+    assert bench.store.residency_writes == 1
+    bench.lister.residency = Residency(reason=Reason.OK, models=())
+    await bench.lists(TINY)
+    assert [model.loaded for model in bench.store.models] == [None]
+    assert bench.store.residency_writes == 2
+
+
+@pytest.mark.parametrize("answer", [Residency(reason=Reason.TIMEOUT), Residency(reason=Reason.OK, models=None)])
+async def test_a_server_that_cannot_tell_what_is_in_memory_changes_nothing(bench: Bench, answer: Residency) -> None:
+    bench.lister.residency = Residency(reason=Reason.OK, models=(LOADED,))
+    await bench.lists(TINY)
+    bench.lister.residency = answer
+    await bench.lists(TINY)
+    assert [model.loaded for model in bench.store.models] == [LOADED]
+
+
+async def test_a_model_that_was_in_memory_before_it_was_listed_counts_as_loaded_once_it_is(bench: Bench) -> None:
+    bench.lister.residency = Residency(reason=Reason.OK, models=(LOADED,))
+    await bench.lists(BIG)
+    await bench.lists(BIG, TINY)
+    assert {model.facts.model_name: model.loaded for model in bench.store.models} == {
+        "big:70b": None,
+        "tiny:1b": LOADED,
+    }
+
+
+async def test_what_a_stale_lease_could_not_write_of_memory_is_written_later(
+    bench: Bench, database: MemoryDatabase
+) -> None:
+    await bench.lists(TINY)
+    held = database.lease
+    assert held is not None
+    bench.lister.residency = Residency(reason=Reason.OK, models=(LOADED,))
+    database.lease = replace(held, epoch=2)
+    await bench.lists(TINY)
+    assert [model.loaded for model in bench.store.models] == [None]
+    database.lease = held
+    await bench.lists(TINY)
+    assert [model.loaded for model in bench.store.models] == [LOADED]
