@@ -118,7 +118,7 @@ class ProbeView(BaseModel):
     """What one probe said."""
 
     reason: str
-    detail: str
+    detail: str | None
     latency_ms: float | None
 
 
@@ -133,7 +133,7 @@ class DiscoveryAnswer(BaseModel):
     """What a listing changed: model names, and how many stayed or could not be used."""
 
     reason: str
-    detail: str
+    detail: str | None
     added: list[str]
     changed: list[str]
     removed: list[str]

@@ -56,7 +56,10 @@ class Monitor:
     """All parts of one daemon, wired; `run` is its life."""
 
     def __init__(self, settings: Settings, *, dsn: str, client: OllamaClient) -> None:
-        self._database = Database(dsn, name=NAME, behind_pooler=settings.listen_database_url is not None)
+        pooler = settings.listen_database_url is not None
+        self._database = Database(dsn, name=NAME, size=4, behind_pooler=pooler)
+        # Of its own, so that a thousand listings at once keep no result and no lease waiting.
+        self._inventory_database = Database(dsn, name=f"{NAME} inventory", size=4, behind_pooler=pooler)
         leases = PostgresLeaseStore(
             self._database, owner=uuid.uuid4(), owner_name=f"{socket.gethostname()}:{os.getpid()}"
         )
@@ -68,7 +71,7 @@ class Monitor:
             fleet=fleet,
             agenda=listings,
             lister=HttpLister(client),
-            store=PostgresInventoryStore(self._database),
+            store=PostgresInventoryStore(self._inventory_database),
             recorder=self.recorder,
             lease=self._keeper.current,
             interval=settings.discovery_interval,
@@ -120,11 +123,13 @@ class Monitor:
     async def run(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
         """Run until `stop` is set; a part that ends by itself raises, with its name."""
         await self._database.open()
+        await self._inventory_database.open()
         try:
             await self._wait_for_schema(stop, ready)
             if not stop.is_set():
                 await self._run_parts(stop)
         finally:
+            await self._inventory_database.close()
             await self._database.close()
 
     async def _wait_for_schema(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
@@ -175,9 +180,7 @@ class Monitor:
         log.info("stopped")
 
 
-async def serve(
-    settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[], object]
-) -> None:
+async def serve(settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:
     """Run one daemon on the database at `dsn` until `stop` is set.
 
     `ready` is called once the database has been asked for the first time, whatever it answered.

@@ -66,6 +66,11 @@ class FakeOllama:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it accepts connections."""
+        return self._server is not None
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
