@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from monitor.postgres.database import Connection
 from tests.benchmarks import stage
 from tests.fakes import fleet
 
@@ -21,6 +22,8 @@ ADD = """
 INSERT INTO ollama_servers (name, url)
 SELECT 'server ' || number, url FROM unnest($1::text[]) WITH ORDINALITY AS given (url, number)
 """
+# Enough to see that it works.
+SMOKE = ("--servers", "10", "--interval", "0.5", "--seconds", "2", "--settle", "0")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", type=int, default=400)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two checks of a server")
     parser.add_argument("--seconds", type=float, default=15.0)
+    # Sessions tell PostgreSQL's statistics of the first listings only when they have been idle for 10 s.
+    parser.add_argument("--settle", type=float, default=12.0, help="seconds to wait before measuring")
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -50,8 +55,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         async with stage.process("-m", "monitor", environment=environment) as daemon:
             while not await connection.fetchval(ALL_SETTLED, count):  # noqa: ASYNC110  (another process's doing)
                 await asyncio.sleep(0.2)
-            # Until the sessions that did the first listings have told PostgreSQL's statistics of them.
-            await asyncio.sleep(12)
+            await asyncio.sleep(options.settle)
             figures = await _watch(options, daemon, servers, connection)
         bare = await _bare_client(urls, options.seconds / 3)
     figures["bare_client_requests_per_cpu_second"] = round(bare)
@@ -63,7 +67,7 @@ async def _watch(
     options: argparse.Namespace,
     daemon: asyncio.subprocess.Process,
     servers: asyncio.subprocess.Process,
-    connection: stage.Connection,
+    connection: Connection,
 ) -> dict[str, Any]:
     async def reading() -> tuple[int, float, int, int]:
         checks = int((await stage.ask(servers, "asked /api/version"))[1])

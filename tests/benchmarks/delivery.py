@@ -6,10 +6,13 @@ import time
 from typing import Any
 
 from monitor.postgres import event_log
+from monitor.postgres.database import Connection
 from tests.benchmarks import stage
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ('bench', 'http://127.0.0.1:1')"
 CHANGE = "UPDATE ollama_servers SET priority = priority + 1"
+# Enough to see that it works.
+SMOKE = ("--events", "20")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +52,12 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def _measure(woken: asyncio.Event, writer: stage.Connection, statement: str) -> float:
+async def _measure(woken: asyncio.Event, writer: Connection, statement: str) -> float:
     started = await _measure_from(woken, writer, statement)
     return (time.perf_counter() - started) * 1000
 
 
-async def _measure_from(woken: asyncio.Event, writer: stage.Connection, statement: str) -> float:
+async def _measure_from(woken: asyncio.Event, writer: Connection, statement: str) -> float:
     """Run a statement; return when its COMMIT had been answered, after the wake-up has come too."""
     woken.clear()
     await writer.execute(statement)

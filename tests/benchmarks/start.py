@@ -12,6 +12,8 @@ import aiohttp
 from tests.benchmarks import stage
 
 BARE_PYTHON = ("-c", "pass")
+# Enough to see that it works.
+SMOKE = ("--runs", "1")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
