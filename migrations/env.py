@@ -12,16 +12,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.domain.errors import ConfigurationError
-from monitor.postgres import tables
-
-MIGRATION_LOCK = 0x6F6C6C616D61  # "ollama" in ASCII: any number, as long as all programs use the same
+from monitor.postgres import migration, tables
 
 
 def run(connection: Connection) -> None:
     """Run the wanted revisions in one transaction, so that a failure leaves the schema as it was."""
     context.configure(connection=connection, target_metadata=tables.metadata, compare_server_default=True)
     with context.begin_transaction():
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        connection.execute(text(migration.LOCK))
         context.run_migrations()
 
 

@@ -73,7 +73,7 @@ async def _execute(server: EmbeddedServer, statement: str) -> None:
 
 async def _fresh_database(server: EmbeddedServer, *, template: str) -> AsyncIterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield server.dsn(name)
     await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 

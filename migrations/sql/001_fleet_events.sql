@@ -1,3 +1,7 @@
+-- What runs with the owner's rights finds nothing that a caller made: pg_temp is searched first unless it
+-- is named, and "$user" may be the caller's schema. The functions below take this path FROM CURRENT.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)
+-- next
 -- Only for the capture triggers: whoever could call it could forge events.
 CREATE FUNCTION fleet_event_stage(type text, server_id uuid, model_id uuid, body jsonb) RETURNS void
 LANGUAGE sql AS $$
@@ -36,6 +40,9 @@ BEGIN
         FROM fleet_events WHERE seq > last - staged AND seq <= last ORDER BY seq;
     RETURN NULL;
 END $$
+-- next
+-- A trigger needs no right to fire; who had it could put the function on a table of his own.
+REVOKE ALL ON FUNCTION fleet_event_publish() FROM PUBLIC
 -- next
 CREATE CONSTRAINT TRIGGER fleet_event_publish AFTER INSERT ON fleet_event_pending
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fleet_event_publish()

@@ -1,3 +1,7 @@
+-- What runs with the owner's rights finds nothing that a caller made: pg_temp is searched first unless it
+-- is named, and "$user" may be the caller's schema. The functions below take this path FROM CURRENT.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)
+-- next
 -- What a subscriber may see of a server, less what changes with every check or is a secret.
 CREATE FUNCTION fleet_public_server(server ollama_servers) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
@@ -78,6 +82,12 @@ BEGIN
         PERFORM fleet_event_stage(
             'server.deleted', OLD.id, NULL, jsonb_build_object('name', OLD.name, 'url', OLD.url));
         RETURN NULL;
+    ELSIF NEW.id <> OLD.id THEN
+        -- To a subscriber that is another server.
+        PERFORM fleet_event_stage(
+            'server.deleted', OLD.id, NULL, jsonb_build_object('name', OLD.name, 'url', OLD.url));
+        PERFORM fleet_event_stage('server.created', NEW.id, NULL, fleet_public_server(NEW));
+        RETURN NULL;
     END IF;
     changed := fleet_changed_fields(fleet_public_server(OLD), fleet_public_server(NEW));
     IF NEW.auth_config IS DISTINCT FROM OLD.auth_config THEN
@@ -96,6 +106,9 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$
+-- next
+-- A trigger needs no right to fire; who had it could forge events with a table of his own.
+REVOKE ALL ON FUNCTION fleet_server_capture() FROM PUBLIC
 -- next
 CREATE TRIGGER fleet_server_capture AFTER INSERT OR DELETE ON ollama_servers
 FOR EACH ROW EXECUTE FUNCTION fleet_server_capture()
@@ -139,8 +152,9 @@ BEGIN
             NEW.disabled_at := coalesce(NEW.disabled_at, clock_timestamp());
         END IF;
     END IF;
-    IF by_operator AND TG_OP = 'UPDATE' AND NEW.capabilities IS DISTINCT FROM OLD.capabilities
-       AND NEW.capabilities_source = OLD.capabilities_source THEN
+    IF by_operator AND (CASE TG_OP WHEN 'INSERT' THEN NEW.capabilities <> '[]' AND NEW.capabilities_source = 'none'
+                                   ELSE NEW.capabilities IS DISTINCT FROM OLD.capabilities
+                                        AND NEW.capabilities_source = OLD.capabilities_source END) THEN
         NEW.capabilities_source := 'operator';
     END IF;
     NEW.is_active := NEW.removed_at IS NULL AND NEW.disabled_at IS NULL;
@@ -158,21 +172,25 @@ DECLARE
     before jsonb;
     after jsonb;
     changed jsonb;
+    -- Under another id or server it is another model to a subscriber.
+    moved boolean := TG_OP = 'UPDATE' AND (NEW.id, NEW.server_id) IS DISTINCT FROM (OLD.id, OLD.server_id);
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         before := to_jsonb(OLD) - ARRAY['last_seen_at', 'expires_at'];
     END IF;
-    IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL) THEN
+    IF TG_OP = 'DELETE' OR moved OR (TG_OP = 'UPDATE' AND OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL) THEN
         IF OLD.removed_at IS NULL THEN
             PERFORM fleet_event_stage('model.removed', OLD.server_id, OLD.id,
                 jsonb_build_object('model_name', OLD.model_name, 'digest', OLD.digest));
         END IF;
-        RETURN NULL;
+        IF NOT moved THEN
+            RETURN NULL;
+        END IF;
     END IF;
     after := to_jsonb(NEW) - ARRAY['last_seen_at', 'expires_at'];
     IF NEW.removed_at IS NOT NULL THEN
         RETURN NULL;
-    ELSIF TG_OP = 'INSERT' OR OLD.removed_at IS NOT NULL THEN
+    ELSIF TG_OP = 'INSERT' OR moved OR OLD.removed_at IS NOT NULL THEN
         PERFORM fleet_event_stage('model.added', NEW.server_id, NEW.id, after);
         RETURN NULL;
     END IF;
@@ -190,6 +208,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$
+-- next
+REVOKE ALL ON FUNCTION fleet_model_capture() FROM PUBLIC
 -- next
 CREATE TRIGGER fleet_model_capture AFTER INSERT OR UPDATE OR DELETE ON ollama_models
 FOR EACH ROW EXECUTE FUNCTION fleet_model_capture()

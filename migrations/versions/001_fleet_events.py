@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("only_row", sa.Boolean, server_default=sa.text("true")),
         sa.Column("seq", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.PrimaryKeyConstraint("only_row", name="pk_fleet_event_head"),
-        sa.CheckConstraint("only_row", name="ck_fleet_event_head_one_row"),
+        sa.CheckConstraint("only_row", name=op.f("ck_fleet_event_head_one_row")),
     )
     op.create_table(
         "fleet_event_pending",

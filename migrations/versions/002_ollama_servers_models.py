@@ -14,16 +14,17 @@ depends_on = None
 INSTANT = sa.TIMESTAMP(timezone=True)
 NOW, NEW_ID, EMPTY_ARRAY = sa.text("now()"), sa.text("gen_random_uuid()"), sa.text("'[]'::jsonb")
 
+# strict: a lax path would look into an array inside and take its texts for the elements.
 SERVER_RULES = {
     "name_is_usable": "length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'",
-    "url_is_http": "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]'",
+    "url_is_http": "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]+(/[^[:space:]?#]*)?$'",
     "auth_type_is_known": "auth_type IN ('none', 'basic', 'bearer', 'api_key')",
     "auth_config_is_object": "jsonb_typeof(auth_config) = 'object'",
     "capabilities_are_texts": "jsonb_typeof(capabilities) = 'array' "
-    "AND NOT jsonb_path_exists(capabilities, '$[*] ? (@.type() <> \"string\")')",
+    "AND NOT jsonb_path_exists(capabilities, 'strict $[*] ? (@.type() <> \"string\")', '{}', true)",
     "max_concurrent_is_positive": "max_concurrent > 0",
     "labels_are_texts": "jsonb_typeof(labels) = 'object' "
-    "AND NOT jsonb_path_exists(labels, '$.* ? (@.type() <> \"string\")')",
+    "AND NOT jsonb_path_exists(labels, 'strict $.* ? (@.type() <> \"string\")', '{}', true)",
     "check_interval_is_sane": "check_interval_seconds BETWEEN 0.1 AND 86400",
     "check_timeout_is_sane": "check_timeout_seconds BETWEEN 0.1 AND 300",
     "rise_is_sane": "rise BETWEEN 1 AND 100",
@@ -38,7 +39,7 @@ MODEL_RULES = {
     "name_is_usable": "length(name) BETWEEN 1 AND 512",
     "size_is_positive": "size_bytes > 0",
     "capabilities_are_texts": "jsonb_typeof(capabilities) = 'array' "
-    "AND NOT jsonb_path_exists(capabilities, '$[*] ? (@.type() <> \"string\")')",
+    "AND NOT jsonb_path_exists(capabilities, 'strict $[*] ? (@.type() <> \"string\")', '{}', true)",
     "capabilities_source_is_known": "capabilities_source IN ('none', 'tags', 'show', 'operator')",
     "is_active_follows_marks": "is_active = (removed_at IS NULL AND disabled_at IS NULL)",
 }

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -23,6 +24,7 @@ STATEMENT_TIMEOUT = 15.0
 STATEMENT_TIMEOUT_MS = "15000"
 
 # The session, the server behind it or the transaction is of no use any more; the next one may be.
+# A full disk is among them: what could not be written now can be written later.
 LOST = (
     OSError,
     TimeoutError,
@@ -30,19 +32,56 @@ LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
 )
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 # The server said no before a session began: wrong password, unknown database or role.
 REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 def describe(dsn: str) -> str:
     """Return where a DSN points to, without user and password, for messages."""
+    require_url(dsn)
     parts = urlsplit(dsn)
     host = parts.netloc.rpartition("@")[2] or "the local socket"
     return f"{host}{parts.path}"
+
+
+def require_url(dsn: str) -> None:
+    """Raise `ConfigurationError` unless user, password, hosts and database can be told apart.
+
+    Neither the DSN nor the parser's words about it are repeated: they may hold the password.
+    """
+    try:
+        parts = urlsplit(dsn)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        usable = parts.scheme in {"postgresql", "postgres"} and all(map(_HOST.fullmatch, hosts))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            "OLLAMA_FLEET_DATABASE_URL is not of the form postgresql://user:password@host:port/database. "
+            "Correct it; in user and password each of the characters % @ : / ? # [ ] is written as %25, %40 and so on."
+        )
+
+
+async def connect_driver(dsn: str, **settings: Any) -> Connection:
+    """Connect to the first host of a DSN that can be used, each with its share of the time.
+
+    The driver alone gives all hosts one limit together, which a silent first one uses up every time.
+    """
+    parts = urlsplit(dsn)
+    user, at, hosts = parts.netloc.rpartition("@")
+    addresses = [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+    if len(addresses) == 1:
+        addresses = [dsn]
+    settings["timeout"] = CONNECT_TIMEOUT / len(addresses)
+    for address in addresses[:-1]:
+        with suppress(*LOST):
+            return await asyncpg.connect(address, **settings)
+    return await asyncpg.connect(addresses[-1], **settings)
 
 
 async def connect(dsn: str, *, name: str, statement_cache_size: int = 100) -> Connection:
@@ -50,10 +89,10 @@ async def connect(dsn: str, *, name: str, statement_cache_size: int = 100) -> Co
 
     Raises `DatabaseUnavailableError` when PostgreSQL is away, `ConfigurationError` when it refuses us.
     """
+    require_url(dsn)
     with translated(dsn):
-        connection: Connection = await asyncpg.connect(
+        connection = await connect_driver(
             dsn,
-            timeout=CONNECT_TIMEOUT,
             command_timeout=STATEMENT_TIMEOUT,
             statement_cache_size=statement_cache_size,
             server_settings={"application_name": name},
@@ -83,13 +122,15 @@ class translated:
                 f"PostgreSQL at {describe(self._dsn)} refuses us: {_first_line(error)}. "
                 "Check user, password and database in OLLAMA_FLEET_DATABASE_URL."
             ) from error
+        if isinstance(error, asyncpg.ClientConfigurationError):  # An InterfaceError too, but trying again is no use.
+            raise ConfigurationError(
+                f"OLLAMA_FLEET_DATABASE_URL is not usable: {_first_line(error)}. Correct it, and start again."
+            ) from error
         if isinstance(error, LOST):
             raise DatabaseUnavailableError(
                 f"PostgreSQL at {describe(self._dsn)} cannot be used right now: {_first_line(error)}. "
                 "Check that it runs and accepts connections; we keep trying."
             ) from error
-        if isinstance(error, ValueError) and type(error).__module__.startswith("asyncpg"):
-            raise ConfigurationError(f"OLLAMA_FLEET_DATABASE_URL is not usable: {_first_line(error)}.") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -106,16 +147,22 @@ class Database:
         self._name = name
         self._size = size
         self._cache = 0 if behind_pooler else 100
+        # Waiting for one's turn is not the database's fault, so it does not count as connecting.
+        self._turns = asyncio.Semaphore(size)
         self._pool: Pool | None = None
 
     async def open(self) -> None:
-        """Prepare the pool; no session is opened before the first use."""
+        """Prepare the pool; no session is opened before the first use.
+
+        Raises `ConfigurationError` when the DSN cannot be read.
+        """
+        require_url(self.dsn)
         with translated(self.dsn):
-            self._pool = await asyncpg.create_pool(
+            self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # stubs: each setting by name
                 self.dsn,
                 min_size=0,
                 max_size=self._size,
-                timeout=CONNECT_TIMEOUT,
+                connect=connect_driver,
                 command_timeout=STATEMENT_TIMEOUT,
                 statement_cache_size=self._cache,
                 init=set_up,
@@ -133,16 +180,20 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
-        """Lend one session; raises `DatabaseUnavailableError` when there is none or it is lost in use."""
+        """Lend one session, as soon as one of them is free.
+
+        Raises `DatabaseUnavailableError` when it cannot be opened or is lost in use.
+        """
         if self._pool is None:
             raise DatabaseUnavailableError("The connection to PostgreSQL is not open yet.")
-        with translated(self.dsn):
-            try:
-                async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
-                    yield connection  # type: ignore[misc]
-            except asyncpg.ReadOnlySQLTransactionError:
-                await self._pool.expire_connections()
-                raise
+        async with self._turns:
+            with translated(self.dsn):
+                try:
+                    async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
+                        yield connection  # type: ignore[misc]
+                except asyncpg.ReadOnlySQLTransactionError:
+                    await self._pool.expire_connections()
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -16,10 +16,13 @@ EXTENT = """
 SELECT head.seq AS last, coalesce((SELECT min(seq) FROM fleet_events), head.seq + 1) AS first
 FROM fleet_event_head AS head
 """
-# Oldest first, at most $2 rows, and only by age: the numbering itself lives in the head row.
+# Oldest first, at most $2 rows, and never one behind an event that stays: after a clock that was set
+# back, age does not follow the numbers, and a hole would be passed over without a word.
 DELETE_OLD = """
 DELETE FROM fleet_events WHERE seq IN (
-    SELECT seq FROM fleet_events WHERE at < clock_timestamp() - $1::interval
+    SELECT seq FROM fleet_events
+    WHERE seq < coalesce((SELECT min(seq) FROM fleet_events WHERE at >= clock_timestamp() - $1::interval),
+                         (SELECT seq + 1 FROM fleet_event_head))
     ORDER BY seq LIMIT $2)
 """
 

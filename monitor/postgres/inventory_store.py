@@ -87,9 +87,12 @@ class PostgresInventoryStore:
             )
             if claimed is None:
                 return False
-            await connection.executemany(ADD, [_added(server.id, new) for new in difference.added])
-            await connection.executemany(CHANGE, [_changed(*change) for change in difference.changed])
-            await connection.execute(REMOVE, [record.id for record in difference.removed])
+            if difference.added:
+                await connection.executemany(ADD, [_added(server.id, new) for new in difference.added])
+            if difference.changed:
+                await connection.executemany(CHANGE, [_changed(*change) for change in difference.changed])
+            if difference.removed:
+                await connection.execute(REMOVE, [record.id for record in difference.removed])
         return True
 
     async def write_loaded(

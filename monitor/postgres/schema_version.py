@@ -1,11 +1,5 @@
 """Which schema this program knows, whether the database has it, and the way there."""
 
-from pathlib import Path
-
-import asyncpg
-import sqlalchemy
-from sqlalchemy.ext.asyncio import create_async_engine
-
 from monitor.domain.errors import SchemaMismatchError
 from monitor.postgres import database
 from monitor.postgres.database import Connection
@@ -47,7 +41,7 @@ async def verify(connection: Connection) -> None:
 async def upgrade(dsn: str) -> bool:
     """Bring the database to the known revision; return False when it was there already.
 
-    Programs that do this at the same time migrate once: `migrations/env.py` takes an advisory lock.
+    Programs that do this at the same time migrate once, one after the other: they take an advisory lock.
     """
     connection = await database.connect(dsn, name="ollama-fleet migrate")
     try:
@@ -61,29 +55,7 @@ async def upgrade(dsn: str) -> bool:
             f"The database schema is at {found}, newer than the {KNOWN} this program knows: nothing was changed. "
             "Install the newer ollama-fleet."
         )
-    await _run_alembic(dsn)
+    from monitor.postgres import migration  # noqa: PLC0415  (costs a second; most starts need none)
+
+    await migration.run(dsn)
     return True
-
-
-async def _run_alembic(dsn: str) -> None:
-    from alembic import command  # noqa: PLC0415  (costs 0.2 s; most starts need no migration)
-    from alembic.config import Config  # noqa: PLC0415
-
-    import migrations  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__path__[0])).replace("%", "%%"))
-
-    def upgrade_on(connection: sqlalchemy.Connection) -> None:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn, timeout=database.CONNECT_TIMEOUT)
-    )
-    try:
-        with database.translated(dsn):
-            async with engine.begin() as connection:
-                await connection.run_sync(upgrade_on)
-    finally:
-        await engine.dispose()

@@ -95,6 +95,8 @@ class PostgresServerStore:
         Records of servers that were edited or deleted meanwhile are dropped, and all of them when
         the lease is not ours any more.
         """
+        if not records:
+            return 0
         now = time.monotonic()
         ordered = sorted(records, key=lambda record: record.server_id)
         columns = zip(*(_row(record, now) for record in ordered), strict=True)

@@ -41,9 +41,10 @@ EMPTY_OBJECT, EMPTY_ARRAY = text("'{}'::jsonb"), text("'[]'::jsonb")
 NOW, NEW_ID = text("now()"), text("gen_random_uuid()")
 
 
-def _array_of_text(column: str) -> CheckConstraint:
-    rule = f"jsonb_typeof({column}) = 'array' AND NOT jsonb_path_exists({column}, '$[*] ? (@.type() <> \"string\")')"
-    return CheckConstraint(rule, name=f"{column}_are_texts")
+def _texts(column: str, *, kind: str, elements: str) -> CheckConstraint:
+    # strict: a lax path would look into an array inside and take its texts for the elements.
+    other = f"jsonb_path_exists({column}, 'strict {elements} ? (@.type() <> \"string\")', '{{}}', true)"
+    return CheckConstraint(f"jsonb_typeof({column}) = '{kind}' AND NOT {other}", name=f"{column}_are_texts")
 
 
 fleet_event_head = Table(
@@ -116,15 +117,14 @@ ollama_servers = Table(
     UniqueConstraint("name"),
     UniqueConstraint("url"),
     CheckConstraint("length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'", name="name_is_usable"),
-    CheckConstraint("length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]'", name="url_is_http"),
+    CheckConstraint(
+        "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]+(/[^[:space:]?#]*)?$'", name="url_is_http"
+    ),
     CheckConstraint("auth_type IN ('none', 'basic', 'bearer', 'api_key')", name="auth_type_is_known"),
     CheckConstraint("jsonb_typeof(auth_config) = 'object'", name="auth_config_is_object"),
-    _array_of_text("capabilities"),
+    _texts("capabilities", kind="array", elements="$[*]"),
     CheckConstraint("max_concurrent > 0", name="max_concurrent_is_positive"),
-    CheckConstraint(
-        "jsonb_typeof(labels) = 'object' AND NOT jsonb_path_exists(labels, '$.* ? (@.type() <> \"string\")')",
-        name="labels_are_texts",
-    ),
+    _texts("labels", kind="object", elements="$.*"),
     CheckConstraint("check_interval_seconds BETWEEN 0.1 AND 86400", name="check_interval_is_sane"),
     CheckConstraint("check_timeout_seconds BETWEEN 0.1 AND 300", name="check_timeout_is_sane"),
     CheckConstraint("rise BETWEEN 1 AND 100", name="rise_is_sane"),
@@ -164,7 +164,7 @@ ollama_models = Table(
     CheckConstraint("length(model_name) BETWEEN 1 AND 512", name="model_name_is_usable"),
     CheckConstraint("length(name) BETWEEN 1 AND 512", name="name_is_usable"),
     CheckConstraint("size_bytes > 0", name="size_is_positive"),
-    _array_of_text("capabilities"),
+    _texts("capabilities", kind="array", elements="$[*]"),
     CheckConstraint("capabilities_source IN ('none', 'tags', 'show', 'operator')", name="capabilities_source_is_known"),
     CheckConstraint("is_active = (removed_at IS NULL AND disabled_at IS NULL)", name="is_active_follows_marks"),
     Index(None, "model_name"),

@@ -1,0 +1,105 @@
+"""The lease: one owner at a time, by the database's clock, and an epoch that only grows."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain.lease import Lease
+from monitor.postgres.database import Connection, Database
+from monitor.postgres.lease_store import PostgresLeaseStore
+
+TTL = timedelta(minutes=1)
+EXPIRE = "UPDATE monitor_leases SET expires_at = clock_timestamp() - interval '1 ms'"
+
+
+@pytest.fixture
+def monitors(fleet_database: Database) -> list[PostgresLeaseStore]:
+    """Two monitors on one database."""
+    return [PostgresLeaseStore(fleet_database, owner=uuid.uuid4(), owner_name=name) for name in ("one", "two")]
+
+
+async def test_only_one_of_two_has_it(monitors: list[PostgresLeaseStore]) -> None:
+    one, two = monitors
+    held = await one.take(TTL)
+
+    assert held is not None
+    assert held.epoch == 1
+    assert await two.take(TTL) is None
+    assert await one.take(TTL) is None
+    assert await one.renew(held, TTL)
+
+
+async def test_only_one_of_many_that_ask_at_once_gets_it(fleet_database: Database) -> None:
+    stores = [PostgresLeaseStore(fleet_database, owner=uuid.uuid4(), owner_name="x") for _ in range(10)]
+
+    taken = await asyncio.gather(*(store.take(TTL) for store in stores))
+
+    assert [lease.epoch for lease in taken if lease is not None] == [1]
+
+
+async def test_an_expired_one_changes_hands_and_the_stale_owner_learns_it(
+    monitors: list[PostgresLeaseStore], connection: Connection
+) -> None:
+    one, two = monitors
+    stale = await one.take(TTL)
+    assert stale is not None
+    await connection.execute(EXPIRE)
+
+    fresh = await two.take(TTL)
+
+    assert fresh is not None
+    assert fresh.epoch == stale.epoch + 1
+    assert not await one.renew(stale, TTL)
+    await one.give_up(stale)
+    assert await two.renew(fresh, TTL)
+    assert await one.take(TTL) is None
+    assert await connection.fetchval("SELECT owner_name FROM monitor_leases") == "two"
+
+
+async def test_an_expired_one_that_nobody_took_can_still_be_renewed(
+    monitors: list[PostgresLeaseStore], connection: Connection
+) -> None:
+    one, two = monitors
+    held = await one.take(TTL)
+    assert held is not None
+    await connection.execute(EXPIRE)
+
+    assert await one.renew(held, TTL)
+    assert await two.take(TTL) is None
+
+
+async def test_time_is_the_databases_own(monitors: list[PostgresLeaseStore], connection: Connection) -> None:
+    await monitors[0].take(TTL)
+    left = "SELECT expires_at - clock_timestamp() BETWEEN interval '50 s' AND interval '1 min' FROM monitor_leases"
+    assert await connection.fetchval(left)
+
+
+async def test_given_up_it_is_free_at_once_and_those_standing_by_are_woken(
+    monitors: list[PostgresLeaseStore], connection: Connection
+) -> None:
+    heard: list[str] = []
+    await connection.add_listener("ollama_fleet_requests", lambda _c, _p, _n, payload: heard.append(payload))
+    one, two = monitors
+    held = await one.take(TTL)
+    assert held is not None
+
+    await one.give_up(held)
+    await one.give_up(held)
+
+    assert not await one.renew(held, TTL)
+    assert await two.take(TTL) == Lease(owner=two._owner, epoch=2)
+    await connection.execute("SELECT 1")
+    assert heard == ["lease"]
+
+
+async def test_the_epoch_grows_with_every_taking(monitors: list[PostgresLeaseStore], connection: Connection) -> None:
+    epochs = []
+    for turn in range(6):
+        lease = await monitors[turn % 2].take(TTL)
+        assert lease is not None
+        epochs.append(lease.epoch)
+        await connection.execute(EXPIRE)
+
+    assert epochs == [1, 2, 3, 4, 5, 6]
