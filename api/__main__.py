@@ -6,28 +6,14 @@ import sys
 from api import app
 from monitor import logs, process, settings, systemd
 from monitor.domain.errors import FleetError
-from monitor.postgres import embedded
 from monitor.settings import Settings
 
 
 def run(configured: Settings) -> int:
-    """Serve until SIGTERM or SIGINT and return the exit code; without a database address on the embedded one."""
+    """Serve until SIGTERM or SIGINT and return the exit code."""
+    dsn = configured.required_database_url()
     logs.configure(configured.log_format, configured.log_level)
-    if configured.database_url is not None:
-        return _run_on(configured, configured.database_url)
-    with embedded.running(configured.state_dir) as server:
-        return _run_on(configured, server.dsn())
 
-
-def main() -> int:
-    """Run with the settings of the environment."""
-    try:
-        return run(settings.load())
-    except FleetError as error:
-        return process.report(error)
-
-
-def _run_on(configured: Settings, dsn: str) -> int:
     async def serve(stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             talk = [group.create_task(_feed_watchdog()), group.create_task(_tell_stopping(stop))]
@@ -36,6 +22,14 @@ def _run_on(configured: Settings, dsn: str) -> int:
                 task.cancel()
 
     return process.run(serve)
+
+
+def main() -> int:
+    """Run with the settings of the environment."""
+    try:
+        return run(settings.load())
+    except FleetError as error:
+        return process.report(error)
 
 
 def _tell_ready(base_url: str) -> None:

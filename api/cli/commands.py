@@ -1,0 +1,64 @@
+"""The tree of commands. Nothing here may be slow to import: `--help` waits for all of it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from api.cli import database_commands, event_commands, model_commands, process_commands, server_commands
+from api.cli.groups import OrderedGroup
+from api.cli.invocation import Invocation
+
+DISTRIBUTION = "ollama-fleet"
+
+
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib import metadata  # noqa: PLC0415  (only needed here)
+
+    try:
+        version = metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        version = "(not installed)"
+    click.echo(f"ollama-fleet {version}")
+    context.exit()
+
+
+def _add_all(group: click.Group, commands: Iterable[click.Command]) -> None:
+    for command in commands:
+        group.add_command(command)
+
+
+@click.group(
+    cls=OrderedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with: ollama-fleet up",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings from a TOML file, such as `api_port = 8421`; OLLAMA_FLEET_… variables win over it.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def ollama_fleet(context: click.Context, config: Path | None) -> None:
+    """Keep a fleet of Ollama servers true in PostgreSQL: their health, their models, every change.
+
+    The commands work on the database itself (OLLAMA_FLEET_DATABASE_URL, else the embedded PostgreSQL of
+    OLLAMA_FLEET_STATE_DIR), so they need no running API.
+    """
+    context.obj = Invocation(config)
+
+
+_add_all(ollama_fleet, process_commands.COMMANDS)
+_add_all(ollama_fleet, [server_commands.servers, model_commands.models, event_commands.events])
+_add_all(ollama_fleet, [database_commands.db])

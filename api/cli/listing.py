@@ -1,0 +1,65 @@
+"""Servers for a command: all of them, and the one that a person means."""
+
+import difflib
+from collections.abc import Sequence
+
+from api.parameters import ServerFilters
+from api.registry import NO_FILTERS, Registry
+from api.views import ServerView
+from monitor.domain import url
+from monitor.domain.errors import FleetError, InvalidUrlError
+
+PAGE = 500
+SHORTEST_PREFIX = 8
+MOST_SUGGESTIONS = 3
+
+
+async def all_servers(registry: Registry, filters: ServerFilters = NO_FILTERS) -> list[ServerView]:
+    """Return all servers that the filters let through, by name."""
+    found: list[ServerView] = []
+    cursor: str | None = None
+    while True:
+        page = await registry.list_servers(filters, limit=PAGE, cursor=cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+async def one_server(registry: Registry, reference: str) -> ServerView:
+    """Return the server of a name, id, beginning of an id, or URL; FleetError names the nearest ones."""
+    return find(await all_servers(registry), reference)
+
+
+def find(servers: Sequence[ServerView], reference: str) -> ServerView:
+    """Return the one server that a person means, the exact name first."""
+    address = _normalized(reference)
+    for server in servers:
+        if server.name == reference or server.url == address:
+            return server
+    folded = reference.lower()
+    if len(folded) >= SHORTEST_PREFIX:
+        meant = [server for server in servers if str(server.id).startswith(folded)]
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            names = ", ".join(server.name for server in meant)
+            raise FleetError(f"The beginning {reference} of an id fits several servers: {names}. Give more of it.")
+    raise FleetError(_unknown(servers, reference))
+
+
+def _normalized(reference: str) -> str | None:
+    try:
+        return url.normalize(reference)
+    except InvalidUrlError:
+        return None
+
+
+def _unknown(servers: Sequence[ServerView], reference: str) -> str:
+    if not servers:
+        return f"There is no server {reference}, there is none at all yet: `ollama-fleet servers add NAME URL`."
+    by_spelling = {spelling: server.name for server in servers for spelling in (server.name.lower(), server.url)}
+    near = difflib.get_close_matches(reference.lower(), by_spelling, n=MOST_SUGGESTIONS)
+    names = list(dict.fromkeys(by_spelling[spelling] for spelling in near))
+    hint = f"Did you mean {' or '.join(names)}?" if names else "`ollama-fleet servers list` shows those there are."
+    return f"There is no server {reference}. {hint}"

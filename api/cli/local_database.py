@@ -1,0 +1,55 @@
+"""The database of the fleet, opened for one command and checked to hold the schema it knows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from monitor.postgres import schema_version
+from monitor.postgres.database import Database
+from monitor.settings import Settings
+
+NAME = "ollama-fleet command"
+SESSIONS = 2
+
+Result = TypeVar("Result")
+
+
+def use(action: Callable[[Database], Awaitable[Result]], *, settings: Settings, dsn: str) -> Result:
+    """Run one action on the opened database in an event loop of its own."""
+
+    async def run() -> Result:
+        async with opened(settings, dsn=dsn) as database:
+            return await action(database)
+
+    return asyncio.run(run())
+
+
+def migrate(dsn: str) -> str:
+    """Bring the schema up to date and return what there was to do."""
+    changed = asyncio.run(schema_version.upgrade(dsn))
+    return f"The schema is at {schema_version.KNOWN} {'now' if changed else 'already, nothing was to do'}."
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, dsn: str) -> AsyncIterator[Database]:
+    """Open the database; an empty one gets the schema if it is ours to fill, that is the embedded one.
+
+    Raises SchemaMismatchError when the schema is another one than this program knows.
+    """
+    database = Database(dsn, name=NAME, size=SESSIONS, behind_pooler=settings.listen_database_url is not None)
+    await database.open()
+    try:
+        if await _is_to_be_filled(database, settings):
+            await schema_version.upgrade(dsn)
+        yield database
+    finally:
+        await database.close()
+
+
+async def _is_to_be_filled(database: Database, settings: Settings) -> bool:
+    async with database.session() as connection:
+        if settings.database_url is None and await schema_version.current(connection) is None:
+            return True
+        await schema_version.verify(connection)
+        return False

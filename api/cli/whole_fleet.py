@@ -1,0 +1,73 @@
+"""`ollama-fleet up`: the monitor and the API in one process, started together and stopped in order."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from api import app as api_app
+from api.cli import output
+from monitor import app as monitor_app
+from monitor import logs, process
+from monitor.domain.errors import FleetError
+from monitor.postgres import schema_version
+from monitor.settings import Settings
+
+WELCOME = """\
+ollama-fleet is running; Ctrl-C stops it.
+
+  API       {address}
+  Database  {command} db psql
+
+Next, in another terminal:
+
+  {command} servers add gpu-1 http://127.0.0.1:11434
+  {command} events --follow
+  curl '{address}/api/events?after=0&wait=30'
+"""
+
+
+def run(settings: Settings, *, dsn: str, command: str) -> int:
+    """Run until a signal comes; return the exit code. `command` is how the command is typed again."""
+    logs.configure(settings.log_format, settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await schema_version.upgrade(dsn)
+        await _Fleet(settings, dsn=dsn, command=command).run(stop)
+
+    return process.run(serve)
+
+
+class _Fleet:
+    """The API starts first, since a port that is taken is to end it all before anything else has begun.
+
+    It also stops first: whoever waits for a check gets the answer of a monitor that still works.
+    """
+
+    def __init__(self, settings: Settings, *, dsn: str, command: str) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._command = command
+        self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run both parts until `stop` is set; one that ends by itself ends the other one, too."""
+        stop_api, stop_monitor = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            serving = api_app.serve(self._settings, dsn=self._dsn, stop=stop_api, ready=self._listening.set_result)
+            api = group.create_task(_until(stop_api, "API", serving), name="api")
+            await self._listening
+            watching = monitor_app.serve(self._settings, dsn=self._dsn, stop=stop_monitor, ready=self._welcome)
+            group.create_task(_until(stop_monitor, "monitor", watching), name="monitor")
+            await stop.wait()
+            stop_api.set()
+            await asyncio.wait([api])
+            stop_monitor.set()
+
+    def _welcome(self) -> None:
+        output.say(WELCOME.format(address=self._listening.result(), command=self._command))
+
+
+async def _until(told: asyncio.Event, name: str, part: Coroutine[Any, Any, None]) -> None:
+    await part
+    if not told.is_set():
+        raise FleetError(f"The {name} ended by itself, so all of ollama-fleet stops. Start it again.")

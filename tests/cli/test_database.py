@@ -1,0 +1,90 @@
+"""The database under the commands: its address, psql, its schema, and what is said when it is away."""
+
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PATIENCE, Typed
+
+SHOW_COMMAND_LINE = r"\! tr '\0' ' ' < /proc/$PPID/cmdline; echo; echo password $PGPASSWORD"
+
+
+def test_the_address_is_printed_as_it_is_set(typed: Typed, on_database: str) -> None:
+    outcome = typed("db", "uri")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"{on_database}\n", "")
+
+
+def test_the_address_of_an_embedded_database_that_does_not_run_comes_with_a_note(typed: Typed, tmp_path: Path) -> None:
+    outcome = typed("db", "uri")
+    assert outcome.code == 0
+    assert outcome.out.startswith("postgresql://fleet@/ollama_fleet?host=")
+    assert "`ollama-fleet up` starts it" in outcome.err
+    assert not (tmp_path / "state").exists()
+
+
+def test_stopping_what_does_not_run_is_no_failure(typed: Typed) -> None:
+    outcome = typed("db", "stop")
+    assert outcome.code == 0
+    assert "did not run" in outcome.out
+
+
+@pytest.mark.usefixtures("on_database")
+def test_psql_gets_its_arguments_and_gives_its_exit_code(typed: Typed) -> None:
+    assert typed("db", "psql", "--", "-Atc", "SELECT 6 * 7").out == "42\n"
+    assert typed("db", "psql", "--", "-c", "SELECT nonsense").code == 1
+
+
+def test_psql_is_told_the_password_where_nobody_else_can_read_it(
+    typed: Typed, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_FLEET_DATABASE_URL", dsn.replace("fleet@", "fleet:s%40cret@"))
+    command_line, password = typed("db", "psql", "--", "-c", SHOW_COMMAND_LINE).out.splitlines()
+    assert "--dbname postgresql://fleet@/" in command_line
+    assert "cret" not in command_line
+    assert password == "password s@cret"
+
+
+def test_migrate_fills_an_empty_database_once(typed: Typed, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_FLEET_DATABASE_URL", empty_dsn)
+    before = typed("servers", "list")
+    assert before.code == 1
+    assert "run `ollama-fleet migrate`" in before.err
+    assert typed("migrate").out.endswith(" now.\n")
+    assert typed("migrate").out.endswith(" already, nothing was to do.\n")
+    assert typed("servers", "list").code == 0
+
+
+@pytest.mark.usefixtures("on_database")
+@pytest.mark.parametrize("command", ["servers list", "events", "migrate", "up"])
+def test_a_schema_from_the_future_is_left_alone(typed: Typed, command: str) -> None:
+    typed("db", "psql", "--", "-qc", "UPDATE alembic_version SET version_num = '999'")
+    outcome = typed(*command.split())
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "The database schema is at 999, newer than" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["servers list", "events --follow", "migrate"])
+def test_a_database_that_is_away_ends_with_1_and_one_line(
+    typed: Typed, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        monkeypatch.setenv("OLLAMA_FLEET_DATABASE_URL", f"postgresql://fleet:secret@127.0.0.1:{port}/fleet")
+        outcome = typed(*command.split())
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"ollama-fleet: PostgreSQL at 127.0.0.1:{port}/fleet cannot be used")
+    assert outcome.err.count("\n") == 1
+    assert "secret" not in outcome.err
+
+
+def test_a_disk_that_is_full_is_said_in_one_line(started: Callable[..., subprocess.Popen[str]]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        process = started("--help", stdout=full)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert err == "ollama-fleet: [Errno 28] No space left on device\n"
