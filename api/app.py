@@ -57,7 +57,7 @@ async def serve(
     for an address that cannot be used, `SchemaMismatchError` for a schema this program does not know.
     """
     _require_loopback(settings.api_host)
-    database = Database(dsn, name="ollama-fleet api")
+    database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
     wakeup = Wakeup(database)
     runner = web.AppRunner(

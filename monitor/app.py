@@ -149,7 +149,8 @@ class Monitor:
                     ready()
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SCHEMA_RETRY)
+                async with asyncio.timeout(SCHEMA_RETRY):
+                    await stop.wait()
 
     async def _run_parts(self, stop: asyncio.Event) -> None:
         parts: dict[str, Coroutine[Any, Any, None]] = {

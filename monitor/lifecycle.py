@@ -29,7 +29,8 @@ async def end(name: str, *steps: Coroutine[Any, Any, None], limit: float = STEP_
     """Take the steps of stopping a part one after the other, each within `limit` seconds."""
     for step in steps:
         try:
-            await asyncio.wait_for(step, limit)
+            async with asyncio.timeout(limit):
+                await step
         except TimeoutError:
             log.warning("stop_step_cut_short", part=name, limit_s=limit)
         except Exception:

@@ -129,7 +129,7 @@ class translated:
         if isinstance(error, LOST):
             raise DatabaseUnavailableError(
                 f"PostgreSQL at {describe(self._dsn)} cannot be used right now: {_first_line(error)}. "
-                "Check that it runs and accepts connections; we keep trying."
+                "Check that it runs and accepts connections."
             ) from error
 
 
@@ -174,7 +174,8 @@ class Database:
         if self._pool is None:
             return
         try:
-            await asyncio.wait_for(self._pool.close(), CLOSE_TIMEOUT)
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 

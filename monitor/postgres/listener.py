@@ -70,7 +70,8 @@ class Listener:
         connection.add_termination_listener(lambda *_: closed.set())
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), PING_INTERVAL)
+                async with asyncio.timeout(PING_INTERVAL):
+                    await closed.wait()
                 raise ConnectionResetError("the connection was closed by the other side")
             await connection.execute("SELECT 1", timeout=PING_TIMEOUT)
             self._wake()

@@ -47,7 +47,8 @@ class LeaseKeeper:
             with contextlib.suppress(DatabaseUnavailableError):
                 await self._turn()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), STANDBY if self.lease is None else RENEWAL)
+                async with asyncio.timeout(STANDBY if self.lease is None else RENEWAL):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _turn(self) -> None:

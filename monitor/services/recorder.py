@@ -50,7 +50,8 @@ class BatchRecorder:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._urgent.wait(), LONGEST_WAIT)
+                    async with asyncio.timeout(LONGEST_WAIT):
+                        await self._urgent.wait()
                 if writing is None:
                     self._urgent.clear()
                     writing = asyncio.create_task(self.flush(), name="write results")

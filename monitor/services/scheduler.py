@@ -75,7 +75,8 @@ class Metronome:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    failure = await asyncio.wait_for(self._failed.get(), GUARD_INTERVAL)
+                    async with asyncio.timeout(GUARD_INTERVAL):
+                        failure = await self._failed.get()
                     break
                 drift = (time.time() - wall) - (time.monotonic() - monotonic)
                 if abs(drift) > LARGEST_DRIFT:
