@@ -34,7 +34,8 @@ def uri(invocation: Invocation) -> None:
     if settings.database_url is not None:
         output.say(settings.database_url)
         return
-    from monitor.postgres import embedded, state_folder  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.postgres import embedded  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.postgres.local import state_folder  # noqa: PLC0415  (`--help` need not wait for it)
 
     output.say(state_folder.StateFolder.at(settings.state_dir).dsn())
     if embedded.peek(settings.state_dir) is None:
@@ -52,7 +53,7 @@ def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
 
     The embedded one is started if need be, and stays while psql runs.
     """
-    from monitor.postgres.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
     with invocation.database() as dsn:
         return _run_psql(Binaries.find().psql, dsn, arguments)

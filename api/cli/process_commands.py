@@ -82,7 +82,7 @@ def _load(*, migration_too: bool) -> None:
 
 
 def _is_first_start(settings: "Settings") -> bool:
-    from monitor.postgres.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
 
     return settings.database_url is None and not StateFolder.at(settings.state_dir).data_dir.exists()
 

@@ -13,17 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres import (
-    account,
-    cluster,
-    file_lock,
-    postmaster,
-    start_plan,
-    state_folder,
-    supervision,
-    wire,
-)
-from monitor.postgres.binaries import Binaries
+from monitor.postgres.local import account, cluster, file_lock, postmaster, start_plan, state_folder, supervision, wire
+from monitor.postgres.local.binaries import Binaries
 
 _LOCK_SECONDS = 60.0
 # Recovery after a power loss may take long; a server that cannot start at all ends much earlier.

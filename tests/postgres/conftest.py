@@ -15,10 +15,11 @@ import pytest
 
 from monitor.domain.lease import Lease
 from monitor.domain.server import Policy
-from monitor.postgres import binaries, database, embedded
+from monitor.postgres import database, embedded
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.postgres.lease_store import PostgresLeaseStore
+from monitor.postgres.local import binaries
 from monitor.postgres.server_store import PostgresServerStore
 from tests.conftest import TEMPLATE
 from tests.fakes.tcp_proxy import TcpProxy

@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 
 import monitor
-from monitor.postgres import account, embedded, postmaster, state_folder, supervision
+from monitor.postgres import embedded
+from monitor.postgres.local import account, postmaster, state_folder, supervision
 
 CHECKOUT = Path(monitor.__file__).resolve().parent.parent
 SITE_PACKAGES = Path(asyncpg.__file__).resolve().parent.parent
@@ -22,7 +23,8 @@ PATIENCE_SECONDS = 30.0
 _ROOM = 1024**3
 _PROGRAM = """
 import json, os, pathlib, sys
-from monitor.postgres import embedded, postmaster
+from monitor.postgres import embedded
+from monitor.postgres.local import postmaster
 with embedded.running(pathlib.Path(sys.argv[1]), fast_and_unsafe=True) as server:
     facts = {"uid": os.geteuid(), "postmaster": postmaster.find(server.data_dir), "dsn": server.dsn()}
     print(json.dumps({**facts, "psql": str(server.binaries.psql)}), flush=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from monitor.postgres import account, embedded, postmaster, state_folder
+from monitor.postgres import embedded
+from monitor.postgres.local import account, postmaster, state_folder
 from tests.postgres import embedded_user
 from tests.postgres.embedded_user import UserProcess, eventually, is_running, sql
 

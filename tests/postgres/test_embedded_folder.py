@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres import account, binaries, embedded, postmaster, state_folder
+from monitor.postgres import embedded
+from monitor.postgres.local import account, binaries, postmaster, state_folder
 from tests.postgres import embedded_user
 from tests.postgres.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
 

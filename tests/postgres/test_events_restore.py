@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from monitor.postgres import schema_version
-from monitor.postgres.binaries import environment
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
+from monitor.postgres.local.binaries import environment
 from tests import fold
 
 LIFE = """

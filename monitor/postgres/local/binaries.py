@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres import account
+from monitor.postgres.local import account
 
 OLDEST_MAJOR = 14
 _DEBIAN = Path("/usr/lib/postgresql")
