@@ -43,9 +43,7 @@ class Checkout:
         """Return the path of a program that the set-up has installed."""
         return self.root / ".venv" / "bin" / program
 
-    def start(
-        self, script: str, *arguments: str, user: str | None = None, **env: str
-    ) -> subprocess.Popen[str]:
+    def start(self, script: str, *arguments: str, user: str | None = None, **env: str) -> subprocess.Popen[str]:
         """Start a script of deploy/ from another folder, with nothing in its environment but `env`."""
         return subprocess.Popen(
             ["sh", str(self.root / "deploy" / script), *arguments],
