@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Follows ollama-fleet's event stream with curl: consumer.sh http://127.0.0.1:8420 CURSOR_FILE
+# An event is printed before the cursor moves: after a crash the last one may come twice, and none is left out.
+set -euo pipefail
+
+base=$1
+file=$2
+# The stream says something every 15 s; a connection that says nothing for this long is dead.
+silence=${SILENCE_SECONDS:-40}
+trap 'exit 0' TERM INT
+trap 'kill "${!:-}" 2>/dev/null || true' EXIT
+
+store() {
+    printf '%s\n' "$1" >"$file.next"
+    sync "$file.next"
+    mv "$file.next" "$file" # A crash leaves the old cursor or the new one, never half of one.
+}
+
+# Read one connection's lines to its end or its silence; curl adds the last one, a comment with the status.
+take() {
+    local line id=
+    while IFS= read -r -t "$silence" line; do
+        case $line in
+        id:*) id=${line#id:} id=${id# } ;;
+        data:*)
+            line=${line#data:}
+            printf '%s\n' "${line# }"
+            ;;
+        '')
+            if [ -n "$id" ]; then store "$id"; fi
+            id=
+            ;;
+        ':status 200') retry=1 ;;
+        ':status 410') echo "Retention has passed the cursor: read the fleet anew." >&2 && exit 3 ;;
+        ':status 409') echo "The cursor is ahead of this log: read the fleet anew." >&2 && exit 4 ;;
+        esac
+    done
+}
+
+retry=1
+while :; do
+    cursor=$(cat "$file" 2>/dev/null || echo 0)
+    # Not a pipeline: a shell that waits for one does not hear SIGTERM.
+    exec 3< <(exec curl --silent --no-buffer --connect-timeout 5 \
+        --header "Last-Event-ID: $cursor" --write-out '\n:status %{http_code}\n' "$base/api/events/stream")
+    take <&3
+    kill "$!" 2>/dev/null || true
+    sleep "$retry"
+    retry=$((retry < 4 ? retry * 2 : 4))
+done

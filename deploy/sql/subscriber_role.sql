@@ -1,0 +1,48 @@
+-- Gives a role what a subscriber of events needs and nothing else; run it again after every upgrade:
+--     psql --set role=fleet_subscriber --set database=fleet -f subscriber_role.sql "$DSN_OF_THE_OWNER"
+-- Left out, the role is fleet_subscriber, and the database the one of the session. A role that is missing
+-- is made, without a password: \password fleet_subscriber gives it one.
+-- It fits a role made for this alone: what it had of the fleet's schema before is taken away first.
+-- LISTEN needs no grant. NOTIFY cannot be forbidden, which is why a payload is a hint and never the truth.
+\set ON_ERROR_STOP on
+\if :{?role} \else
+    \set role fleet_subscriber
+\endif
+\if :{?database}
+    \connect :"database"
+\endif
+BEGIN;
+
+SELECT format('CREATE ROLE %I LOGIN', :'role')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+
+-- The schema of the tables, wherever the fleet was put.
+SELECT relnamespace::regnamespace AS schema FROM pg_class WHERE oid = 'fleet_events'::regclass \gset
+
+REVOKE ALL ON ALL TABLES IN SCHEMA :schema FROM :"role";
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA :schema FROM :"role";
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA :schema FROM :"role";
+REVOKE ALL ON SCHEMA :schema FROM :"role";
+-- Until PostgreSQL 14 everybody may create in "public"; since 15 this changes nothing.
+REVOKE CREATE ON SCHEMA :schema FROM PUBLIC;
+
+GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
+GRANT USAGE ON SCHEMA :schema TO :"role";
+GRANT SELECT ON fleet_events, fleet_event_head, ollama_models TO :"role";
+-- Column by column, so that a column of a later version stays hidden until it is named here: of the
+-- present ones only auth_config is left out. Hence no SELECT * of this table; name the columns.
+GRANT SELECT (
+    id, name, url, api_version, auth_type, is_active, is_default, capabilities, max_concurrent, priority, labels,
+    check_interval_seconds, check_timeout_seconds, rise, fall, row_version, created_at, updated_at,
+    status, status_reason, status_detail, status_changed_at, flapping_since, is_available, server_version, watch_state,
+    last_checked_at, next_check_at, latency_ms, models_listed_at,
+    check_requested_at, check_answered_at, check_result,
+    discovery_requested_at, discovery_answered_at, discovery_result
+) ON ollama_servers TO :"role";
+
+-- A listener that idles in an open transaction keeps PostgreSQL's queue of notifications from being
+-- emptied, and a full queue fails every writer's commit. These are defaults, good for honest programs.
+ALTER ROLE :"role" IN DATABASE :"DBNAME" SET default_transaction_read_only = on;
+ALTER ROLE :"role" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '1min';
+ALTER ROLE :"role" IN DATABASE :"DBNAME" SET statement_timeout = '1min';
+COMMIT;
