@@ -8,12 +8,14 @@ import structlog
 from aiohttp import web
 
 from api import bodies, middleware
+from api.fan_out import FanOut
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
 from api.readiness import Readiness
 from api.registry import Registry
+from api.streams import Streams
 from api.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.postgres import schema_version
@@ -26,7 +28,7 @@ SCHEMA_RETRY_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-def build(settings: Settings, database: Database, *, wakeup: Wakeup) -> web.Application:
+def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: Streams) -> web.Application:
     """Return the application on a database that is open."""
     registry = Registry(database, settings, wakeup=wakeup)
     app = web.Application(
@@ -35,7 +37,7 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup) -> web.Appl
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),
-        EventHandler(registry),
+        EventHandler(registry, streams),
         HealthHandler(Readiness(database)),
     )
     for handler in handlers:
@@ -43,6 +45,7 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup) -> web.Appl
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()
+        streams.close()
 
     app.on_shutdown.append(release_waiters)
     return app
@@ -59,9 +62,11 @@ async def serve(
     _require_loopback(settings.api_host)
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
-    wakeup = Wakeup(database)
+    fan_out = FanOut(database)
+    wakeup = Wakeup(database, look=fan_out.advance)
+    streams = Streams(database, settings.policy, fan_out)
     runner = web.AppRunner(
-        build(settings, database, wakeup=wakeup),
+        build(settings, database, wakeup=wakeup, streams=streams),
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
@@ -71,15 +76,19 @@ async def serve(
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
             follow = _follow(database, wakeup, settings.listen_database_url or dsn)
-            following = group.create_task(follow, name="api_wakeup")
+            tasks = [
+                group.create_task(follow, name="api_wakeup"),
+                group.create_task(streams.beat(), name="api_heartbeat"),
+            ]
             log.info("api_started", url=base_url)
             if ready is not None:
                 ready(base_url)
             await stop.wait()
             log.info("api_stopping")
-            # No new requests; those who wait for events answer at once, the others have 5 s.
+            # No new requests; streams and those who wait for events end at once, the others have 5 s.
             await runner.cleanup()
-            following.cancel()
+            for task in tasks:
+                task.cancel()
     finally:
         await runner.cleanup()
         await database.close()

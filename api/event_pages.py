@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
 
@@ -10,8 +11,16 @@ from api.queries import events
 from api.queries.events import Extract
 from api.views import EventPage, EventView
 from api.wakeup import Wakeup
-from monitor.domain.event import EventType
+from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The events of a stretch of the log that a filter lets through, and the number where the stretch ends."""
+
+    events: list[Event]
+    through: int
 
 
 class EventPages:
@@ -29,7 +38,7 @@ class EventPages:
         names = [type_.value for type_ in types]
         while True:
             extract = await events.extract(self._database, after, limit=limit, types=names, server_id=server_id)
-            _require_known(extract)
+            require_held(extract)
             remaining = deadline - time.monotonic()
             if extract.events or remaining <= 0 or self._wakeup.is_closed:
                 return _page(extract, is_full=len(extract.events) == limit)
@@ -38,7 +47,8 @@ class EventPages:
             await self._wakeup.wait_past(after, seconds=remaining)
 
 
-def _require_known(extract: Extract) -> None:
+def require_held(extract: Extract) -> None:
+    """Raise the 409 or 410 `Problem` of a cursor from which nobody can go on without a gap."""
     if extract.after > extract.last:
         raise Problem(
             HTTPStatus.CONFLICT,
@@ -58,17 +68,29 @@ def _require_known(extract: Extract) -> None:
         )
 
 
+async def stretch(
+    database: Database, after: int, *, limit: int, span: int, types: list[str], server_id: UUID | None
+) -> Stretch:
+    """Look through at most `span` numbers for at most `limit` events; raises the `Problem` of a cursor not held."""
+    extract = await events.extract(database, after, limit=limit, types=types, server_id=server_id, through=after + span)
+    require_held(extract)
+    through = extract.events[-1].seq if len(extract.events) == limit else min(extract.last, after + span)
+    return Stretch(events=extract.events, through=through)
+
+
+def view(event: Event) -> EventView:
+    """Return what is shown of an event, on a page and in a stream alike."""
+    return EventView(
+        seq=event.seq,
+        type=event.type,
+        server_id=event.server_id,
+        model_id=event.model_id,
+        at=event.at,
+        body=event.body,
+    )
+
+
 def _page(extract: Extract, *, is_full: bool) -> EventPage:
-    items = [
-        EventView(
-            seq=event.seq,
-            type=event.type,
-            server_id=event.server_id,
-            model_id=event.model_id,
-            at=event.at,
-            body=event.body,
-        )
-        for event in extract.events
-    ]
+    items = [view(event) for event in extract.events]
     last_seq = items[-1].seq if is_full else extract.last
     return EventPage(items=items, last_seq=last_seq, first_seq=extract.first, head=extract.last)

@@ -1,16 +1,18 @@
 """The query parameters of each route, as strict shapes: an unknown name is refused, not ignored."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from multidict import MultiMapping
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from api import problems, texts
 from monitor.domain.availability import Status
 from monitor.domain.event import EventType
 
 MAX_SEQ = 2**63 - 1
+MAX_DIGITS = len(str(MAX_SEQ))
 MAX_WAIT_SECONDS = 60.0
 SWITCH = {"true": True, "false": False}
 
@@ -82,7 +84,35 @@ class EventQuery(Parameters):
     server_id: UUID | None = None
 
 
+class EventStreamQuery(Parameters):
+    """`GET /api/events/stream`. It goes on after the header `Last-Event-ID`, else after `after`, else from now on.
+
+    With `snapshot` it begins with the fleet instead, unless `Last-Event-ID` still leads somewhere.
+    """
+
+    after: Annotated[int, Field(ge=0, le=MAX_SEQ)] | None = None
+    type: list[EventType] = Field(default_factory=list, max_length=50)
+    server_id: UUID | None = None
+    snapshot: Switch = False
+
+    @model_validator(mode="after")
+    def _begin_in_one_way(self) -> Self:
+        if self.snapshot and self.after is not None:
+            raise ValueError("give after or snapshot, not both: a snapshot says itself after which event it goes on")
+        return self
+
+
 P = TypeVar("P", bound=Parameters)
+
+
+def last_event_id(headers: Mapping[str, str]) -> int | None:
+    """Return the number in `Last-Event-ID`, which a client sends when it connects again; raises a `Problem`."""
+    text = headers.get("Last-Event-ID", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text) <= MAX_SEQ):
+        raise problems.invalid_field("Last-Event-ID", "send the id of the last event you have, or leave it out")
+    return int(text)
 
 
 def read(query: MultiMapping[str], shape: type[P]) -> P:

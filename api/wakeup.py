@@ -5,19 +5,24 @@ A waiter names the number it has seen, so a wake-up that comes before it waits i
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from api.queries import events
-from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.domain.event import MODEL_CHANNEL, SERVER_CHANNEL
 from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
+
+LOOK_SECONDS = 5.0
 
 
 class Wakeup:
     """The newest event number that this process knows of, for many to wait on."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, look: Callable[[], Awaitable[int]] | None = None) -> None:
+        """`look` reads the log on, for whoever needs more than the newest number, which it returns."""
         self._database = database
+        self._look = look or (lambda: events.head(database))
         self._hint = asyncio.Event()
         self._change = asyncio.Event()
         self._head = 0
@@ -26,7 +31,11 @@ class Wakeup:
     async def run(self, dsn: str) -> None:
         """Listen on a session of its own at `dsn` until cancelled."""
         listener = Listener(
-            dsn, name="ollama-fleet api listener", channels=(SERVER_CHANNEL, MODEL_CHANNEL), wake=self._hint.set
+            dsn,
+            name="ollama-fleet api listener",
+            channels=(SERVER_CHANNEL, MODEL_CHANNEL),
+            wake=self._hint.set,
+            sender=self._database,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(listener.run(), name="api_listener")
@@ -50,11 +59,14 @@ class Wakeup:
 
     async def _follow(self) -> None:
         while True:
-            await self._hint.wait()
+            # The listener's session may be away while the others are not, so we look without a hint too.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._hint.wait()
             self._hint.clear()
             # The listener says that the database is away, and hints again when it is back.
-            with contextlib.suppress(DatabaseUnavailableError):
-                head = await events.head(self._database)
+            with contextlib.suppress(DatabaseUnavailableError, ConfigurationError):
+                head = await self._look()
                 if head != self._head:
                     self._head = head
                     self._tell()

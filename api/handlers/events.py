@@ -1,21 +1,26 @@
-"""The route of events: a page of the log, at once or when there is one."""
+"""The routes of events: a page of the log, at once or when there is one, and a stream of what comes."""
 
 from aiohttp import web
 
 from api import parameters, responses
-from api.parameters import EventQuery
+from api.parameters import EventQuery, EventStreamQuery
 from api.registry import Registry
+from api.streams import Streams
 
 
 class EventHandler:
     """Events over HTTP."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, streams: Streams) -> None:
         self._registry = registry
+        self._streams = streams
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is answered here."""
-        return [web.get("/api/events", self.read)]
+        """Return what is answered here. A HEAD of a stream would never end, so there is none."""
+        return [
+            web.get("/api/events", self.read),
+            web.get("/api/events/stream", self.stream, allow_head=False),
+        ]
 
     async def read(self, request: web.Request) -> web.Response:
         """`GET /api/events`."""
@@ -24,3 +29,20 @@ class EventHandler:
             query.after, limit=query.limit, wait=query.wait, types=query.type, server_id=query.server_id
         )
         return responses.document(page)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """`GET /api/events/stream`: Server-Sent Events, each with its number as `id` and its type as `event`.
+
+        Begins after the number in `Last-Event-ID`, else after the one in `after`, else with what happens from
+        now on; 410 or 409 when the log does not lead there. With `snapshot=true` it begins with the fleet:
+        messages `snapshot` with `seq`, some `servers` and some `models`, then `snapshot.end` with how many there
+        were, whose id is the event that the changes follow; `server_id` narrows it, `type` does not. A client
+        that connects again under the same address sends `Last-Event-ID` and goes on without a snapshot, unless
+        that number is not held any more.
+
+        Every 15 s a comment, or for a filtered stream an id without data, so that its cursor does not grow old.
+        A stream that cannot go on ends with a message `error` that holds the problem. A client that takes
+        nothing in for 30 s is cut off, and can go on from its last id.
+        """
+        query = parameters.read(request.query, EventStreamQuery)
+        return await self._streams.serve(request, query, last_event_id=parameters.last_event_id(request.headers))

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
 from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Connection, Database
 
@@ -37,17 +39,19 @@ async def read_after(
 ) -> list[Event]:
     """Return at most `limit` events with a number above `after`, in order."""
     rows = await connection.fetch(READ_AFTER, after, limit, types, server_id)
-    return [
-        Event(
-            seq=row["seq"],
-            type=EventType(row["type"]),
-            server_id=row["server_id"],
-            model_id=row["model_id"],
-            at=row["at"],
-            body=row["body"],
-        )
-        for row in rows
-    ]
+    return [event(row) for row in rows]
+
+
+def event(row: asyncpg.Record) -> Event:
+    """Return what a row of `fleet_events` tells."""
+    return Event(
+        seq=row["seq"],
+        type=EventType(row["type"]),
+        server_id=row["server_id"],
+        model_id=row["model_id"],
+        at=row["at"],
+        body=row["body"],
+    )
 
 
 async def extent(connection: Connection) -> tuple[int, int]:

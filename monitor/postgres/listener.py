@@ -14,7 +14,8 @@ import structlog
 
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.postgres import database
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Database
+from monitor.postgres.notify_proof import NotifyProof
 
 PING_INTERVAL = 5.0
 PING_TIMEOUT = 5.0
@@ -27,12 +28,21 @@ log = structlog.get_logger(__name__)
 class Listener:
     """Calls `wake` on every notification, after every (re)connect, and every 5 s anyway."""
 
-    def __init__(self, dsn: str, *, name: str, channels: Sequence[str], wake: Callable[[], None]) -> None:
-        """`wake` is called in the event loop and must only set a flag."""
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        channels: Sequence[str],
+        wake: Callable[[], None],
+        sender: Database | None = None,
+    ) -> None:
+        """`wake` is called in the event loop and must only set a flag; `sender` proves that a NOTIFY gets here."""
         self._dsn = dsn
         self._name = name
         self._channels = channels
         self._wake = wake
+        self._proof = None if sender is None else NotifyProof(sender)
         self.reconnects = 0
 
     async def run(self) -> None:
@@ -47,14 +57,19 @@ class Listener:
                 await asyncio.sleep(retry * random.uniform(0.5, 1))
                 retry = min(retry * 2, LAST_RETRY)
                 continue
+            proving: asyncio.Task[None] | None = None
             try:
                 await self._listen(connection)
+                if self._proof is not None:
+                    proving = asyncio.create_task(self._proof.run(), name="notify_proof")
                 retry = FIRST_RETRY
                 log.info("listener_connected", channels=list(self._channels))
                 await self._keep_alive(connection)
             except (*database.LOST, asyncpg.PostgresError) as error:
                 log.warning("listener_lost", error=str(error) or type(error).__name__)
             finally:
+                if proving is not None:
+                    proving.cancel()
                 # close() could wait for ever on a peer that is silent; there is nothing to say good-bye for.
                 connection.terminate()
             self.reconnects += 1
@@ -63,6 +78,8 @@ class Listener:
     async def _listen(self, connection: Connection) -> None:
         for channel in self._channels:
             await connection.add_listener(channel, lambda *_: self._wake())
+        if self._proof is not None:
+            await self._proof.listen(connection)
         self._wake()
 
     async def _keep_alive(self, connection: Connection) -> None:

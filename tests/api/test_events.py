@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from api import wakeup
 from monitor.postgres import listener
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -51,13 +52,15 @@ async def test_every_long_poll_is_woken_by_the_commit_of_an_event(
 ) -> None:
     # Without its regular look, the listener has only the notification to go by.
     monkeypatch.setattr(listener, "PING_INTERVAL", 120.0)
+    monkeypatch.setattr(wakeup, "LOOK_SECONDS", 120.0)
     async with serving(settings, dsn) as (api, _):
         await check_wake_up(api, psql)
 
 
 async def check_wake_up(api: ApiClient, psql: Connection) -> None:
     polls = [asyncio.create_task(api.ask("GET", "/api/events?after=0&wait=25")) for _ in range(20)]
-    await asyncio.sleep(0.3)
+    answered, _ = await asyncio.wait(polls, timeout=0.3)
+    assert not answered, "there was nothing to answer with yet"
     assert not any(poll.done() for poll in polls)
     await psql.execute("INSERT INTO ollama_servers (name, url) VALUES ('anna', 'http://anna')")
     answers = await asyncio.gather(*polls)

@@ -134,3 +134,11 @@ async def test_a_server_that_psql_wrote_can_be_read_and_patched(api: ApiClient, 
     assert server["labels"] == {"a b": "c"}
     patched = await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 3})
     assert (patched.status, patched.body["priority"], patched.body["name"]) == (200, 3, " odd ")
+
+
+async def test_a_server_that_flaps_is_shown_as_such(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna")
+    assert server["flapping_since"] is None
+    await psql.execute("UPDATE ollama_servers SET flapping_since = '2030-01-01T00:00:00Z'")
+    shown = await api.ask("GET", f"/api/servers/{server['id']}")
+    assert shown.body["flapping_since"] == "2030-01-01T00:00:00Z"

@@ -1,0 +1,133 @@
+"""Hands the event log to all streams of this process: read once, written down once, and nobody is waited for.
+
+Invariant: every live stream has been handed all events up to `position`, or is itself ahead of it. A stream
+that cannot take more is let go, catches up by itself and joins again; a log that does not go on where it
+was begins a new generation, and then every stream must ask the database whether its cursor still holds.
+"""
+
+import asyncio
+from typing import Protocol
+
+from api import frames
+from api.frames import Filter, Frame
+from api.queries import events
+from api.recent import Page, Recent
+from monitor.postgres.database import Database
+
+PAGE = 500
+# What a write to one client costs, about. After each round we rest as long as the round took, so that under
+# load events go out several at once and the streams leave half of a core to everything else.
+SECONDS_PER_WRITE = 10e-6
+
+
+class Follower(Protocol):
+    """A stream, as far as the fan-out knows it."""
+
+    cursor: int
+    generation: int
+    wanted: Filter
+
+    def push(self, data: bytes, /) -> bool:
+        """Take bytes without waiting, or refuse because too many wait already."""
+        ...
+
+    def let_go(self) -> None:
+        """Hear that it is not live any more."""
+        ...
+
+
+class FanOut:
+    """One reader for all streams; `advance` is called whenever the log may have grown, never twice at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._position: int | None = None
+        self._recent = Recent()
+        self._followers: set[Follower] = set()
+        self._live: set[Follower] = set()
+        self.generation = 0
+
+    async def advance(self) -> int:
+        """Read on and hand out what is new; return the number of the newest event."""
+        if self._position is None or not self._followers:
+            head = await events.head(self._database)
+            # One may have come meanwhile, and joined at where we were.
+            if self._position is None or not self._followers:
+                self._jump(head)
+                return head
+        while True:
+            extract = await events.extract(self._database, self._position, limit=PAGE, types=[], server_id=None)
+            if not extract.is_held:
+                self._break_off(extract.last)
+            elif extract.events:
+                for new in frames.slices(map(frames.frame, extract.events)):
+                    self._hand_out(new)
+                    await asyncio.sleep(len(self._live) * SECONDS_PER_WRITE)
+            if len(extract.events) < PAGE:
+                return extract.last
+
+    def add(self, follower: Follower) -> None:
+        """Read for this stream from now on."""
+        self._followers.add(follower)
+
+    def remove(self, follower: Follower) -> None:
+        """Forget a stream that has ended."""
+        self._followers.discard(follower)
+        self._live.discard(follower)
+
+    def join(self, follower: Follower) -> bool:
+        """Make a stream live if it has all that was handed out; else it must read on by itself first."""
+        if follower.generation != self.generation:
+            return False
+        if self._position is None:
+            self._position = follower.cursor
+        if self._position > follower.cursor:
+            return False
+        self._live.add(follower)
+        return True
+
+    def holds(self, cursor: int) -> bool:
+        """Whether one can go on after this number without asking the database."""
+        return self._recent.holds(cursor)
+
+    def recent(self, follower: Follower) -> Page | None:
+        """Return what comes next for a stream, if it is still at hand."""
+        if follower.generation != self.generation:
+            return None
+        return self._recent.after(follower.cursor, follower.wanted)
+
+    def _hand_out(self, new: list[Frame]) -> None:
+        start, last = self._position, new[-1].seq
+        shared: dict[Filter, bytes] = {}
+        for follower in list(self._live):
+            if follower.cursor == start:
+                if follower.wanted not in shared:
+                    shared[follower.wanted] = frames.joined(new, follower.wanted)
+                data = shared[follower.wanted]
+            else:
+                data = frames.joined([frame for frame in new if frame.seq > follower.cursor], follower.wanted)
+            if data and not follower.push(data):
+                self._let_go(follower)
+            else:
+                follower.cursor = max(follower.cursor, last)
+        self._recent.add(new)
+        self._position = last
+
+    def _jump(self, head: int) -> None:
+        """Go on from the newest event: nobody wants those before."""
+        if self._position is not None and head < self._position:
+            self._break_off(head)
+        elif head != self._position:
+            self._recent.clear()
+            self._position = head
+
+    def _break_off(self, head: int) -> None:
+        self.generation += 1
+        self._recent.clear()
+        self._position = head
+        for follower in list(self._live):
+            self._let_go(follower)
+
+    def _let_go(self, follower: Follower) -> None:
+        self._live.discard(follower)
+        follower.let_go()
