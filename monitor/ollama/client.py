@@ -24,6 +24,7 @@ from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
 from monitor.ollama import failure, guard
 from monitor.ollama.connector import GuardedConnector
+from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
 
@@ -57,10 +58,13 @@ class OllamaClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.max_list = max_list
-        self._connector = GuardedConnector(
+        self.dialer = Dialer(
             names=names or NameResolver(),
             tls=tls or ssl.create_default_context(),
             allowed_networks=allowed_networks,
+        )
+        self._connector = GuardedConnector(
+            self.dialer,
             # What chunked coding adds to a body is little, unless a server means to do harm.
             max_bytes=max(max_list, MAX_BODY) * 5 // 4,
         )

@@ -1,41 +1,24 @@
-"""How a connection to a server comes about: resolve, guard, connect, TLS, each step known by name.
+"""The connections for probes: pooled by aiohttp, but made by our dialer, and with a cap on what comes in.
 
-aiohttp pools the connections; it is told here how to make one. Its own connector would hide which step
-failed or hung, and would ask its resolver hook about names only, never about literal addresses.
+aiohttp's own connector would hide which step failed or hung, and would ask its resolver hook about names
+only, never about literal addresses.
 """
 
 import asyncio
 import functools
-import ipaddress
-import socket
-import ssl
-from collections.abc import Sequence
-from enum import Enum, auto
 
 from aiohttp import BaseConnector, ClientPayloadError, ClientRequest, ClientTimeout
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
 
 from monitor.domain.probe import Reason
-from monitor.ollama import failure, guard, race
+from monitor.ollama.dialer import Dialer, Stage
 from monitor.ollama.failure import Failure, FailureError
-from monitor.ollama.names import NameResolver
-from monitor.ollama.race import Endpoint
 
 KEEPALIVE_SECONDS = 300.0
 MAX_HEAD = 64 * 1024
 TOO_MUCH = "The server sends more than any answer needs."
-
-
-class Stage(Enum):
-    """How far a new connection has come."""
-
-    RESOLVING = auto()
-    CONNECTING = auto()
-    HANDSHAKING = auto()
-    CONNECTED = auto()
 
 
 class CountingHandler(ResponseHandler):
@@ -78,18 +61,9 @@ class GuardedConnector(BaseConnector):
 
     allowed_protocol_schema_set = frozenset({"http", "https"})
 
-    def __init__(
-        self,
-        *,
-        names: NameResolver,
-        tls: ssl.SSLContext,
-        allowed_networks: Sequence[guard.Network],
-        max_bytes: int,
-    ) -> None:
+    def __init__(self, dialer: Dialer, *, max_bytes: int) -> None:
         super().__init__(keepalive_timeout=KEEPALIVE_SECONDS, limit=0)
-        self._names = names
-        self._tls = tls
-        self._allowed_networks = tuple(allowed_networks)
+        self._dialer = dialer
         self._max_bytes = max_bytes
         self._factory = functools.partial[ResponseHandler](self._make_handler, self._loop)
         self._stages: dict[asyncio.Task[object] | None, Stage] = {}
@@ -101,7 +75,7 @@ class GuardedConnector(BaseConnector):
     def explain_deadline(self, stage: Stage | None, host: str) -> Failure:
         """Return what a deadline means that struck at a stage of connecting."""
         match stage:
-            case Stage.RESOLVING if not self._names.is_running(host):
+            case Stage.RESOLVING if not self._dialer.is_resolving(host):
                 return Failure(reason=Reason.LOCAL, detail="All name look-ups hang; this one had no turn.")
             case Stage.RESOLVING:
                 return Failure(reason=Reason.DNS, detail="The name was not resolved in time.")
@@ -126,53 +100,10 @@ class GuardedConnector(BaseConnector):
         """Make a connection for a request; raises `FailureError` with the reason."""
         key = req.connection_key
         task = asyncio.current_task()
-        self._stages[task] = Stage.RESOLVING
-        endpoints = await self._find_endpoints(key)
-        self._stages[task] = Stage.CONNECTING
-        try:
-            connection = await race.connect(self._loop, endpoints)
-        except OSError as error:
-            raise _wrap(failure.of_connecting(error)) from error
-        if not key.is_ssl:
-            _, handler = await self._loop.create_connection(self._factory, sock=connection)
-        else:
-            self._stages[task] = Stage.HANDSHAKING
-            handler = await self._shake_hands(connection, key.host)
-        self._stages[task] = Stage.CONNECTED
-        return handler
 
-    async def _find_endpoints(self, key: ConnectionKey) -> list[Endpoint]:
-        """Return the very addresses to connect to: looked up once, then past the guard, also literal ones."""
-        try:
-            hosts = [str(ipaddress.ip_address(key.host))]
-        except ValueError:
-            hosts = await self._names.resolve(key.host)
-        refused: str | None = None
-        endpoints: list[Endpoint] = []
-        for host in hosts:
-            why = guard.check(ipaddress.ip_address(host), self._allowed_networks)
-            if why is None:
-                endpoints.append(Endpoint(host, key.port or 0))
-            refused = refused or why
-        if endpoints:
-            return endpoints
-        if refused is None:
-            raise FailureError(Reason.DNS, "The name has no address.")
-        raise FailureError(Reason.BLOCKED, f"The server is at {refused}.")
+        def reached(stage: Stage) -> None:
+            self._stages[task] = stage
 
-    async def _shake_hands(self, connection: socket.socket, host: str) -> ResponseHandler:
-        try:
-            _, handler = await self._loop.create_connection(
-                self._factory, sock=connection, ssl=self._tls, server_hostname=host
-            )
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            raise _wrap(failure.of_tls(error)) from error
-        except OSError as error:
-            raise FailureError(
-                Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."
-            ) from error
-        return handler
-
-
-def _wrap(found: Failure) -> FailureError:
-    return FailureError(found.reason, found.detail)
+        return await self._dialer.dial(
+            key.host, key.port or 0, secure=key.is_ssl, factory=self._factory, reached=reached
+        )

@@ -9,9 +9,16 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, delivery, start
+from tests.benchmarks import checks, crash, delivery, replay, start, stream
 
-BENCHMARKS = {"checks": checks, "delivery": delivery, "start": start}
+BENCHMARKS = {
+    "checks": checks,
+    "crash": crash,
+    "delivery": delivery,
+    "replay": replay,
+    "start": start,
+    "stream": stream,
+}
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Event | None = None
         self.transport: asyncio.Transport | None = None
         self.lost = False
+        self.received_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the connection at its server."""
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand every complete request to the server."""
+        self.received_bytes += len(data)
         self._buffer += data
         while END_OF_HEAD in self._buffer:
             head, _, rest = self._buffer.partition(END_OF_HEAD)

@@ -71,6 +71,11 @@ class FakeOllama:
         """Whether it accepts connections."""
         return self._server is not None
 
+    @property
+    def silent_connections(self) -> set[Connection]:
+        """Those on which no byte has come in."""
+        return {connection for connection in self.connections if connection.received_bytes == 0}
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

@@ -1,0 +1,114 @@
+"""Which servers hold an idle connection, and when to try again: pure rules that are handed the time.
+
+A watch that ends while its server checks healthy is a strike, unless it had been held for an hour, which
+clears them. After three strikes in a row the server or a proxy before it is taken to close idle connections:
+it is left alone, and tried once an hour. One more watch held for an hour, or an edit, clears its name. A
+server that sends bytes which nobody asked for does not hold either, and gets all three strikes at once.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from monitor.domain.availability import Availability
+
+STRIKES = 3
+HELD_WELL = 3600.0
+REST = 3600.0
+SPREAD = 1.0
+FIRST_RETRY = 1.0
+LAST_RETRY = 300.0
+MOST_DOUBLINGS = 10
+
+
+class Ending(StrEnum):
+    """How a watch ended: the connection did, or the server sent something on it."""
+
+    CLOSED = "closed"
+    SPOKE = "spoke"
+
+
+class WatchState(StrEnum):
+    """Whether a connection to an available server is held, cannot be, or is not to be."""
+
+    WATCHED = "watched"
+    NOT_HELD = "not_held"
+    OFF = "off"
+
+
+class Meaning(StrEnum):
+    """What the checks after the end of a watch say: nothing yet, that all is well, or that something is not."""
+
+    OPEN = "open"
+    HEALTHY = "healthy"
+    SICK = "sick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """What is known of a server's idle connections; `not_before` is monotonic seconds.
+
+    `failures` are attempts in a row that brought no connection.
+    """
+
+    not_before: float
+    strikes: int = 0
+    failures: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the server is taken to hold idle connections."""
+        return self.strikes < STRIKES
+
+
+def may_hold(availability: Availability) -> bool:
+    """Whether there is a server to hold a connection to."""
+    return availability.available
+
+
+def may_begin(availability: Availability) -> bool:
+    """Whether there is a server to connect to, and no doubt about it."""
+    return may_hold(availability) and not availability.in_transition
+
+
+def begin(*, at: float, chance: float) -> Habit:
+    """Return the habit of a server nothing is known of; `chance`, from 0 to 1, spreads those that come at once."""
+    return Habit(not_before=at + SPREAD * chance)
+
+
+def after_return(habit: Habit, *, at: float, chance: float) -> Habit:
+    """Return the habit once a server is available again."""
+    return replace(habit, failures=0, not_before=max(habit.not_before, at + SPREAD * chance))
+
+
+def after_connect(habit: Habit) -> Habit:
+    """Return the habit once there is a connection."""
+    return replace(habit, failures=0)
+
+
+def after_failure(habit: Habit, *, at: float, chance: float) -> Habit:
+    """Return the habit after an attempt that brought no connection: the next one is ever later."""
+    delay = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(habit.failures, MOST_DOUBLINGS))
+    return replace(habit, failures=habit.failures + 1, not_before=at + delay * (1 + chance))
+
+
+def after_end(habit: Habit, *, at: float, lasted: float, chance: float) -> Habit:
+    """Return the habit after a watch of `lasted` seconds ended although its server is healthy."""
+    strikes = 1 if lasted >= HELD_WELL else min(STRIKES, habit.strikes + 1)
+    delay = REST if strikes == STRIKES else 0.0
+    return Habit(strikes=strikes, not_before=at + delay + SPREAD * chance)
+
+
+def after_speech(*, at: float) -> Habit:
+    """Return the habit of a server that sent bytes on its own."""
+    return Habit(strikes=STRIKES, not_before=at + REST)
+
+
+def meaning(at_end: Availability, now: Availability) -> Meaning:
+    """Compare what was believed when a watch ended with what the checks have found since.
+
+    The good probes in a row tell: more of them, and the first check after the end was good; fewer or
+    bad ones, and it was not. Our own faults leave the question open.
+    """
+    if now.bad > 0 or now.good < at_end.good:
+        return Meaning.SICK
+    return Meaning.HEALTHY if now.good > at_end.good else Meaning.OPEN

@@ -1,0 +1,112 @@
+"""How a connection to a server comes about: resolve, guard, connect, TLS, each step known by name.
+
+Probes and the connection watch both dial here, so that what is watched is what is probed.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import TypeVar
+
+from monitor.domain.probe import Reason
+from monitor.ollama import failure, guard, race
+from monitor.ollama.failure import Failure, FailureError
+from monitor.ollama.names import NameResolver
+from monitor.ollama.race import Endpoint
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class Stage(Enum):
+    """How far a new connection has come."""
+
+    RESOLVING = auto()
+    CONNECTING = auto()
+    HANDSHAKING = auto()
+    CONNECTED = auto()
+
+
+class Dialer:
+    """Makes connections, only to addresses that the guard allows."""
+
+    def __init__(
+        self,
+        *,
+        names: NameResolver,
+        tls: ssl.SSLContext,
+        allowed_networks: Sequence[guard.Network],
+    ) -> None:
+        self._names = names
+        self._tls = tls
+        self._allowed_networks = tuple(allowed_networks)
+
+    def is_resolving(self, host: str) -> bool:
+        """Return whether the look-up of a name has begun and not ended."""
+        return self._names.is_running(host)
+
+    async def dial(
+        self,
+        host: str,
+        port: int,
+        *,
+        secure: bool,
+        factory: Callable[[], P],
+        reached: Callable[[Stage], None],
+    ) -> P:
+        """Connect and return the connection's protocol; raises `FailureError` with the reason.
+
+        `reached` is told of each stage as it begins.
+        """
+        loop = asyncio.get_running_loop()
+        reached(Stage.RESOLVING)
+        endpoints = await self._find_endpoints(host, port)
+        reached(Stage.CONNECTING)
+        try:
+            connection = await race.connect(loop, endpoints)
+        except OSError as error:
+            raise _wrap(failure.of_connecting(error)) from error
+        if secure:
+            reached(Stage.HANDSHAKING)
+            protocol = await self._shake_hands(connection, host, factory)
+        else:
+            _, protocol = await loop.create_connection(factory, sock=connection)
+        reached(Stage.CONNECTED)
+        return protocol
+
+    async def _find_endpoints(self, host: str, port: int) -> list[Endpoint]:
+        """Return the very addresses to connect to: looked up once, then past the guard, also literal ones."""
+        try:
+            found = [str(ipaddress.ip_address(host))]
+        except ValueError:
+            found = await self._names.resolve(host)
+        refused: str | None = None
+        endpoints: list[Endpoint] = []
+        for address in found:
+            why = guard.check(ipaddress.ip_address(address), self._allowed_networks)
+            if why is None:
+                endpoints.append(Endpoint(address, port))
+            refused = refused or why
+        if endpoints:
+            return endpoints
+        if refused is None:
+            raise FailureError(Reason.DNS, "The name has no address.")
+        raise FailureError(Reason.BLOCKED, f"The server is at {refused}.")
+
+    async def _shake_hands(self, connection: socket.socket, host: str, factory: Callable[[], P]) -> P:
+        loop = asyncio.get_running_loop()
+        try:
+            _, protocol = await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise _wrap(failure.of_tls(error)) from error
+        except OSError as error:
+            raise FailureError(
+                Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."
+            ) from error
+        return protocol
+
+
+def _wrap(found: Failure) -> FailureError:
+    return FailureError(found.reason, found.detail)

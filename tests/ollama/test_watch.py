@@ -1,0 +1,183 @@
+"""One idle connection to a real server: every way it can end, and that nothing is ever sent on it."""
+
+import asyncio
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
+
+import pytest
+import trustme
+
+from monitor.domain.watching import Ending
+from monitor.ollama import watch
+from monitor.ollama.client import OllamaClient
+from monitor.ollama.names import NameResolver
+from monitor.ollama.watch import IdleConnection, IdleConnections
+from tests.fakes.ollama import FakeOllama
+from tests.ollama.conftest import eventually, filled, server_at
+
+HOST = "gpu-1.example"
+
+
+class Bench:
+    """Idle connections, and a note of how they ended."""
+
+    def __init__(self, client: OllamaClient) -> None:
+        self.connections = IdleConnections(client.dialer)
+        self.endings: list[Ending] = []
+
+    async def hold(self, url: str, *, patience: float = 5.0) -> IdleConnection | None:
+        """Try to hold a connection to a URL."""
+        return await self.connections.hold(server_at(url, timeout=patience), self.endings.append)
+
+    async def held(self, url: str) -> IdleConnection:
+        """Hold a connection to a URL."""
+        connection = await self.hold(url)
+        assert connection is not None
+        assert connection.is_open
+        return connection
+
+
+@pytest.fixture
+async def bench(client: OllamaClient) -> Bench:
+    """Idle connections as in production."""
+    return Bench(client)
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """Return an authority of the test's own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+async def secure(authority: trustme.CA) -> AsyncIterator[Bench]:
+    """Idle connections that trust the authority, and find every name on this machine."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with OllamaClient(tls=context, names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
+        yield Bench(client)
+
+
+def certified(authority: trustme.CA) -> FakeOllama:
+    """Return a server behind TLS that the authority vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(context)
+    return FakeOllama(tls=context)
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "abort"])
+async def test_the_end_of_the_connection_is_told_once(bench: Bench, fake: FakeOllama, how: str) -> None:
+    connection = await bench.held(fake.url)
+    await eventually(lambda: len(fake.connections) == 1)
+    (served,) = fake.connections
+    if how == "abort":
+        assert served.transport is not None
+        served.transport.abort()
+    else:
+        getattr(served, how)()
+    await eventually(lambda: bench.endings == [Ending.CLOSED])
+    assert not connection.is_open
+    connection.close()
+    await eventually(lambda: not fake.connections)
+    assert bench.endings == [Ending.CLOSED]
+
+
+async def test_a_server_that_speaks_without_being_asked_is_let_go(bench: Bench, fake: FakeOllama) -> None:
+    connection = await bench.held(fake.url)
+    await eventually(lambda: len(fake.connections) == 1)
+    next(iter(fake.connections)).write(b"HTTP/1.1 408 Request Timeout\r\n\r\n" * 1000)
+    await eventually(lambda: bench.endings == [Ending.SPOKE])
+    assert not connection.is_open
+    await eventually(lambda: not fake.connections)
+    assert bench.endings == [Ending.SPOKE]
+
+
+async def test_whoever_lets_go_is_not_told(bench: Bench, fake: FakeOllama) -> None:
+    connection = await bench.held(fake.url)
+    await eventually(lambda: len(fake.connections) == 1)
+    connection.close()
+    connection.close()
+    await eventually(lambda: not fake.connections)
+    assert bench.endings == []
+    assert not connection.is_open
+
+
+async def test_nothing_is_ever_sent(bench: Bench) -> None:
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await bench.held(f"http://127.0.0.1:{port}/with/a/path")
+        connection.close()
+        await eventually(lambda: received == [b""])
+
+
+async def test_the_kernel_looks_after_the_connection(bench: Bench, fake: FakeOllama) -> None:
+    connection = await bench.held(fake.url)
+    assert connection._transport is not None
+    held: socket.socket = connection._transport.get_extra_info("socket")
+    assert held.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    for name, value in watch.KEEPALIVE:
+        if hasattr(socket, name):
+            assert held.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+    connection.close()
+
+
+async def test_a_server_behind_tls_is_watched_like_any_other(authority: trustme.CA, secure: Bench) -> None:
+    async with certified(authority) as fake:
+        connection = await secure.held(f"https://{HOST}:{fake.port}")
+        await eventually(lambda: len(fake.connections) == 1)
+        connection.close()
+        await eventually(lambda: not fake.connections)
+        assert secure.endings == []
+        await secure.held(f"https://{HOST}:{fake.port}")
+        await eventually(lambda: len(fake.connections) == 1)
+        (served,) = fake.connections
+        assert served.received_bytes == 0
+        await fake.stop()
+        await eventually(lambda: secure.endings == [Ending.CLOSED])
+
+
+async def test_a_connection_that_cannot_be_had_is_no_error(bench: Bench, fake: FakeOllama) -> None:
+    await fake.stop()
+    for url in (
+        fake.url,
+        "http://169.254.169.254",
+        "http://[::1",
+        f"https://127.0.0.1:{fake.port}",
+    ):
+        assert await bench.hold(url) is None
+    assert bench.endings == []
+
+
+async def test_a_server_without_trusted_tls_is_not_watched(secure: Bench) -> None:
+    async with certified(trustme.CA()) as fake:
+        assert await secure.hold(f"https://{HOST}:{fake.port}") is None
+        await eventually(lambda: not fake.connections)
+
+
+async def test_an_attempt_that_hangs_ends_with_the_servers_time_out(bench: Bench, fake: FakeOllama) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, filled(listener):
+        port = listener.getsockname()[1]
+        assert await bench.hold(f"http://127.0.0.1:{port}", patience=0.2) is None
+    assert await bench.hold(f"https://127.0.0.1:{fake.port}", patience=0.2) is None
+    await eventually(lambda: not fake.connections)
+
+
+async def test_an_address_outside_the_allowed_networks_is_not_watched(fake: FakeOllama) -> None:
+    async with OllamaClient(allowed_networks=[IPv4Network("10.0.0.0/8")]) as client:
+        assert await Bench(client).hold(fake.url) is None
+    assert fake.accepted == 0
+
+
+def test_half_of_the_descriptors_are_left_for_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, most in ((1024, 462), (65_536, 32_718), (50, 0)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _which, limit=limit: (limit, limit))
+        assert watch.most_connections() == most
