@@ -39,12 +39,14 @@ class ServerView(BaseModel):
     status_detail: str | None
     status_changed_at: datetime | None
     is_available: bool
+    flapping_since: datetime | None
     stale: bool
     server_version: str | None
     latency_ms: float | None
     last_checked_at: datetime | None
     next_check_at: datetime | None
     models_listed_at: datetime | None
+    watch_state: str | None
     row_version: int
     created_at: datetime
     updated_at: datetime

@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -21,29 +20,39 @@ from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
 from monitor.domain.fleet import Fleet
 from monitor.domain.schedule import Schedule
+from monitor.domain.server import ServerId
 from monitor.ollama.client import OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
+from monitor.ollama.watch import IdleConnections, most_connections
 from monitor.postgres import schema_version
+from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
 from monitor.postgres.event_log import PostgresEventLog
 from monitor.postgres.inventory_store import PostgresInventoryStore
 from monitor.postgres.lease_store import PostgresLeaseStore
 from monitor.postgres.listener import Listener
 from monitor.postgres.server_store import PostgresServerStore
+from monitor.services.announcer import Announcer
 from monitor.services.check import Check
 from monitor.services.discovery import Discovery
 from monitor.services.dispatcher import Dispatcher
 from monitor.services.fleet_watch import FleetWatch
 from monitor.services.housekeeping import Housekeeping
 from monitor.services.lease_keeper import LeaseKeeper
+from monitor.services.own_health import OwnHealth
 from monitor.services.recorder import BatchRecorder
 from monitor.services.scheduler import Beat, Metronome
+from monitor.services.sentry import Sentry
+from monitor.services.sweep import Sweep
 from monitor.settings import Settings
 
 NAME = "ollama-fleet monitor"
 CHECK_SWEEP = timedelta(seconds=0.1)
 LISTING_SWEEP = timedelta(seconds=0.5)
+# With at most 100 a sweep, 200 connections are opened a second, and MOST_CONNECTING at once.
+CONNECTION_SWEEP = timedelta(seconds=0.5)
+MOST_CONNECTING = 50
 HOUSEKEEPING = timedelta(minutes=1)
 MOST_LISTINGS = 100
 PATIENCE = 3.0
@@ -67,12 +76,20 @@ class Monitor:
         fleet, checks, listings = Fleet(), Schedule(), Schedule()
         self._keeper = LeaseKeeper(leases, changed=self._lease_changed)
         self.recorder = BatchRecorder(servers, lease=self._keeper.current)
+        self._announcer = Announcer(PostgresAnnouncementStore(self._database), lease=self._keeper.current)
+        self._health = OwnHealth(
+            fleet=fleet,
+            policy=settings.policy,
+            ask=self._check_soon,
+            announce=self._announcer.announce,
+        )
         discovery = Discovery(
             fleet=fleet,
             agenda=listings,
             lister=HttpLister(client),
             store=PostgresInventoryStore(self._inventory_database),
             recorder=self.recorder,
+            doubt=self._health,
             lease=self._keeper.current,
             interval=settings.discovery_interval,
         )
@@ -82,6 +99,7 @@ class Monitor:
             agenda=checks,
             prober=HttpProber(client),
             recorder=self.recorder,
+            doubt=self._health,
             discover=self._discoveries.submit,
         )
         self._checks = Dispatcher(self.check, name="check", limit=settings.max_concurrent_checks)
@@ -92,25 +110,49 @@ class Monitor:
             listings=listings,
             listing_interval=settings.discovery_interval,
             lease=self._keeper.current,
-            check=lambda server_id: self._checks.submit(server_id, repeat=True),
-            discover=lambda server_id: self._discoveries.submit(server_id, repeat=True),
+            check=self._check_again,
+            discover=self._discover_again,
         )
+        self._sentry = Sentry(
+            fleet=fleet,
+            holder=IdleConnections(client.dialer),
+            recorder=self.recorder,
+            wake=self._check_again,
+            most=most_connections(),
+            on=settings.connection_watch,
+        )
+        self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
         housekeeping = Housekeeping(
             PostgresEventLog(self._database), retention=settings.event_retention, lease=self._keeper.current
         )
-        self.metronome = Metronome(
-            [
-                Beat(name="checks", every=CHECK_SWEEP, act=_sweep(checks, self._checks)),
-                Beat(name="listings", every=LISTING_SWEEP, act=_sweep(listings, self._discoveries)),
-                Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
-            ]
-        )
+        beats = [
+            Beat(name="checks", every=CHECK_SWEEP, act=Sweep(checks, self._check_again, every=CHECK_SWEEP)),
+            Beat(name="listings", every=LISTING_SWEEP, act=Sweep(listings, self._discover_again, every=LISTING_SWEEP)),
+            Beat(name="connections", every=CONNECTION_SWEEP, act=self._sweep_connections),
+            Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
+        ]
+        self.metronome = Metronome(beats)
         self._listener = Listener(
             settings.listen_database_url or dsn,
             name=f"{NAME} listener",
             channels=(SERVER_CHANNEL, MODEL_CHANNEL, REQUEST_CHANNEL),
             wake=self._woken,
+            sender=self._database,
         )
+
+    def _check_soon(self, server_id: ServerId) -> None:
+        self._checks.submit(server_id)
+
+    def _check_again(self, server_id: ServerId) -> None:
+        # Again: what is under way may have begun before whatever this check is wanted for.
+        self._checks.submit(server_id, repeat=True)
+
+    def _discover_again(self, server_id: ServerId) -> None:
+        self._discoveries.submit(server_id, repeat=True)
+
+    async def _sweep_connections(self) -> None:
+        for server_id in self._sentry.sweep():
+            self._connecting.submit(server_id)
 
     def _woken(self) -> None:
         self._watch.wake()
@@ -118,6 +160,8 @@ class Monitor:
 
     def _lease_changed(self) -> None:
         self.recorder.clear()
+        self._announcer.lease_changed()
+        self._health.clear()
         self._watch.wake()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
@@ -127,7 +171,8 @@ class Monitor:
         try:
             await self._wait_for_schema(stop, ready)
             if not stop.is_set():
-                await self._run_parts(stop)
+                await lifecycle.run(self._parts(), stop)
+                log.info("stopped")
         finally:
             await self._inventory_database.close()
             await self._database.close()
@@ -152,33 +197,29 @@ class Monitor:
                 async with asyncio.timeout(SCHEMA_RETRY):
                     await stop.wait()
 
-    async def _run_parts(self, stop: asyncio.Event) -> None:
-        parts: dict[str, Coroutine[Any, Any, None]] = {
-            "metronome": self.metronome.run(),
-            "recorder": self.recorder.run(),
-            "fleet_watch": self._watch.run(),
-            "lease_keeper": self._keeper.run(),
-            "listener": self._listener.run(),
-            "watchdog": watchdog.feed(lambda: (self.metronome.beats, self.recorder.turns)),
-        }
-        async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(lifecycle.endless(name, part), name=name) for name, part in parts.items()}
-            await stop.wait()
-            systemd.notify("STOPPING=1")
-            log.info("stopping", checks_under_way=self._checks.in_flight)
-            await lifecycle.end("metronome", lifecycle.cancel(tasks["metronome"]))
-            await lifecycle.end(
-                "work",
-                self._checks.stop(patience=PATIENCE),
-                self._discoveries.stop(patience=PATIENCE),
-                limit=PATIENCE + 2,
-            )
-            await lifecycle.end("recorder", lifecycle.cancel(tasks["recorder"]), self.recorder.flush())
-            await lifecycle.end("fleet_watch", lifecycle.cancel(tasks["fleet_watch"]))
-            await lifecycle.end("lease", lifecycle.cancel(tasks["lease_keeper"]), self._keeper.give_up())
-            await lifecycle.end("listener", lifecycle.cancel(tasks["listener"]))
-            await lifecycle.end("watchdog", lifecycle.cancel(tasks["watchdog"]))
-        log.info("stopped")
+    def _parts(self) -> list[lifecycle.Part]:
+        """Return all that runs, in the order in which it ends."""
+        part = lifecycle.Part
+        return [
+            part(name="metronome", run=self.metronome.run),
+            part(name="connections", then=(partial(self._connecting.stop, patience=0), self._sentry.stop)),
+            part(name="work", then=(self._finish_work,), limit=PATIENCE + 1),
+            part(name="own_health", run=self._health.run),
+            part(name="recorder", run=self.recorder.run, then=(self.recorder.flush,)),
+            part(name="announcer", run=self._announcer.run, then=(self._announcer.flush,)),
+            part(name="fleet_watch", run=self._watch.run),
+            part(name="lease", run=self._keeper.run, then=(self._keeper.give_up,)),
+            part(name="listener", run=self._listener.run),
+            part(name="watchdog", run=partial(watchdog.feed, self._progress)),
+        ]
+
+    async def _finish_work(self) -> None:
+        systemd.notify("STOPPING=1")
+        log.info("stopping", checks_under_way=self._checks.in_flight)
+        await asyncio.gather(self._checks.stop(patience=PATIENCE), self._discoveries.stop(patience=PATIENCE))
+
+    def _progress(self) -> tuple[int, int]:
+        return self.metronome.beats, self.recorder.turns
 
 
 async def serve(settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:
@@ -188,12 +229,3 @@ async def serve(settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Cal
     """
     async with OllamaClient(allowed_networks=settings.allowed_networks) as client:
         await Monitor(settings, dsn=dsn, client=client).run(stop, ready)
-
-
-def _sweep(agenda: Schedule, dispatcher: Dispatcher) -> Callable[[], Awaitable[None]]:
-    async def sweep() -> None:
-        # repeat: an entry that is due while its server is still being checked is about an edit.
-        for server_id, _ in agenda.due(time.monotonic()):
-            dispatcher.submit(server_id, repeat=True)
-
-    return sweep

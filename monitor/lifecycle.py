@@ -1,7 +1,8 @@
-"""How long-lived parts of a process run and end: each named, none ends unnoticed, each stop is bounded."""
+"""How the long-lived parts of a process run and end: each named, none ends unnoticed, each stop is bounded."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -11,6 +12,36 @@ from monitor.domain.errors import FleetError
 STEP_LIMIT = 2.0
 
 log = structlog.get_logger(__name__)
+
+
+Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What runs until it is cancelled, if anything, and the steps to take after that; `limit` is seconds a step."""
+
+    name: str
+    run: Step | None = None
+    then: tuple[Step, ...] = ()
+    limit: float = STEP_LIMIT
+
+
+async def run(parts: Sequence[Part], stop: asyncio.Event) -> None:
+    """Run all parts until `stop` is set, then end them one after the other, in the order given.
+
+    A part that ends by itself ends all others and raises `FleetError` in a group.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            part.name: group.create_task(endless(part.name, part.run()), name=part.name) for part in parts if part.run
+        }
+        await stop.wait()
+        for part in parts:
+            if part.name in tasks:
+                await end(part.name, cancel(tasks[part.name]), limit=part.limit)
+            for step in part.then:
+                await end(part.name, step(), limit=part.limit)
 
 
 async def endless(name: str, part: Coroutine[Any, Any, None]) -> None:

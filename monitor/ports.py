@@ -1,16 +1,18 @@
 """What the services need from the world, as small protocols split by need."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from monitor.domain.event import Event
+from monitor.domain.availability import Availability
+from monitor.domain.event import Announcement, Event
 from monitor.domain.fleet import Watched
 from monitor.domain.inventory import Difference, KnownModel, ModelId
 from monitor.domain.lease import Lease
 from monitor.domain.probe import Listing, LoadedModel, ProbeResult, Residency, ShownModel
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Server, ServerId
+from monitor.domain.watching import Ending
 
 
 class Prober(Protocol):
@@ -34,6 +36,27 @@ class Lister(Protocol):
 
     async def show(self, server: Server, model_name: str, /) -> ShownModel:
         """Ask for the capabilities of one model; never loads it."""
+        ...
+
+
+class Hold(Protocol):
+    """An idle connection to a server."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still held."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; whoever asked for it is not told."""
+        ...
+
+
+class Holder(Protocol):
+    """Holds idle connections to servers; one that cannot be had is an answer, never an exception."""
+
+    async def hold(self, server: Server, ended: Callable[[Ending], None], /) -> Hold | None:
+        """Connect within `server.policy.timeout`; `ended` is called once, when the connection ends by itself."""
         ...
 
 
@@ -110,6 +133,30 @@ class Recorder(Protocol):
 
     def record(self, record: ServerRecord, /, *, at_once: bool) -> None:
         """Take a record; `at_once` for a transition, else it may wait a second for company."""
+        ...
+
+
+class AnnouncementStore(Protocol):
+    """Where the monitor says how it is doing itself."""
+
+    async def announce(self, announcement: Announcement, lease: Lease, /) -> bool:
+        """Write an event about the monitor; False when the lease is not ours any more."""
+        ...
+
+    async def close_open(self, lease: Lease, /) -> None:
+        """Write that an isolation is over if one is on record that is not."""
+        ...
+
+
+class Doubt(Protocol):
+    """Asks whether a failure may be the monitor's own."""
+
+    def own_fault(self, result: ProbeResult, /, *, began: float, at: float, timeout: timedelta) -> ProbeResult:
+        """Return the result, as `local` where what it says may well be our own doing; monotonic seconds."""
+        ...
+
+    def weigh(self, watched: Watched, result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
+        """Return what is to be believed of a server, given what a probe alone makes of it."""
         ...
 
 

@@ -128,6 +128,10 @@ class Settings(BaseSettings):
         le=100_000,
         description="Most probes under way at once; each takes a file descriptor.",
     )
+    connection_watch: bool = Field(
+        default=True,
+        description="Hold an idle connection to each server, whose end tells of a crash at once; costs a descriptor.",
+    )
     allowed_networks: Networks = Field(
         default=(),
         description="Networks that servers may be in, separated by commas. Default: all but metadata and link-local.",

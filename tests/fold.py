@@ -31,9 +31,10 @@ _SILENT_OF_SERVERS = [
     "discovery_requested_at",
     "discovery_answered_at",
     "discovery_result",
+    "watch_state",
 ]
 _SILENT_OF_MODELS = ["last_seen_at", "expires_at"]
-_TIMES = ("created_at", "first_seen_at", "disabled_at", "removed_at")
+_TIMES = ("created_at", "flapping_since", "first_seen_at", "disabled_at", "removed_at")
 _SERVERS = "SELECT (to_jsonb(server) - $1::text[])::text FROM ollama_servers AS server"
 _MODELS = "SELECT (to_jsonb(model) - $1::text[])::text FROM ollama_models AS model WHERE removed_at IS NULL"
 _EVENTS = "SELECT seq, type, server_id, model_id, at, body::text FROM fleet_events WHERE seq > $1 ORDER BY seq"
@@ -64,17 +65,15 @@ def _apply_to_servers(state: State, server_id: UUID, event: Event) -> None:
             state.servers[server_id] = _comparable(event.body)
         case EventType.SERVER_DELETED:
             del state.servers[server_id]
-        case EventType.SERVER_UPDATED:
+        case EventType.SERVER_UPDATED | EventType.SERVER_FLAPPING:
             state.servers[server_id] |= _comparable(event.body)
-        case EventType.SERVER_UP | EventType.SERVER_DEGRADED | EventType.SERVER_DOWN:
+        case _:
             state.servers[server_id] |= {
                 "status": event.body["to"],
                 "status_reason": event.body["reason"],
                 "status_detail": event.body["detail"],
                 "is_available": event.body["to"] in {"up", "degraded"},
             }
-        case _:
-            pass  # A flapping server is told of, and nothing of its row changes.
 
 
 def _apply_to_models(models: dict[UUID, Row], model_id: UUID, event: Event) -> None:

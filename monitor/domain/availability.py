@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitor.domain.flap import CALM, Flap
 from monitor.domain.probe import Reason
 
 
@@ -23,6 +24,7 @@ class Availability:
     `suspect` and `suspect_count` follow the newest cause of failure of a server that is down for
     another one. `changed_at` is the monotonic time, in seconds, of the last change of `status`.
     `list_failure` is the detail of a listing that failed while the server was alive, else None.
+    `flap` is how restless the server is.
     """
 
     status: Status = Status.UNKNOWN
@@ -34,6 +36,17 @@ class Availability:
     suspect_count: int = 0
     changed_at: float = float("-inf")
     list_failure: str | None = None
+    flap: Flap = CALM
+
+    @property
+    def available(self) -> bool:
+        """Whether the server can be used."""
+        return self.status in {Status.UP, Status.DEGRADED}
+
+    @property
+    def flapping(self) -> bool:
+        """Whether the server comes and goes."""
+        return self.flap.since is not None
 
     @property
     def in_transition(self) -> bool:

@@ -6,10 +6,12 @@ nothing about the server, so it changes nothing. The reason and detail shown alw
 verdict shown: a server that is down for one cause takes over another one only after that has been
 seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
 a server only when something shows that the server is alive: the answer itself, or a good probe after it.
+A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
 """
 
 from dataclasses import replace
 
+from monitor.domain import flap
 from monitor.domain.availability import Availability, Status
 from monitor.domain.probe import Listing, ProbeResult, Reason
 from monitor.domain.server import Policy
@@ -33,9 +35,24 @@ def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at:
     """Return the availability after one more probe; `at` is monotonic seconds."""
     if result.reason is Reason.LOCAL:
         return previous
-    if result.reason in ALIVE:
-        return _after_good(previous, result, policy, at=at)
-    return _after_bad(previous, result, policy, at=at)
+    good = result.reason in ALIVE
+    noted = replace(previous, flap=flap.after_answer(previous.flap, good=good, interval=policy.interval, at=at))
+    after = _after_good(noted, result, policy, at=at) if good else _after_bad(noted, result, policy, at=at)
+    if Status.UNKNOWN in {previous.status, after.status} or previous.available is after.available:
+        return after
+    return replace(after, flap=flap.after_change(after.flap, interval=policy.interval, at=at))
+
+
+def hold(previous: Availability, after: Availability) -> Availability:
+    """Return the verdict from before a probe with the evidence from after it: what it says may be our own fault."""
+    return replace(previous, good=after.good, bad=after.bad, suspect=after.suspect, suspect_count=after.suspect_count)
+
+
+def pardon(held: Availability) -> Availability:
+    """Return the verdict without the evidence against it, which turned out to be our own fault."""
+    if held.status is Status.DOWN:
+        return held
+    return replace(held, bad=0, suspect=None, suspect_count=0)
 
 
 def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> Availability:
@@ -53,7 +70,7 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
 
 def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
     counted = replace(previous, good=previous.good + 1, bad=0, suspect=None, suspect_count=0)
-    if counted.status is Status.DOWN and counted.good < policy.rise:
+    if counted.status is Status.DOWN and (counted.good < policy.rise or counted.flapping):
         return counted
     return _alive(counted, result.reason, result.detail, at=at)
 

@@ -32,6 +32,15 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """An event about the monitor itself, not written yet; `since` is monotonic seconds of this process."""
+
+    type: EventType
+    since: float
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One row of `fleet_events`; `seq` is contiguous and in commit order."""
 

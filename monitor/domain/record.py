@@ -7,6 +7,7 @@ from typing import Any, Self
 from monitor.domain.availability import Status
 from monitor.domain.probe import Reason
 from monitor.domain.server import ServerId
+from monitor.domain.watching import WatchState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,8 @@ class ServerRecord:
     """The newest state of one server. Times are monotonic seconds of this process; None keeps what is stored.
 
     `row_version` is the one the result was obtained under. `answered_at` is the time of the request
-    that `answer` is for.
+    that `answer` is for. `flapping` is whether the server comes and goes, `watch_state` whether a
+    connection to it is held.
     """
 
     server_id: ServerId
@@ -29,6 +31,8 @@ class ServerRecord:
     listed_at: float | None = None
     answered_at: datetime | None = None
     answer: dict[str, Any] | None = None
+    flapping: bool | None = None
+    watch_state: WatchState | None = None
 
     def over(self, older: "ServerRecord | None") -> Self:
         """Return this record with what it does not say taken from an older one of the same row version."""
@@ -42,6 +46,8 @@ class ServerRecord:
             "listed_at",
             "answered_at",
             "answer",
+            "flapping",
+            "watch_state",
         )
         gaps = {name: getattr(older, name) for name in kept if getattr(self, name) is None}
         return replace(self, **gaps)

@@ -12,6 +12,8 @@ QUICK_RECHECK = 0.1
 RECHECK = 1.0
 FRESHLY_DOWN = 30.0
 JITTER = 0.1
+FLAPPING_CHECKS = 5
+FLAPPING_JITTER = 0.5
 MAX_RETRY_AFTER_INTERVALS = 2
 
 
@@ -27,7 +29,10 @@ def delay_after(
 
     In transition the server is asked again fast: 0.1 s after a refusal, 1 s after anything else.
     A server that is down is asked every second for 30 s, then ever more rarely up to its interval.
-    `jitter` is a random number from -1 to 1 and moves a regular check by up to 10 %.
+    One that flaps is asked five times as often as others, and out of step with whatever it does: that
+    it looks steady must not be an accident.
+    `jitter` is a random number from -1 to 1 and moves a regular check by up to 10 %, and
+    one of a server that flaps by up to half.
     """
     interval = policy.interval.total_seconds()
     if availability.in_transition:
@@ -36,6 +41,8 @@ def delay_after(
         delay = RECHECK * max(1.0, (at - availability.changed_at) / FRESHLY_DOWN)
     else:
         delay = interval
+    if availability.flapping:
+        delay = min(delay, max(RECHECK, interval / FLAPPING_CHECKS)) * (1 + FLAPPING_JITTER * jitter)
     delay = min(delay, interval)
     if delay == interval:
         delay *= 1 + JITTER * jitter
@@ -56,14 +63,17 @@ class Schedule:
     def __init__(self) -> None:
         self._due: dict[ServerId, float] = {}
         self._queue: list[tuple[float, ServerId]] = []
+        self._punctual: list[tuple[float, ServerId]] = []
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def set(self, server_id: ServerId, due: float) -> None:
-        """Make the server due at a time; an earlier entry of it is forgotten."""
+    def set(self, server_id: ServerId, due: float, *, punctual: bool = False) -> None:
+        """Make the server due at a time, which is not to be missed if `punctual`; an earlier entry is forgotten."""
         self._due[server_id] = due
         heapq.heappush(self._queue, (due, server_id))
+        if punctual:
+            heapq.heappush(self._punctual, (due, server_id))
 
     def remove(self, server_id: ServerId) -> None:
         """Forget the server."""
@@ -73,6 +83,13 @@ class Schedule:
         """Forget all servers."""
         self._due.clear()
         self._queue.clear()
+        self._punctual.clear()
+
+    def soonest_punctual(self) -> float | None:
+        """Return when the next server is due whose time is not to be missed, None when there is none."""
+        while self._punctual and self._due.get(self._punctual[0][1]) != self._punctual[0][0]:
+            heapq.heappop(self._punctual)
+        return self._punctual[0][0] if self._punctual else None
 
     def due(self, now: float) -> list[tuple[ServerId, float]]:
         """Take out every server that is due, oldest first, with the time at which it was due."""

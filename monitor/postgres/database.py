@@ -22,6 +22,8 @@ CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 STATEMENT_TIMEOUT = 15.0
 STATEMENT_TIMEOUT_MS = "15000"
+# A process that is frozen in mid-transaction must not keep the lease, or a server's row, locked.
+IDLE_IN_TRANSACTION_MS = "3000"
 
 # The session, the server behind it or the transaction is of no use any more; the next one may be.
 # A full disk is among them: what could not be written now can be written later.
@@ -166,7 +168,11 @@ class Database:
                 command_timeout=STATEMENT_TIMEOUT,
                 statement_cache_size=self._cache,
                 init=set_up,
-                server_settings={"application_name": self._name, "statement_timeout": STATEMENT_TIMEOUT_MS},
+                server_settings={
+                    "application_name": self._name,
+                    "statement_timeout": STATEMENT_TIMEOUT_MS,
+                    "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
+                },
             )
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import asyncpg
 
 from monitor.domain.availability import Availability, Status
 from monitor.domain.event import Event
+from monitor.domain.flap import Flap
 from monitor.domain.fleet import Watched
 from monitor.domain.lease import Lease
 from monitor.domain.probe import Reason
@@ -20,6 +21,7 @@ from monitor.postgres.database import Database
 COLUMNS = """
     id, name, url, api_version, row_version, check_interval_seconds, check_timeout_seconds, rise, fall,
     status, status_reason, status_detail, server_version,
+    extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
     CASE WHEN check_requested_at > coalesce(check_answered_at, '-infinity')
          THEN check_requested_at END AS check_requested_at,
     CASE WHEN discovery_requested_at > coalesce(discovery_answered_at, '-infinity')
@@ -48,11 +50,15 @@ UPDATE ollama_servers AS server SET
     latency_ms = CASE WHEN record.checked_ago IS NULL THEN server.latency_ms ELSE record.latency_ms END,
     models_listed_at = coalesce(clock_timestamp() - record.listed_ago, server.models_listed_at),
     check_answered_at = coalesce(record.answered_at, server.check_answered_at),
-    check_result = coalesce(record.answer, server.check_result)
+    check_result = coalesce(record.answer, server.check_result),
+    flapping_since = CASE record.flapping WHEN true THEN coalesce(server.flapping_since, clock_timestamp())
+                                          WHEN false THEN NULL ELSE server.flapping_since END,
+    watch_state = coalesce(record.watch_state, server.watch_state)
 FROM lease, unnest($3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::interval[],
-                   $10::interval[], $11::float8[], $12::interval[], $13::timestamptz[], $14::jsonb[])
+                   $10::interval[], $11::float8[], $12::interval[], $13::timestamptz[], $14::jsonb[], $15::bool[],
+                   $16::text[])
     AS record (id, row_version, status, reason, detail, server_version, checked_ago,
-               next_check_in, latency_ms, listed_ago, answered_at, answer)
+               next_check_in, latency_ms, listed_ago, answered_at, answer, flapping, watch_state)
 WHERE server.id = record.id AND server.row_version = record.row_version AND server.is_active
 RETURNING server.id
 """
@@ -136,6 +142,7 @@ def _availability(row: asyncpg.Record) -> Availability:
         status=Status(row["status"]),
         reason=Reason(reason) if known else None,
         detail=row["status_detail"] or "",
+        flap=Flap(since=None if row["flapping_for"] is None else time.monotonic() - row["flapping_for"]),
     )
 
 
@@ -157,4 +164,6 @@ def _row(record: ServerRecord, now: float) -> tuple[Any, ...]:
         None if record.listed_at is None else timedelta(seconds=max(0.0, now - record.listed_at)),
         record.answered_at,
         record.answer,
+        record.flapping,
+        None if record.watch_state is None else record.watch_state.value,
     )

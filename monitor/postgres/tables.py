@@ -74,6 +74,7 @@ fleet_events = Table(
     Column("model_id", Uuid),
     Column("at", INSTANT, nullable=False),
     Column("body", JSONB, nullable=False),
+    Index("ix_fleet_events_of_monitors", "seq", postgresql_where=text("type LIKE 'monitor.%'")),
 )
 
 ollama_servers = Table(
@@ -114,6 +115,8 @@ ollama_servers = Table(
     Column("discovery_requested_at", INSTANT),
     Column("discovery_answered_at", INSTANT),
     Column("discovery_result", JSONB),
+    Column("flapping_since", INSTANT),
+    Column("watch_state", Text),
     UniqueConstraint("name"),
     UniqueConstraint("url"),
     CheckConstraint("length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'", name="name_is_usable"),

@@ -15,7 +15,7 @@ from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
-from monitor.ports import Prober, Recorder
+from monitor.ports import Doubt, Prober, Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ class Check:
         agenda: Schedule,
         prober: Prober,
         recorder: Recorder,
+        doubt: Doubt,
         discover: Callable[[ServerId], None],
     ) -> None:
         """`discover` is told of servers whose models may be other ones now."""
@@ -37,6 +38,7 @@ class Check:
         self._agenda = agenda
         self._prober = prober
         self._recorder = recorder
+        self._doubt = doubt
         self._discover = discover
         self.done = 0
 
@@ -47,6 +49,7 @@ class Check:
             return
         requested = watched.check_requested_at
         self._agenda.remove(server_id)
+        began = time.monotonic()
         try:
             result = await self._prober.probe(watched.server)
         except Exception:
@@ -55,27 +58,30 @@ class Check:
             raise
         self.done += 1
         if self._fleet.is_current(watched):
-            self._judge(watched, result, requested)
+            at = time.monotonic()
+            result = self._doubt.own_fault(result, began=began, at=at, timeout=watched.server.policy.timeout)
+            self._judge(watched, result, requested, at=at)
 
-    def _judge(self, watched: Watched, result: ProbeResult, requested: datetime | None) -> None:
-        at = time.monotonic()
+    def _judge(self, watched: Watched, result: ProbeResult, requested: datetime | None, *, at: float) -> None:
         server, before = watched.server, watched.availability
         after = evaluation.evaluate(before, result, server.policy, at=at)
+        after = self._doubt.weigh(watched, result, after, at=at)
         delay = schedule.delay_after(
             after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
         )
-        self._agenda.set(server.id, at + delay)
+        self._agenda.set(server.id, at + delay, punctual=after.in_transition)
         came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status in {Status.UP, Status.DEGRADED}
         new_version = result.server_version not in {None, watched.server_version}
         watched.availability = after
         watched.server_version = result.server_version or watched.server_version
         if watched.check_requested_at == requested:
             watched.check_requested_at = None
-        self._record(
-            watched, result, at=at, due=at + delay, requested=requested, changed=after.status is not before.status
-        )
+        changed = (after.status, after.flapping) != (before.status, before.flapping)
+        self._record(watched, result, at=at, due=at + delay, requested=requested, changed=changed)
         if after.status is not before.status:
             _say(watched, before.status)
+        if after.flapping is not before.flapping:
+            log.info("server_flapping", flapping=after.flapping, server=server.name, server_id=str(server.id))
         if came_up or new_version:
             self._discover(server.id)
 
@@ -104,6 +110,7 @@ class Check:
             latency=result.latency,
             answered_at=requested,
             answer=None if requested is None else _answer(result),
+            flapping=watched.availability.flapping,
         )
         self._recorder.record(record, at_once=changed or requested is not None)
 

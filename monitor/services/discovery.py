@@ -16,11 +16,11 @@ from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
 from monitor.domain.lease import Lease
-from monitor.domain.probe import ListedModel, Listing, Reason, ShownModel
+from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
 from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import JITTER, Schedule
 from monitor.domain.server import Server, ServerId
-from monitor.ports import InventoryStore, Lister, Recorder
+from monitor.ports import Doubt, InventoryStore, Lister, Recorder
 
 MOST_SHOWN = 10_000
 RETRY = 10.0
@@ -66,6 +66,7 @@ class Discovery:
         lister: Lister,
         store: InventoryStore,
         recorder: Recorder,
+        doubt: Doubt,
         lease: Callable[[], Lease | None],
         interval: timedelta,
     ) -> None:
@@ -75,6 +76,7 @@ class Discovery:
         self._lister = lister
         self._store = store
         self._recorder = recorder
+        self._doubt = doubt
         self._lease = lease
         self._interval = interval.total_seconds()
         self._shown = ShownModels(lister)
@@ -102,7 +104,8 @@ class Discovery:
 
     async def _list(self, watched: Watched) -> None:
         requested = watched.discovery_requested_at
-        listing = await self._lister.list_models(watched.server)
+        began = time.monotonic()
+        listing = self._doubted(await self._lister.list_models(watched.server), watched.server, began=began)
         if not self._fleet.is_current(watched):
             return
         self._evaluate(watched, listing)
@@ -166,6 +169,13 @@ class Discovery:
         changes = inventory.residency_changes(on_record, residency.models)
         if not changes or await self._store.write_loaded(watched.server, changes, lease=lease):
             watched.known_residency = fingerprint
+
+    def _doubted(self, listing: Listing, server: Server, *, began: float) -> Listing:
+        """Return the listing, as `local` where its failure may well be our own doing."""
+        result = ProbeResult(reason=listing.reason, detail=listing.detail)
+        at, timeout = time.monotonic(), server.policy.timeout
+        doubted = self._doubt.own_fault(result, began=began, at=at, timeout=timeout)
+        return replace(listing, reason=doubted.reason, detail=doubted.detail)
 
     def _evaluate(self, watched: Watched, listing: Listing) -> None:
         before = watched.availability

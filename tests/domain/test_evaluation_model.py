@@ -1,6 +1,5 @@
 """The state machine of verdicts against a slow model that keeps every answer and derives the verdict from them all."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from hypothesis import settings
@@ -10,110 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.domain.availability import Status
 from monitor.domain.probe import Reason
 from monitor.domain.server import Policy
+from tests.domain.verdict_model import Answer, Model, Verdict
 from tests.domain.verdicts import Story
 
-ALIVE = {Reason.OK, Reason.BUSY}
-UNANSWERED = {Reason.REFUSED, Reason.TIMEOUT}
 BAD = st.sampled_from([Reason.REFUSED, Reason.TIMEOUT, Reason.AUTH])
-Shown = tuple[Status, Reason | None, str, str | None]
 DETAILS = st.sampled_from(["one", "two"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One answer of the server's life, a listing's or a probe's, and when it came."""
-
-    listing: bool
-    reason: Reason
-    detail: str
-    at: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is to be shown after a history, and the listing failure that is remembered."""
-
-    status: Status = Status.UNKNOWN
-    reason: Reason | None = None
-    detail: str = ""
-    list_failure: str | None = None
-    changed_at: float = float("-inf")
-
-
-class Model:
-    """Says what every prefix of a history leads to, looking only at the answers."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.history: list[Answer] = []
-        self._verdicts = [Verdict()]
-
-    def add(self, answer: Answer) -> None:
-        """Remember one more answer; one that is our own fault never was."""
-        if answer.reason is not Reason.LOCAL:
-            self.history.append(answer)
-            self._verdicts.append(self._derive())
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the whole history."""
-        return self._verdicts[-1]
-
-    def run(self, *, good: bool) -> int:
-        """Return how many of the latest probes in a row were good, or bad."""
-        length = 0
-        for answer in reversed(self.history):
-            if answer.listing:
-                continue
-            if (answer.reason in ALIVE) is not good:
-                break
-            length += 1
-        return length
-
-    def _derive(self) -> Verdict:
-        latest, before = self.history[-1], self._verdicts[-1]
-        shown = self._after_listing if latest.listing else self._after_probe
-        status, reason, detail, failure = shown(latest, before)
-        if (status, reason) == (before.status, before.reason):
-            detail = before.detail
-        changed_at = before.changed_at if status is before.status else latest.at
-        return Verdict(status=status, reason=reason, detail=detail, list_failure=failure, changed_at=changed_at)
-
-    def _after_listing(self, latest: Answer, before: Verdict) -> Shown:
-        if before.status not in {Status.UP, Status.DEGRADED}:
-            return _unchanged(before)
-        failure = None
-        if latest.reason is not Reason.OK:
-            failure = before.list_failure or f"{latest.reason}: {latest.detail}"
-        if failure == before.list_failure or before.reason is Reason.BUSY or latest.reason in UNANSWERED:
-            return before.status, before.reason, before.detail, failure
-        return _alive(Reason.OK, "", failure)
-
-    def _after_probe(self, latest: Answer, before: Verdict) -> Shown:
-        if latest.reason in ALIVE:
-            if before.status is Status.DOWN and self.run(good=True) < self.policy.rise:
-                return _unchanged(before)
-            return _alive(latest.reason, latest.detail, before.list_failure)
-        if self.run(good=False) < self.policy.fall and before.status is not Status.DOWN:
-            kept = before.list_failure if before.status is Status.DEGRADED else None
-            return before.status, before.reason, before.detail, kept
-        last = [answer.reason for answer in self.history if not answer.listing][-self.policy.fall :]
-        same_cause = len(last) == self.policy.fall and set(last) == {latest.reason}
-        if before.status is Status.DOWN and not same_cause:
-            return _unchanged(before)
-        return Status.DOWN, latest.reason, latest.detail, None
-
-
-def _unchanged(before: Verdict) -> Shown:
-    return before.status, before.reason, before.detail, before.list_failure
-
-
-def _alive(reason: Reason, detail: str, failure: str | None) -> Shown:
-    if reason is Reason.BUSY:
-        return Status.DEGRADED, reason, detail, failure
-    if failure is not None:
-        return Status.DEGRADED, Reason.LIST_FAILED, failure, failure
-    return Status.UP, Reason.OK, detail, None
 
 
 class Evaluation(RuleBasedStateMachine):
@@ -122,7 +22,8 @@ class Evaluation(RuleBasedStateMachine):
     @initialize(rise=st.integers(1, 4), fall=st.integers(1, 4))
     def start(self, rise: int, fall: int) -> None:
         """Begin with a server that nothing is known of."""
-        policy = Policy(interval=timedelta(seconds=15), timeout=timedelta(seconds=5), rise=rise, fall=fall)
+        # An interval as short as the time between answers, so that there is much flapping in few answers.
+        policy = Policy(interval=timedelta(seconds=1), timeout=timedelta(seconds=1), rise=rise, fall=fall)
         self.story = Story(policy)
         self.model = Model(policy)
 
@@ -151,6 +52,26 @@ class Evaluation(RuleBasedStateMachine):
         """Probes in a row fail for the same cause."""
         for _ in range(times):
             self._take(listing=False, reason=reason, detail=detail)
+
+    @rule(times=st.integers(1, 25))
+    def answers_steadily(self, times: int) -> None:
+        """Probes in a row are good."""
+        for _ in range(times):
+            self._take(listing=False, reason=Reason.OK)
+
+    @rule(times=st.integers(1, 4))
+    def comes_and_goes(self, times: int) -> None:
+        """The server is there, and gone, for as long as a verdict takes."""
+        for _ in range(times):
+            for _ in range(self.story.policy.rise):
+                self._take(listing=False, reason=Reason.OK)
+            for _ in range(self.story.policy.fall):
+                self._take(listing=False, reason=Reason.REFUSED)
+
+    @rule(seconds=st.integers(1, 30))
+    def time_passes(self, seconds: int) -> None:
+        """Nobody asks for a while."""
+        self.story.clock.now += seconds
 
     @rule(listing=st.booleans())
     def we_fail(self, listing: bool) -> None:
@@ -181,6 +102,12 @@ class Evaluation(RuleBasedStateMachine):
         assert shown == verdict
 
     @invariant()
+    def it_flaps_when_the_model_does(self) -> None:
+        """A bout begins, and ends, when the whole history says so."""
+        assert self.story.state.flapping is self.model.flapping
+        assert self.story.state.flap.since == (self.model.bouts[-1].began if self.model.flapping else None)
+
+    @invariant()
     def the_evidence_is_what_came_in_a_row(self) -> None:
         """The counters are the latest runs, and the verdict stands on them."""
         state = self.story.state
@@ -189,7 +116,7 @@ class Evaluation(RuleBasedStateMachine):
         assert not (state.good and state.bad)
         if state.bad >= self.story.policy.fall:
             assert state.status is Status.DOWN
-        if state.good >= self.story.policy.rise:
+        if state.good >= self.story.policy.rise and not state.flapping:
             assert state.status in {Status.UP, Status.DEGRADED}
 
 

@@ -177,3 +177,22 @@ def test_the_queue_does_what_a_plain_table_would_do(steps: list[tuple[str, Serve
             assert agenda.due(float(time)) == [(each, due) for due, each in ready]
             table = {each: due for each, due in table.items() if due > time}
         assert len(agenda) == len(table)
+
+
+def test_the_soonest_punctual_entry_is_that_of_a_server_that_is_still_due() -> None:
+    agenda, one, two = Schedule(), ServerId(uuid.UUID(int=1)), ServerId(uuid.UUID(int=2))
+    agenda.set(one, 5.0)
+    assert agenda.soonest_punctual() is None
+    agenda.set(one, 10.0, punctual=True)
+    agenda.set(two, 20.0, punctual=True)
+    assert agenda.soonest_punctual() == 10.0
+    agenda.set(one, 15.0)
+    assert agenda.soonest_punctual() == 20.0
+    agenda.set(one, 30.0, punctual=True)
+    agenda.remove(two)
+    assert agenda.soonest_punctual() == 30.0
+    assert [server_id for server_id, _ in agenda.due(30.0)] == [one]
+    assert agenda.soonest_punctual() is None
+    agenda.set(one, 40.0, punctual=True)
+    agenda.clear()
+    assert agenda.soonest_punctual() is None

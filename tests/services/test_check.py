@@ -15,7 +15,7 @@ from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.services.check import Check
 from tests.services.conftest import settled, watched
-from tests.services.told import KeepingRecorder, ToldProber
+from tests.services.told import KeepingRecorder, NoDoubt, ToldProber
 
 REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
 GOOD = ProbeResult(reason=Reason.OK, server_version="0.9.6", latency=timedelta(milliseconds=1.5))
@@ -35,6 +35,7 @@ class Bench:
             agenda=self.agenda,
             prober=self.prober,
             recorder=self.recorder,
+            doubt=NoDoubt(),
             discover=self.discovered.append,
         )
         self.entry = entry or watched()

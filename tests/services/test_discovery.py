@@ -15,7 +15,7 @@ from monitor.domain.schedule import Schedule
 from monitor.services.discovery import Discovery
 from tests.services.conftest import settled, watched
 from tests.services.fakes import MemoryDatabase, MemoryInventory
-from tests.services.told import KeepingRecorder, ToldLister
+from tests.services.told import KeepingRecorder, NoDoubt, ToldLister
 
 REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
 TINY = ListedModel(model_name="tiny:1b", digest="a" * 64, capabilities=("completion",))
@@ -37,6 +37,7 @@ class Bench:
             lister=self.lister,
             store=self.store,
             recorder=self.recorder,
+            doubt=NoDoubt(),
             lease=lambda: self.lease,
             interval=timedelta(seconds=60),
         )

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from monitor.domain.availability import Availability
+from monitor.domain.fleet import Watched
 from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, Residency, ShownModel
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Server
@@ -62,6 +64,18 @@ class ToldLister:
         """Tell of one model."""
         self.shows.append(model_name)
         return self.shown
+
+
+class NoDoubt:
+    """Implements `ports.Doubt`: what a probe says is so."""
+
+    def own_fault(self, result: ProbeResult, /, **_times: object) -> ProbeResult:
+        """Return the result as it is."""
+        return result
+
+    def weigh(self, _watched: Watched, _result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
+        """Return what the probe makes of the server."""
+        return after
 
 
 def open_gate() -> asyncio.Event:
