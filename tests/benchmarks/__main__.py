@@ -9,12 +9,13 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, replay, start, stream
+from tests.benchmarks import checks, crash, delivery, fleet, replay, start, stream
 
 BENCHMARKS = {
     "checks": checks,
     "crash": crash,
     "delivery": delivery,
+    "fleet": fleet,
     "replay": replay,
     "start": start,
     "stream": stream,

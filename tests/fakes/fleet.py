@@ -1,8 +1,9 @@
 """A fleet of fake servers in one process: one port, a loopback address for each, real refusals.
 
-`python -m tests.fakes.fleet --count N [--port P] [--first F]` runs one as a process: it prints
-`ready PORT`, obeys lines `die I`, `revive I` and `asked PATH` on its standard input (each is answered with `done`
-and, for the last, how many requests all servers have had on that path) and ends on SIGTERM or at the end of its input.
+`python -m tests.fakes.fleet --count N [--port P] [--first F] [--models M]` runs one as a process: it
+prints `ready PORT`, obeys lines `die I`, `revive I`, `hang I` and `asked PATH` on its standard input (each
+is answered with `done` and, for the last, how many requests all servers have had on that path) and ends
+on SIGTERM or at the end of its input.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from tests.fakes import recordings
+from tests.fakes import behaviours, recordings
 from tests.fakes.ollama import FakeOllama
 
 PER_NETWORK = 250
@@ -66,6 +67,14 @@ class FakeFleet:
         for server in self._servers:
             await server.stop()
 
+    def give_models(self, count: int) -> None:
+        """Have each server list as many models, on top of the recorded ones; they share the entries."""
+        pattern = self._servers[0]
+        while len(pattern.models) < count:
+            pattern.add_model(f"model-{len(pattern.models)}:latest")
+        for server in self._servers:
+            server.models = dict(pattern.models)
+
     async def die(self, index: int) -> None:
         """End a server's connections and refuse new ones."""
         await self._servers[index].stop()
@@ -80,7 +89,7 @@ def address(number: int) -> str:
     return f"127.1.{number // PER_NETWORK}.{number % PER_NETWORK + 1}"
 
 
-async def _serve(count: int, port: int, first: int) -> None:
+async def _serve(count: int, port: int, first: int, models: int) -> None:
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
     assert serving is not None
@@ -88,13 +97,17 @@ async def _serve(count: int, port: int, first: int) -> None:
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async with FakeFleet(count, port=port, first=first) as fleet:
+        fleet.give_models(models)
         _say(f"ready {fleet.port}")
         async for line in commands:
             verb, argument = line.decode().split()
             if verb == "asked":
                 _say(f"done {sum(server.requests[argument] for server in fleet)}")
                 continue
-            await (fleet.die if verb == "die" else fleet.revive)(int(argument))
+            if verb == "hang":
+                fleet[int(argument)].behave(behaviours.hang())
+            else:
+                await (fleet.die if verb == "die" else fleet.revive)(int(argument))
             _say("done")
 
 
@@ -109,9 +122,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first server's address")
+    parser.add_argument("--models", type=int, default=0, help="models of each server, at least")
     options = parser.parse_args()
     try:
-        asyncio.run(_serve(options.count, options.port, options.first))
+        asyncio.run(_serve(options.count, options.port, options.first, options.models))
     except asyncio.CancelledError:
         sys.exit(0)
 
