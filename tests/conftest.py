@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -68,7 +69,9 @@ def folder() -> Iterator[Path]:
 def postgres(folder: Path) -> Iterator[EmbeddedServer]:
     """The session's PostgreSQL, with a migrated database to copy from."""
     with embedded.running(folder / "postgres-of-tests", fast_and_unsafe=True) as server:
-        asyncio.run(_make_template(server))
+        # In a thread: an event loop may be running already, when an asynchronous fixture asks for this one first.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(lambda: asyncio.run(_make_template(server))).result()
         yield server
 
 

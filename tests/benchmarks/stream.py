@@ -84,7 +84,8 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         figures |= await _measure_bare(options, bare.pid, port)
     ours = figures["cores"] / figures["events_per_second"]
     bare_handlers = figures["bare_handler_cores"] / figures["bare_handler_events_per_second"]
-    figures["cores_per_event_to_bare_handler"] = round(ours / bare_handlers, 2)
+    # A run too short for the processor clock to tick has no ratio.
+    figures["cores_per_event_to_bare_handler"] = round(ours / bare_handlers, 2) if bare_handlers else None
     return figures
 
 

@@ -5,6 +5,7 @@ import itertools
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,12 @@ def postgres_15(folder: Path) -> Iterator[EmbeddedServer]:
     """A server of Debian's PostgreSQL 15, the oldest that is easy to have."""
     if not (DEBIAN_15 / "postgres").exists():
         pytest.skip("Debian's PostgreSQL 15 is not installed: apt-get install postgresql-15")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binaries, "candidates", lambda: iter([DEBIAN_15]))
-        with embedded.running(folder / "postgres-15", fast_and_unsafe=True) as server:
-            yield server
+    with ExitStack() as stack:
+        # Only while it starts: the fixture outlives the test, and other tests start servers of their own.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(binaries, "candidates", lambda: iter([DEBIAN_15]))
+            server = stack.enter_context(embedded.running(folder / "postgres-15", fast_and_unsafe=True))
+        yield server
 
 
 @pytest.fixture

@@ -101,4 +101,9 @@ async def test_functions_with_the_owners_rights_name_where_they_look(connection:
     )
 
     assert {tuple(row["proconfig"]) for row in rows} == {("search_path=public, pg_temp",)}
-    assert len(rows) == 3
+    assert {row["proname"] for row in rows} == {
+        "fleet_event_publish",
+        "fleet_server_capture",
+        "fleet_model_capture",
+        "fleet_monitor_event",
+    }
