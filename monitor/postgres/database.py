@@ -108,6 +108,10 @@ async def set_up(connection: Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text")
 
 
+async def _nothing_to_reset(_connection: object) -> None:
+    """Save the statement that would clear a returned session: ours set nothing that outlives a transaction."""
+
+
 class translated:
     """Turns the driver's errors about a lost or refused session into the fleet's own, chained."""
 
@@ -168,6 +172,7 @@ class Database:
                 command_timeout=STATEMENT_TIMEOUT,
                 statement_cache_size=self._cache,
                 init=set_up,
+                reset=_nothing_to_reset,
                 server_settings={
                     "application_name": self._name,
                     "statement_timeout": STATEMENT_TIMEOUT_MS,
