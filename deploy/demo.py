@@ -121,7 +121,7 @@ def what_to_look_at(api: str) -> str:
     """Return the commands that show the demo at work."""
     return f"""in another terminal, look at
     curl -s {api}/api/servers
-    curl -s '{api}/api/events?after=0&wait=30'
+    curl -N {api}/api/events/stream
   and stop all of it with Ctrl-C here."""
 
 

@@ -1,6 +1,7 @@
 """The commands that run the fleet: all of it in one process, or each part on its own; and the migration."""
 
 import importlib
+import os
 import shlex
 import shutil
 import sys
@@ -88,7 +89,7 @@ def _is_first_start(settings: "Settings") -> bool:
 
 
 def _own_command(invocation: Invocation) -> str:
-    """Return how to type the command again in another terminal, where it may not be on PATH."""
+    """Return how to type the command again in another terminal, which may lack our PATH and our state folder."""
     started_as = Path(sys.argv[0])
     if started_as.name == "__main__.py":
         words = [sys.executable, "-m", "api.cli"]
@@ -98,6 +99,9 @@ def _own_command(invocation: Invocation) -> str:
         words = [str(started_as.absolute())]
     if invocation.config is not None:
         words += ["--config", str(invocation.config)]
+    own_folder = os.environ.get("OLLAMA_FLEET_STATE_DIR")
+    if own_folder is not None and invocation.settings.database_url is None:
+        return f"OLLAMA_FLEET_STATE_DIR={shlex.quote(own_folder)} {shlex.join(words)}"
     return shlex.join(words)
 
 
