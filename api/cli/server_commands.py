@@ -123,13 +123,19 @@ def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
 
 @servers.command(epilog="Example: ollama-fleet servers check gpu-1")
 @reference_argument
+@click.option("--explain", is_flag=True, help="Ask from this machine and show every step; any URL will do.")
 @json_option
 @pass_invocation
-def check(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
+def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> None:
     """Check a server now and show the verdict.
 
-    The monitor at work does it; without one the request stands until there is one.
+    The monitor at work does it; without one the request stands until there is one. With --explain this
+    command does it by itself, needs no monitor, and for a URL no database; it ends with 1 unless the
+    server is alive.
     """
+    if explain:
+        _explain(invocation, reference, as_json=as_json)
+        return
     answer = desk(invocation).checked(reference)
     if as_json:
         output.as_json(answer.model_dump(mode="json"))
@@ -159,6 +165,20 @@ def _print_server(server: "ServerView", *, as_json: bool) -> None:
         output.as_json(server.model_dump(mode="json"))
     else:
         output.fields(server_view.fields(server))
+
+
+def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> None:
+    from api.cli import examination_view, examiner  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    subject = examiner.find(invocation, reference)
+    examination = examiner.examine(invocation, subject)
+    if as_json:
+        output.as_json(examination_view.document(subject, examination))
+    else:
+        for line in examination_view.lines(subject, examination):
+            output.say(line)
+    if not examination.is_alive:
+        click.get_current_context().exit(1)
 
 
 def _named(server: "ServerView") -> str:

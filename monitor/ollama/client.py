@@ -8,7 +8,7 @@ import asyncio
 import functools
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -56,9 +56,11 @@ class OllamaClient:
         max_list: int = MAX_LIST,
         names: NameResolver | None = None,
         tls: ssl.SSLContext | None = None,
+        make_dialer: Callable[..., Dialer] = Dialer,
+        observers: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self.max_list = max_list
-        self.dialer = Dialer(
+        self.dialer = make_dialer(
             names=names or NameResolver(),
             tls=tls or ssl.create_default_context(),
             allowed_networks=allowed_networks,
@@ -83,6 +85,7 @@ class OllamaClient:
             max_line_size=MAX_HEADER_LINE,
             max_field_size=MAX_HEADER_LINE,
             max_headers=MAX_HEADERS,
+            trace_configs=list(observers),
         )
         # aiohttp would ask again after any reset; here only a stale connection earns a second try.
         self._session._retry_connection = False

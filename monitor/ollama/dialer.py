@@ -62,26 +62,26 @@ class Dialer:
         """
         loop = asyncio.get_running_loop()
         reached(Stage.RESOLVING)
-        endpoints = await self._find_endpoints(host, port)
+        endpoints = self._admit(await self._look_up(host), port)
         reached(Stage.CONNECTING)
-        try:
-            connection = await race.connect(loop, endpoints)
-        except OSError as error:
-            raise _wrap(failure.of_connecting(error)) from error
+        connection = await self._connect(endpoints)
         if secure:
             reached(Stage.HANDSHAKING)
-            protocol = await self._shake_hands(connection, host, factory)
+            _, protocol = await self._shake_hands(connection, host, factory)
         else:
             _, protocol = await loop.create_connection(factory, sock=connection)
         reached(Stage.CONNECTED)
         return protocol
 
-    async def _find_endpoints(self, host: str, port: int) -> list[Endpoint]:
-        """Return the very addresses to connect to: looked up once, then past the guard, also literal ones."""
+    async def _look_up(self, host: str) -> list[str]:
+        """Return the addresses of a host: looked up once for each connection, a literal one is its own."""
         try:
-            found = [str(ipaddress.ip_address(host))]
+            return [str(ipaddress.ip_address(host))]
         except ValueError:
-            found = await self._names.resolve(host)
+            return await self._names.resolve(host)
+
+    def _admit(self, found: Sequence[str], port: int) -> list[Endpoint]:
+        """Return the very addresses to connect to: those that the guard lets pass, also of literal ones."""
         refused: str | None = None
         endpoints: list[Endpoint] = []
         for address in found:
@@ -95,17 +95,24 @@ class Dialer:
             raise FailureError(Reason.DNS, "The name has no address.")
         raise FailureError(Reason.BLOCKED, f"The server is at {refused}.")
 
-    async def _shake_hands(self, connection: socket.socket, host: str, factory: Callable[[], P]) -> P:
+    async def _connect(self, endpoints: Sequence[Endpoint]) -> socket.socket:
+        try:
+            return await race.connect(asyncio.get_running_loop(), endpoints)
+        except OSError as error:
+            raise _wrap(failure.of_connecting(error)) from error
+
+    async def _shake_hands(
+        self, connection: socket.socket, host: str, factory: Callable[[], P]
+    ) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
         try:
-            _, protocol = await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
+            return await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise _wrap(failure.of_tls(error)) from error
         except OSError as error:
             raise FailureError(
                 Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."
             ) from error
-        return protocol
 
 
 def _wrap(found: Failure) -> FailureError:
