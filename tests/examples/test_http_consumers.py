@@ -61,6 +61,7 @@ async def test_it_prints_events_in_order_keeps_its_cursor_and_ends_on_sigterm(
         await connection.execute(ADD, 'quote-"-and-é-and-\'last_seq":7')
         await connection.execute("UPDATE ollama_servers SET labels = '{\"last_seq\": \"9\"}' WHERE name = 'a'")
         await eventually(lambda: cursor.is_at(3), what="the cursor of the newest event")
+        await eventually(lambda: follower.has(3), what="the printed events")
         assert follower.seqs == [1, 2, 3]
         await follower.terminate()
 
@@ -96,6 +97,7 @@ async def test_it_outlives_a_restart_of_the_api(
             await eventually(lambda: cursor.is_at(2), what="the event from the time without an API")
             await connection.execute(ADD, "c")
             await eventually(lambda: cursor.is_at(3), what="a new event")
+        await eventually(lambda: follower.has(3), what="the printed events")
         assert follower.seqs == [1, 2, 3]
         await follower.terminate()
     finally:
@@ -123,6 +125,7 @@ async def test_it_leaves_a_connection_that_says_nothing(
         await connection.execute(ADD, "b")
         proxy.thaw()
         await eventually(lambda: cursor.is_at(2), within=30, what="the event of the silence")
+        await eventually(lambda: follower.has(2), what="the printed events")
         assert follower.seqs == [1, 2]
 
 
