@@ -52,6 +52,7 @@ class ServerCreate(Strict):
     check_timeout_seconds: texts.TimeoutSeconds | None = None
     rise: texts.Streak | None = None
     fall: texts.Streak | None = None
+    connection_watch: bool = True
 
 
 class ServerReplace(ServerCreate):
@@ -75,6 +76,7 @@ class ServerPatch(Strict):
     check_timeout_seconds: texts.TimeoutSeconds | None = None
     rise: texts.Streak | None = None
     fall: texts.Streak | None = None
+    connection_watch: bool | None = None
 
     @model_validator(mode="after")
     def _keeps_what_is_required(self) -> "ServerPatch":

@@ -34,6 +34,7 @@ class ServerView(BaseModel):
     check_timeout_seconds: float | None
     rise: int | None
     fall: int | None
+    connection_watch: bool
     status: str
     status_reason: str | None
     status_detail: str | None

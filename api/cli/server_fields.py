@@ -55,6 +55,9 @@ OPTIONS = (
     click.option("--timeout", "check_timeout_seconds", type=DURATION, metavar="5s", help="Time for a probe."),
     click.option("--rise", type=NUMBER, metavar="N", help="Good probes in a row that bring it back up."),
     click.option("--fall", type=NUMBER, metavar="N", help="Bad probes in a row that take it down."),
+    click.option(
+        "--watch/--no-watch", "connection_watch", default=None, help="Hold an idle connection to see its death at once."
+    ),
     click.option("--api-version", metavar="V", help="Path prefix of its OpenAI-style API; v1 if not given."),
 )
 

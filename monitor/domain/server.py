@@ -26,7 +26,8 @@ class Server:
     """The configuration of a registered server, as of one `row_version`.
 
     `url` is the normalised base URL (no trailing slash); `row_version` changes with every edit
-    by an operator, and a result that was obtained under an older one is dropped.
+    by an operator, and a result that was obtained under an older one is dropped. `connection_watch`
+    is false where no idle connection is to be held.
     """
 
     id: ServerId
@@ -35,3 +36,4 @@ class Server:
     api_version: str
     row_version: int
     policy: Policy
+    connection_watch: bool = True

@@ -1,4 +1,7 @@
-"""Asks a server what it has on disk and in memory, and what a model can do; never loads a model."""
+"""Asks a server what it has on disk and in memory, and what a model can do; never loads a model.
+
+A server without the native list is asked for its OpenAI-style one, which gives names and nothing else.
+"""
 
 import asyncio
 import json
@@ -10,6 +13,7 @@ from monitor.domain.server import Server
 from monitor.ollama import payloads
 from monitor.ollama.client import Answer, OllamaClient
 from monitor.ollama.failure import Failure
+from monitor.ollama.openai_servers import OpenAiServers, models_path
 
 LIST_PATH = "/api/tags"
 RESIDENCY_PATH = "/api/ps"
@@ -28,6 +32,7 @@ class HttpLister:
     def __init__(self, client: OllamaClient, *, timeout: timedelta | None = None) -> None:
         self._client = client
         self._timeout = timeout
+        self._openai = OpenAiServers()
 
     async def list_models(self, server: Server, /) -> Listing:
         """List what the server has on disk."""
@@ -35,9 +40,14 @@ class HttpLister:
         answer = await self._ask_list(server, deadline)
         if isinstance(answer, Failure) and answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             answer = await self._ask_list_again(server, deadline, answer)
-        if isinstance(answer, Failure):
-            return Listing(reason=answer.reason, detail=answer.detail)
-        return payloads.read_listing(answer.body)
+        if not isinstance(answer, Failure):
+            self._openai.forget(server)
+            return payloads.read_listing(answer.body)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            listing = await self._list_openai(server, deadline)
+            if self._openai.knows(server):
+                return listing
+        return Listing(reason=answer.reason, detail=answer.detail)
 
     async def list_loaded(self, server: Server, /) -> Residency:
         """List what the server has in memory; servers before 0.1.38 cannot tell."""
@@ -51,7 +61,9 @@ class HttpLister:
         return Residency(reason=answer.reason, detail=answer.detail)
 
     async def show(self, server: Server, model_name: str, /) -> ShownModel:
-        """Ask for the capabilities of one model."""
+        """Ask for the capabilities of one model; a server without the native list cannot tell, and is not asked."""
+        if self._openai.knows(server):
+            return ShownModel(reason=Reason.OK)
         answer = await self._client.post(
             server.url,
             SHOW_PATH,
@@ -65,6 +77,16 @@ class HttpLister:
         if answer.status == HTTPStatus.NOT_FOUND:
             return ShownModel(reason=answer.reason, detail="The server does not know the model (HTTP 404).")
         return ShownModel(reason=answer.reason, detail=answer.detail)
+
+    async def _list_openai(self, server: Server, deadline: float) -> Listing:
+        path, most = models_path(server), self._client.max_list
+        answer = await self._client.get(server.url, path, deadline=deadline, max_body=most)
+        if isinstance(answer, Failure):
+            return Listing(reason=answer.reason, detail=answer.detail)
+        listing = payloads.read_openai_listing(answer.body)
+        if listing.reason is Reason.OK:
+            self._openai.add(server)
+        return listing
 
     async def _ask_list_again(self, server: Server, deadline: float, first: Failure) -> Answer | Failure:
         if asyncio.get_running_loop().time() + SECOND_TRY_SECONDS >= deadline:

@@ -52,6 +52,23 @@ def read_listing(body: bytes) -> Listing:
     return Listing(reason=Reason.OK, models=models, dropped=dropped)
 
 
+def read_openai_life(body: bytes, *, latency: timedelta) -> ProbeResult:
+    """Read the answer of `/v1/models` as a sign of life, whatever models there are."""
+    entries = _parse_openai_entries(body)
+    if isinstance(entries, Unusable):
+        return ProbeResult(reason=entries.reason, detail=entries.detail)
+    return ProbeResult(reason=Reason.OK, latency=latency)
+
+
+def read_openai_listing(body: bytes) -> Listing:
+    """Read the answer of `/v1/models`: names and nothing else."""
+    entries = _parse_openai_entries(body)
+    if isinstance(entries, Unusable):
+        return Listing(reason=entries.reason, detail=entries.detail)
+    models, dropped = _collect(entries, _openai_listed, named_by=("id",))
+    return Listing(reason=Reason.OK, models=models, dropped=dropped)
+
+
 def read_residency(body: bytes) -> Residency:
     """Read the answer of `/api/ps`."""
     entries = _parse_entries(body)
@@ -91,10 +108,27 @@ def _parse_entries(body: bytes) -> list[Any] | Unusable:
     return entries
 
 
-def _collect(entries: list[Any], read: Callable[[str, dict[str, Any]], Model]) -> tuple[tuple[Model, ...], int]:
+def _parse_openai_entries(body: bytes) -> list[Any] | Unusable:
+    document = parse_object(body)
+    if isinstance(document, Unusable):
+        return document
+    entries = document.get("data", "missing")
+    if document.get("object") != "list" or not (entries is None or isinstance(entries, list)):
+        detail = "The answer is no list of models, as an OpenAI-style API gives."
+        return Unusable(reason=Reason.NOT_OLLAMA, detail=detail)
+    # Ollama says null for an empty list.
+    return entries or []
+
+
+def _collect(
+    entries: list[Any],
+    read: Callable[[str, dict[str, Any]], Model],
+    *,
+    named_by: tuple[str, ...] = ("model", "name"),
+) -> tuple[tuple[Model, ...], int]:
     """Return the usable models, the first of each name, and the number of entries that are none."""
     models: dict[str, Model] = {}
-    for name, entry in _named(entries):
+    for name, entry in _named(entries, named_by):
         key = model_name.key(name)
         if key not in models:
             models[key] = read(name, entry)
@@ -103,10 +137,10 @@ def _collect(entries: list[Any], read: Callable[[str, dict[str, Any]], Model]) -
     return tuple(models.values()), len(entries) - len(models)
 
 
-def _named(entries: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _named(entries: list[Any], named_by: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     for entry in entries:
         if isinstance(entry, dict):
-            name = fields.name(entry.get("model")) or fields.name(entry.get("name"))
+            name = next(filter(None, (fields.name(entry.get(key)) for key in named_by)), None)
             if name is not None:
                 yield name, entry
 
@@ -126,6 +160,10 @@ def _listed(name: str, entry: dict[str, Any]) -> ListedModel:
         capabilities=fields.capabilities(entry.get("capabilities")),
         remote_host=_USER_INFO.sub("//", remote_host) if remote_host else None,
     )
+
+
+def _openai_listed(name: str, _entry: dict[str, Any]) -> ListedModel:
+    return ListedModel(model_name=name)
 
 
 def _loaded(name: str, entry: dict[str, Any]) -> LoadedModel:

@@ -1,12 +1,18 @@
-"""Asks a server whether it is alive, by the cheapest question Ollama answers: its version."""
+"""Asks a server whether it is alive, by the cheapest question Ollama answers: its version.
+
+A server without that path is asked for its OpenAI-style list of models instead, and from then on at once;
+the version is asked for again after a check in which that list failed.
+"""
 
 import asyncio
+from http import HTTPStatus
 
-from monitor.domain.probe import ProbeResult
+from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.server import Server
 from monitor.ollama import payloads
 from monitor.ollama.client import OllamaClient
 from monitor.ollama.failure import Failure
+from monitor.ollama.openai_servers import OpenAiServers, models_path
 
 VERSION_PATH = "/api/version"
 
@@ -16,11 +22,37 @@ class HttpProber:
 
     def __init__(self, client: OllamaClient) -> None:
         self._client = client
+        self._openai = OpenAiServers()
 
     async def probe(self, server: Server, /) -> ProbeResult:
-        """Ask once, within `server.policy.timeout`."""
+        """Ask within `server.policy.timeout`: once, unless the server has no native API and that is news."""
         deadline = asyncio.get_running_loop().time() + server.policy.timeout.total_seconds()
+        if self._openai.trusts(server):
+            return await self._ask_openai(server, deadline)
         answer = await self._client.get(server.url, VERSION_PATH, deadline=deadline)
+        if not isinstance(answer, Failure):
+            self._openai.forget(server)
+            return payloads.read_version(answer.body, latency=answer.latency)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            result = await self._ask_openai(server, deadline)
+            # What was never such a server is none for failing at this too.
+            if self._openai.knows(server):
+                return result
+        return _failed(answer)
+
+    async def _ask_openai(self, server: Server, deadline: float) -> ProbeResult:
+        path, most = models_path(server), self._client.max_list
+        answer = await self._client.get(server.url, path, deadline=deadline, max_body=most)
         if isinstance(answer, Failure):
-            return ProbeResult(reason=answer.reason, detail=answer.detail, retry_after=answer.retry_after)
-        return payloads.read_version(answer.body, latency=answer.latency)
+            result = _failed(answer)
+        else:
+            result = payloads.read_openai_life(answer.body, latency=answer.latency)
+        if result.reason is Reason.OK:
+            self._openai.add(server)
+        else:
+            self._openai.doubt(server)
+        return result
+
+
+def _failed(failure: Failure) -> ProbeResult:
+    return ProbeResult(reason=failure.reason, detail=failure.detail, retry_after=failure.retry_after)

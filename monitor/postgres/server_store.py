@@ -20,7 +20,7 @@ from monitor.postgres.database import Database
 
 COLUMNS = """
     id, name, url, api_version, row_version, check_interval_seconds, check_timeout_seconds, rise, fall,
-    status, status_reason, status_detail, server_version,
+    connection_watch, status, status_reason, status_detail, server_version,
     extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
     CASE WHEN check_requested_at > coalesce(check_answered_at, '-infinity')
          THEN check_requested_at END AS check_requested_at,
@@ -125,6 +125,7 @@ class PostgresServerStore:
             api_version=row["api_version"],
             row_version=row["row_version"],
             policy=policy,
+            connection_watch=row["connection_watch"],
         )
         return Watched(
             server=server,

@@ -117,6 +117,7 @@ ollama_servers = Table(
     Column("discovery_result", JSONB),
     Column("flapping_since", INSTANT),
     Column("watch_state", Text),
+    Column("connection_watch", Boolean, nullable=False, server_default=TRUE),
     UniqueConstraint("name"),
     UniqueConstraint("url"),
     CheckConstraint("length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'", name="name_is_usable"),

@@ -27,10 +27,11 @@ log = structlog.get_logger(__name__)
 class Post:
     """Where one server is watched from, for as long as it is not edited."""
 
-    __slots__ = ("at_end", "began", "habit", "hold", "lasted", "may_begin", "settled", "told", "watched")
+    __slots__ = ("at_end", "began", "habit", "hold", "lasted", "may_begin", "on", "settled", "told", "watched")
 
-    def __init__(self, watched: Watched, habit: Habit) -> None:
+    def __init__(self, watched: Watched, habit: Habit, *, on: bool) -> None:
         self.watched = watched
+        self.on = on
         self.habit = habit
         self.hold: Hold | None = None
         self.began = 0.0
@@ -103,13 +104,14 @@ class Sentry:
             return post
         if post is not None:
             post.let_go()
-        post = Post(watched, watching.begin(at=now, chance=random.random()))
+        habit = watching.begin(at=now, chance=random.random())
+        post = Post(watched, habit, on=self._on and watched.server.connection_watch)
         self._posts[watched.server.id] = post
         return post
 
     def _is_due(self, post: Post, now: float) -> bool:
         free = post.hold is None and post.at_end is None
-        return self._on and free and post.may_begin and now >= post.habit.not_before
+        return post.on and free and post.may_begin and now >= post.habit.not_before
 
     def _review(self, post: Post, now: float) -> None:
         availability = post.watched.availability
@@ -122,7 +124,7 @@ class Sentry:
             post.habit = watching.after_return(post.habit, at=now, chance=random.random())
         post.may_begin = may_begin
         self._tell(post)
-        idle = post.hold is not None or not self._on or not watching.may_hold(availability)
+        idle = post.hold is not None or not post.on or not watching.may_hold(availability)
         post.settled = availability if idle else None
 
     def _understand(self, post: Post, at_end: Availability, now: float) -> None:
@@ -155,7 +157,7 @@ class Sentry:
         self._recorder.record(record, at_once=False)
 
     def _state(self, post: Post) -> WatchState | None:
-        if not self._on:
+        if not post.on:
             return WatchState.OFF
         if post.hold is not None:
             return WatchState.WATCHED

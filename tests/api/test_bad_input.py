@@ -36,6 +36,7 @@ BAD_FIELDS: list[dict[str, Any]] = [
     {"is_active": "true"},
     {"is_active": 1},
     {"is_default": "no"},
+    {"connection_watch": 0},
     {"max_concurrent": "1"},
     {"max_concurrent": True},
     {"max_concurrent": 1.0},

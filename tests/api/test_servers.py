@@ -57,6 +57,21 @@ async def test_a_merge_patch_changes_only_what_it_names(api: ApiClient) -> None:
     assert patched.body | {"updated_at": None} == expected | {"updated_at": None}
 
 
+async def test_the_watch_of_a_server_is_switched_off_and_on(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna")
+    path = f"/api/servers/{server['id']}"
+    assert server["connection_watch"] is True
+    off = await api.ask("PATCH", path, json={"connection_watch": False})
+    assert (off.body["connection_watch"], off.body["row_version"]) == (False, 2)
+    assert (await api.ask("GET", path)).body["connection_watch"] is False
+    assert (await api.ask("PATCH", path, json={"connection_watch": None})).body["connection_watch"] is True
+    await api.ask("PATCH", path, json={"connection_watch": False})
+    replaced = await api.ask("PUT", path, json={"name": "anna", "url": server["url"]})
+    assert replaced.body["connection_watch"] is True
+    assert await types(psql) == ["server.created", *["server.updated"] * 4]
+    assert (await api.add("berta", connection_watch=False))["connection_watch"] is False
+
+
 async def test_null_for_all_labels_removes_them(api: ApiClient) -> None:
     server = await api.add("anna", labels={"rack": "7"}, capabilities=["chat"])
     patched = await api.ask("PATCH", f"/api/servers/{server['id']}", json={"labels": None, "capabilities": None})

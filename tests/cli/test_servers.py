@@ -34,7 +34,7 @@ def names(typed: Typed, *filters: str) -> list[str]:
 
 def test_a_server_is_added_with_all_that_is_said_of_it(typed: Typed) -> None:
     words = "--priority 5 --default --inactive --max-concurrent 3 --rise 1 --fall 4 --interval 2m --timeout 500ms"
-    labels = "--capability chat --capability embedding --label room=attic --label gpu= --api-version v2"
+    labels = "--capability chat --capability embedding --label room=attic --label gpu= --api-version v2 --no-watch"
     server = add(typed, "gpu-1", *words.split(), *labels.split())
     expected = {
         "name": "gpu-1",
@@ -50,19 +50,21 @@ def test_a_server_is_added_with_all_that_is_said_of_it(typed: Typed) -> None:
         "capabilities": ["chat", "embedding"],
         "labels": {"room": "attic", "gpu": ""},
         "api_version": "v2",
+        "connection_watch": False,
     }
     assert server.items() >= expected.items()
     assert show(typed, "gpu-1") == server
 
 
 def test_a_change_keeps_what_is_not_named_and_none_gives_back_to_the_settings(typed: Typed) -> None:
-    add(typed, "gpu-1", "--interval", "2m", "--rise", "1", "--priority", "5", "--capability", "chat", "--label", "a=1")
-    words = "--name gpu-2 --interval none --rise none --capability none --label b=2 --remove-label a --default"
+    given = "--interval 2m --rise 1 --priority 5 --capability chat --label a=1 --no-watch"
+    add(typed, "gpu-1", *given.split())
+    words = "--name gpu-2 --interval none --rise none --capability none --label b=2 --remove-label a --default --watch"
     outcome = typed("servers", "set", "gpu-1", *words.split(), "--json")
     server = json.loads(outcome.out)
     assert (server["name"], server["check_interval_seconds"], server["rise"]) == ("gpu-2", None, None)
     assert (server["capabilities"], server["labels"], server["is_default"]) == ([], {"b": "2"}, True)
-    assert server["priority"] == 5
+    assert (server["priority"], server["connection_watch"]) == (5, True)
 
 
 def test_a_server_is_removed_without_a_question_where_nobody_could_answer(typed: Typed) -> None:

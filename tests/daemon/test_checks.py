@@ -28,6 +28,30 @@ async def test_a_new_server_is_checked_and_its_models_are_listed(observer: Obser
     await observer.check_history()
 
 
+async def test_a_server_that_speaks_only_v1_is_up_with_its_models_and_stays_so(
+    observer: Observer, daemon: Daemon
+) -> None:
+    async with FakeOllama(native=False) as fake, daemon(check_timeout=timedelta(seconds=10)):
+        server_id = await observer.add(fake.url)
+        await observer.until_status(server_id, "up")
+        await observer.until(MODELS, len(fake.models))
+        fake.add_model("new:1b")
+        await observer.until("SELECT is_active FROM ollama_models WHERE model_name = 'new:1b'")
+        mark = await observer.value("SELECT clock_timestamp()")
+        await observer.until(
+            "SELECT least(last_checked_at, models_listed_at) > $1::timestamptz + interval '2 seconds' "
+            "FROM ollama_servers",
+            mark,
+        )
+        assert (fake.requests["/api/version"], fake.requests["/api/show"]) == (1, 0)
+    kinds = [kind for kind in await observer.types(server_id) if kind != "server.updated"]
+    assert kinds == ["server.created", "server.up"]
+    told = await observer.value("SELECT count(*) FROM fleet_events WHERE model_id IS NOT NULL")
+    assert told == len(fake.models)
+    assert await observer.value("SELECT bool_and(capabilities_source = 'none') FROM ollama_models")
+    await observer.check_history()
+
+
 async def test_a_server_that_dies_goes_down_with_its_cause_and_comes_back(observer: Observer, daemon: Daemon) -> None:
     async with FakeOllama() as fake, daemon():
         server_id = await observer.add(fake.url)

@@ -204,6 +204,19 @@ async def test_with_the_watch_off_no_connection_is_held(observer: Observer, daem
         assert not fake.silent_connections
 
 
+async def test_an_operator_can_leave_a_single_server_unwatched(observer: Observer, daemon: Daemon) -> None:
+    async with FakeFleet(2) as fleet, daemon(check_interval=RARELY, discovery_interval=RARELY):
+        ids = [await observer.add(fake.url, fake.host) for fake in fleet]
+        await until_watched(observer, list(fleet))
+        await observer.connection.execute("UPDATE ollama_servers SET connection_watch = false WHERE id = $1", ids[0])
+        await observer.until(f"{WATCH_STATE} WHERE id = $2", "off", ids[0])
+        await until_left_alone(observer, fleet[0])
+        await until_watched(observer, [fleet[1]])
+        assert await observer.value(f"{WATCH_STATE} WHERE id = $2", "watched", ids[1])
+        assert not fleet[0].silent_connections
+    await observer.check_history()
+
+
 async def test_a_host_that_vanishes_without_a_word_is_found_by_the_checks(observer: Observer, daemon: Daemon) -> None:
     async with FakeOllama() as fake, TcpProxy((fake.host, fake.port)) as proxy, daemon():
         server_id = await observer.add(proxy.url)

@@ -30,7 +30,8 @@ class FakeOllama:
     """One server; use it as an asynchronous context manager.
 
     `requests` counts by path, `received` keeps the newest requests, `most_at_once` is the greatest
-    number of requests that were being answered at one moment, `accepted` counts connections.
+    number of requests that were being answered at one moment, `accepted` counts connections. One that
+    is not `native` speaks only `/v1`.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class FakeOllama:
         recorded: str = recordings.LATEST,
         tls: ssl.SSLContext | None = None,
         keep: int = KEPT_REQUESTS,
+        native: bool = True,
     ) -> None:
         self.host = host
         self.port = port
+        self.native = native
         self.version: str = recorded.removesuffix("-empty")
         self.connections: set[Connection] = set()
         self.requests: Counter[str] = Counter()
@@ -180,6 +183,8 @@ class FakeOllama:
     def answer_well(self, connection: Connection, request: Request) -> None:
         """Answer as a good server does; behaviours may fall back on it."""
         match request.path:
+            case path if path.startswith("/api/") and not self.native:
+                connection.answer(404, b"404 page not found", PLAIN)
             case "/api/version":
                 connection.answer(200, json.dumps({"version": self.version}).encode(), NATIVE)
             case "/api/tags":

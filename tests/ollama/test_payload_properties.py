@@ -18,11 +18,15 @@ entries = st.fixed_dictionaries(
     {},
     optional={
         key: values | st.text(st.characters(codec=None), min_size=1)
-        for key in ("name", "model", "size", "digest", "capabilities", "remote_host", "expires_at", "size_vram")
+        for key in ("id", "name", "model", "size", "digest", "capabilities", "remote_host", "expires_at", "size_vram")
     }
     | {"details": values | st.dictionaries(st.sampled_from(["family", "parameter_size"]), values)},
 )
-documents = st.builds(lambda found: json.dumps({"models": found}).encode(), st.lists(entries | values))
+documents = st.builds(
+    lambda found, kind: json.dumps({"models": found, "object": kind, "data": found}).encode(),
+    st.none() | st.lists(entries | values),
+    st.just("list") | values,
+)
 
 
 def all_texts(value: Any) -> list[str]:
@@ -41,6 +45,8 @@ def test_any_bytes_give_a_result_that_a_database_can_hold(body: bytes) -> None:
     results = (
         payloads.read_version(body, latency=timedelta()),
         payloads.read_listing(body),
+        payloads.read_openai_life(body, latency=timedelta()),
+        payloads.read_openai_listing(body),
         payloads.read_residency(body),
         payloads.read_shown(body),
     )

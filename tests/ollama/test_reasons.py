@@ -43,7 +43,7 @@ async def test_a_server_that_answers_well_is_ok_with_its_version(client: OllamaC
 
 async def test_a_path_prefix_is_kept(client: OllamaClient, fake: FakeOllama) -> None:
     assert (await probe(client, f"{fake.url}/gpu/1")).reason is Reason.NOT_OLLAMA
-    assert fake.requests == {"/gpu/1/api/version": 1}
+    assert fake.requests == {"/gpu/1/api/version": 1, "/gpu/1/v1/models": 1}
 
 
 @pytest.mark.parametrize(

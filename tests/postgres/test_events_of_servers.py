@@ -82,6 +82,7 @@ RESET = {"status": "unknown", "status_reason": None, "is_available": False, "ser
             ],
         ),
         ("", "is_active = false", [("server.updated", {"is_active": False, "row_version": 2})]),
+        ("", "connection_watch = false", [("server.updated", {"connection_watch": False, "row_version": 2})]),
         # Of a credential only whether there is one, and never its parts.
         (
             "",

@@ -137,6 +137,7 @@ async def test_the_database_takes_a_good_server(add_server: AddServer, columns: 
         "max_concurrent",
         "priority",
         "labels",
+        "connection_watch",
         "created_at",
     ],
 )

@@ -18,7 +18,9 @@ async def test_a_snapshot_has_the_active_servers_and_the_number_they_are_true_at
     assert await store.snapshot() == ([], 0)
     plain = await add_server(name="plain", url="http://plain")
     await add_server(is_active=False)
-    own = await add_server(check_interval_seconds=2.5, check_timeout_seconds=0.5, rise=1, fall=9)
+    own = await add_server(
+        check_interval_seconds=2.5, check_timeout_seconds=0.5, rise=1, fall=9, connection_watch=False
+    )
 
     servers, seq = await store.snapshot()
 
@@ -28,6 +30,7 @@ async def test_a_snapshot_has_the_active_servers_and_the_number_they_are_true_at
         plain: POLICY,
         own: Policy(interval=timedelta(seconds=2.5), timeout=timedelta(seconds=0.5), rise=1, fall=9),
     }
+    assert {watched.server.id for watched in servers if watched.server.connection_watch} == {plain}
     (watched,) = await store.read([ServerId(plain)])
     assert (watched.server.name, watched.server.url, watched.server.row_version) == ("plain", "http://plain", 1)
     assert watched.availability.status is Status.UNKNOWN

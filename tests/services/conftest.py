@@ -52,6 +52,7 @@ def watched(
     status: Status = Status.UNKNOWN,
     check_requested_at: datetime | None = None,
     discovery_requested_at: datetime | None = None,
+    connection_watch: bool = True,
 ) -> Watched:
     """A server with a number, as the database tells of it."""
     server = Server(
@@ -61,6 +62,7 @@ def watched(
         api_version="native",
         row_version=row_version,
         policy=POLICY,
+        connection_watch=connection_watch,
     )
     return Watched(
         server=server,

@@ -79,9 +79,11 @@ class Bench:
         self.sentry.sweep()
         return [str(record.watch_state) for record, _ in self.recorder.taken]
 
-    def put(self, number: int = 1, *, availability: Availability = UP, row_version: int = 1) -> Watched:
+    def put(
+        self, number: int = 1, *, availability: Availability = UP, row_version: int = 1, on: bool = True
+    ) -> Watched:
         """Have a server in the fleet, or edit it."""
-        entry = replace(watched(number, row_version=row_version), availability=availability)
+        entry = replace(watched(number, row_version=row_version, connection_watch=on), availability=availability)
         self.fleet.put(entry)
         return entry
 

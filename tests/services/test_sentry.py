@@ -52,6 +52,21 @@ async def test_with_the_watch_off_nothing_is_held_and_that_is_shown(monkeypatch:
     assert bench.shown() == ["off"]
 
 
+async def test_a_server_whose_watch_is_off_is_not_held_and_an_edit_switches_it(bench: Bench) -> None:
+    bench.put(1, on=False)
+    bench.put(2)
+    assert await bench.sweep() == 1
+    assert [server.name for server in bench.holder.asked] == ["gpu-2"]
+    assert bench.shown() == ["off", "watched"]
+    bench.put(2, row_version=2, on=False)
+    assert await bench.sweep() == 0
+    assert (bench.holder.open, bench.sentry.held) == (0, 0)
+    assert bench.woken == []
+    bench.put(1, row_version=2)
+    assert await bench.sweep() == 1
+    assert bench.shown() == ["off", "watched", "off", "watched"]
+
+
 async def test_the_end_of_a_watch_wakes_a_check_and_is_no_verdict(bench: Bench) -> None:
     entry = bench.put()
     await bench.sweep()
