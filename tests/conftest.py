@@ -19,6 +19,7 @@ from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 
 TEMPLATE = "migrated"
+LONG_TIMEOUT = 1800
 _numbers = itertools.count(1)
 
 
@@ -30,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave long tests out unless they are asked for."""
     if config.getoption("--long"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
         return
     long = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
