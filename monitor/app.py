@@ -227,5 +227,5 @@ async def serve(settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Cal
 
     `ready` is called once the database has been asked for the first time, whatever it answered.
     """
-    async with OllamaClient(allowed_networks=settings.allowed_networks) as client:
+    async with OllamaClient(allowed_networks=settings.allowed_networks, max_list=settings.max_list_bytes) as client:
         await Monitor(settings, dsn=dsn, client=client).run(stop, ready)

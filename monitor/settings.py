@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         default=True,
         description="Hold an idle connection to each server, whose end tells of a crash at once; costs a descriptor.",
     )
+    max_list_bytes: int = Field(
+        default=2 * 1024 * 1024,
+        ge=64 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Most bytes read of a list of models; a longer one counts as failed, so that none eats our memory.",
+    )
     allowed_networks: Networks = Field(
         default=(),
         description="Networks that servers may be in, separated by commas. Default: all but metadata and link-local.",

@@ -1,5 +1,6 @@
 """Daemons that are killed, frozen or stopped: nothing is lost or doubled, and another one takes over."""
 
+import asyncio
 import random
 import signal
 
@@ -30,10 +31,10 @@ async def test_a_second_daemon_takes_over_when_the_first_is_killed(dsn: str, obs
 
 
 async def test_a_daemon_that_stops_in_order_gives_its_lease_up_at_once(dsn: str, observer: Observer) -> None:
-    async with FakeFleet(50) as fleet, processes.running(dsn) as first:
+    async with FakeFleet(200) as fleet, processes.running(dsn) as first:
         for fake in fleet:
             await observer.add(fake.url, fake.host)
-        await observer.until("SELECT count(*) = 50 FROM ollama_servers WHERE status = 'up'", within=30)
+        await observer.until("SELECT count(*) = 200 FROM ollama_servers WHERE status = 'up'", within=30)
         for fake in fleet:
             fake.behave(behaviours.hang())
 
@@ -41,7 +42,8 @@ async def test_a_daemon_that_stops_in_order_gives_its_lease_up_at_once(dsn: str,
             return all(fake.requests["/api/version"] > 1 for fake in fleet)
 
         await observer.until_true(checks_are_under_way)
-        assert await first.terminate() == 0
+        async with asyncio.timeout(10):
+            assert await first.terminate() == 0
         assert await observer.value("SELECT owner IS NULL FROM monitor_leases")
         # What was under way was cut off, and that is no failure of a server.
         assert await observer.value("SELECT count(*) FROM ollama_servers WHERE status = 'down'") == 0
