@@ -79,7 +79,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_goes_on_later(
             reading = asyncio.create_task(fast.seqs(600))
             await psql.execute(ADD_BIG, 1, 600)
             assert await reading == list(range(1, 601))
-            await eventually(lambda: dropped(logs, 1), what="the end of the slow one")
+            await eventually(lambda: dropped(logs, 1), within=60, what="the end of the slow one")
             before = await read_until_cut(slow)
             assert before[-1] < 600
             async with listening(api, last_id=slow.last_id) as again:
