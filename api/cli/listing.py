@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from api.parameters import ServerFilters
+from api.problems import Problem
 from api.registry import NO_FILTERS, Registry
 from api.views import ServerView
-from monitor.domain import url
-from monitor.domain.errors import FleetError, InvalidUrlError
+from monitor.domain.errors import FleetError
 
 PAGE = 500
 SHORTEST_PREFIX = 8
@@ -28,15 +29,17 @@ async def all_servers(registry: Registry, filters: ServerFilters = NO_FILTERS) -
 
 async def one_server(registry: Registry, reference: str) -> ServerView:
     """Return the server of a name, id, beginning of an id, or URL; FleetError names the nearest ones."""
-    return find(await all_servers(registry), reference)
+    try:
+        return await registry.find_server(reference)
+    except Problem as problem:
+        if problem.status != HTTPStatus.NOT_FOUND:
+            raise
+    # Only what is not there as it is written takes a look at all of them.
+    return _by_beginning(await all_servers(registry), reference)
 
 
-def find(servers: Sequence[ServerView], reference: str) -> ServerView:
-    """Return the one server that a person means, the exact name first."""
-    address = _normalized(reference)
-    for server in servers:
-        if server.name == reference or server.url == address:
-            return server
+def _by_beginning(servers: Sequence[ServerView], reference: str) -> ServerView:
+    """Return the one server whose id begins so."""
     folded = reference.lower()
     if len(folded) >= SHORTEST_PREFIX:
         meant = [server for server in servers if str(server.id).startswith(folded)]
@@ -46,13 +49,6 @@ def find(servers: Sequence[ServerView], reference: str) -> ServerView:
             names = ", ".join(server.name for server in meant)
             raise FleetError(f"The beginning {reference} of an id fits several servers: {names}. Give more of it.")
     raise FleetError(_unknown(servers, reference))
-
-
-def _normalized(reference: str) -> str | None:
-    try:
-        return url.normalize(reference)
-    except InvalidUrlError:
-        return None
 
 
 def _unknown(servers: Sequence[ServerView], reference: str) -> str:

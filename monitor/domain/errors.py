@@ -31,7 +31,3 @@ class SchemaMismatchError(FleetError):
 
 class EmbeddedPostgresError(FleetError):
     """The PostgreSQL that `ollama-fleet up` runs itself cannot be prepared, started or stopped."""
-
-
-class LeaseLostError(FleetError):
-    """Another monitor owns the fleet now; what this one wanted to write was refused."""

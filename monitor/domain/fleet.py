@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitor.domain.availability import Availability
+from monitor.domain.availability import Availability, Status
 from monitor.domain.server import Server, ServerId
 
 
@@ -26,6 +26,18 @@ class Watched:
     known_list: int | None = None
     known_residency: int | None = None
     missing: frozenset[str] = field(default_factory=frozenset)
+
+    def verdict_after(self, before: Status) -> dict[str, str | None]:
+        """Return what a log line says of a change of status."""
+        reason = self.availability.reason
+        return {
+            "status": self.availability.status.value,
+            "server": self.server.name,
+            "server_id": str(self.server.id),
+            "before": before.value,
+            "reason": None if reason is None else reason.value,
+            "detail": self.availability.detail,
+        }
 
 
 class Fleet:

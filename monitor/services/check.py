@@ -79,7 +79,7 @@ class Check:
         changed = (after.status, after.flapping) != (before.status, before.flapping)
         self._record(watched, result, at=at, due=at + delay, requested=requested, changed=changed)
         if after.status is not before.status:
-            _say(watched, before.status)
+            log.info("server_status", **watched.verdict_after(before.status))
         if after.flapping is not before.flapping:
             log.info("server_flapping", flapping=after.flapping, server=server.name, server_id=str(server.id))
         if came_up or new_version:
@@ -118,15 +118,3 @@ class Check:
 def _answer(result: ProbeResult) -> dict[str, Any]:
     latency = None if result.latency is None else round(result.latency.total_seconds() * 1000, 3)
     return {"reason": result.reason.value, "detail": result.detail or None, "latency_ms": latency}
-
-
-def _say(watched: Watched, before: Status) -> None:
-    log.info(
-        "server_status",
-        status=watched.availability.status.value,
-        server=watched.server.name,
-        server_id=str(watched.server.id),
-        before=before.value,
-        reason=watched.availability.reason,
-        detail=watched.availability.detail,
-    )

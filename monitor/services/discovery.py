@@ -181,15 +181,7 @@ class Discovery:
         before = watched.availability
         watched.availability = evaluation.evaluate_listing(before, listing, at=time.monotonic())
         if watched.availability.status is not before.status:
-            log.info(
-                "server_status",
-                status=watched.availability.status.value,
-                server=watched.server.name,
-                server_id=str(watched.server.id),
-                before=before.status.value,
-                reason=watched.availability.reason,
-                detail=watched.availability.detail,
-            )
+            log.info("server_status", **watched.verdict_after(before.status))
             self._record(watched, listed_at=None, at_once=True)
         if listing.reason is not Reason.OK:
             self._try_again_soon(watched)
