@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from api.queries import snapshot
+from api.views import ModelView, ServerView
 from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Connection
 from tests import fold
@@ -73,7 +74,8 @@ def check_same(told: fold.State, tables: fold.State, fleet: dict[str, list[dict[
     """Compare all fields that both the tables and REST have."""
     for part, ours, theirs in (("servers", told.servers, tables.servers), ("models", told.models, tables.models)):
         assert ours.keys() == theirs.keys()
-        shown = set(fleet[part][0])
+        # By the time of the snapshot the writers may have deleted all that there was of a kind.
+        shown = set((ServerView if part == "servers" else ModelView).model_fields)
         for key, row in theirs.items():
             fields = shown & row.keys()
             assert len(fields) > 10
