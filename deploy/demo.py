@@ -7,6 +7,7 @@ back, registers them over REST, and cleans up when `up` has ended, however that 
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -59,8 +60,22 @@ def free_api_port() -> int:
                 probe.bind((HOST, port))
             except OSError:
                 continue
+        if is_claimed_here(port):
             return port
     sys.exit(f"The demo needs a free port from {API_PORTS[0]} to {API_PORTS[-1]}, and all are taken.")
+
+
+def is_claimed_here(port: int) -> bool:
+    """Claim a port until this process ends, whatever it becomes, so that two demos started at once never share one."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0ollama-fleet-demo-{port}")
+    except OSError as error:
+        # A system without such names has no claims either.
+        return error.errno != errno.EADDRINUSE
+    claim.set_inheritable(True)
+    claim.detach()
+    return True
 
 
 def become_up(arguments: Sequence[str]) -> NoReturn:

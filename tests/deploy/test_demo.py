@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,22 @@ def test_the_demo_registers_three_servers_and_leaves_nothing_behind(
     demo.send_signal(end)
     demo.wait(timeout=LIMIT)
     wait_until_empty(temporary)
+
+
+def test_demos_that_start_at_once_take_different_ports() -> None:
+    program = "import demo, sys; print(demo.free_api_port(), flush=True); sys.stdin.read()"
+    with ExitStack() as stack:
+        choosing = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    cwd=ROOT / "deploy",
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        ports = {one.stdout.readline() for one in choosing if one.stdout is not None}
+    assert len(ports) == len(choosing)
