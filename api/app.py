@@ -13,7 +13,6 @@ from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
-from api.readiness import Readiness
 from api.registry import Registry
 from api.streams import Streams
 from api.wakeup import Wakeup
@@ -38,7 +37,7 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: St
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
-        HealthHandler(Readiness(database)),
+        HealthHandler(registry),
     )
     for handler in handlers:
         app.add_routes(handler.routes())

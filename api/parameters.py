@@ -8,6 +8,7 @@ from multidict import MultiMapping
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from api import problems, texts
+from monitor.domain import url as base_url
 from monitor.domain.availability import Status
 from monitor.domain.event import EventType
 
@@ -54,11 +55,17 @@ class NoParameters(Parameters):
 class ServerFilters(Parameters):
     """Which servers are wanted: those for which all of this is true. A list of `status` is one of them."""
 
+    id: UUID | None = None
+    name: Annotated[str, Field(max_length=200), AfterValidator(texts.usable)] | None = None
+    url: Annotated[str, AfterValidator(base_url.normalize)] | None = None
     is_active: Switch | None = None
     is_available: Switch | None = None
     status: list[Status] = Field(default_factory=list, max_length=10)
     capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
     label: list[Label] = Field(default_factory=list, max_length=20)
+
+
+NO_FILTERS = ServerFilters()
 
 
 class ServerListing(ServerFilters):

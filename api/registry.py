@@ -10,14 +10,24 @@ from uuid import UUID, uuid4
 from api import cursors, edits, texts, views
 from api.event_pages import EventPages
 from api.on_demand import OnDemand
-from api.parameters import ServerFilters
+from api.parameters import NO_FILTERS, ServerFilters
 from api.problems import Problem
 from api.queries import events, models, requests, transactions
 from api.queries.requests import Demand
 from api.queries.rows import Row, Values
 from api.queries.servers import Servers
+from api.readiness import Readiness
 from api.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
-from api.views import CheckAnswer, DiscoveryAnswer, EventPage, ModelPage, ModelView, ServerPage, ServerView
+from api.views import (
+    CheckAnswer,
+    DiscoveryAnswer,
+    EventPage,
+    ModelPage,
+    ModelView,
+    ReadinessReport,
+    ServerPage,
+    ServerView,
+)
 from api.wakeup import Wakeup
 from monitor.domain import model_name as model_names
 from monitor.domain import url
@@ -26,8 +36,6 @@ from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
-
-NO_FILTERS = ServerFilters()
 
 
 class Registry:
@@ -56,6 +64,9 @@ class Registry:
                 labels=[{key: value} for key, value in filters.label],
                 after=after,
                 limit=limit + 1,
+                server_id=filters.id,
+                server_name=filters.name,
+                url=filters.url,
             )
         items = [views.server(row) for row in rows[:limit]]
         is_last = len(rows) <= limit
@@ -178,6 +189,10 @@ class Registry:
                 reason_detail=answer.detail,
             )
         return answer
+
+    async def readiness(self) -> ReadinessReport:
+        """Return whether database, schema and monitor are well, with a reason for each that is not."""
+        return await Readiness(self._database).report()
 
     async def events(
         self,

@@ -16,9 +16,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from monitor.domain import url
 from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
 
@@ -102,6 +103,14 @@ class Settings(BaseSettings):
         description="Address the API listens on; only this machine by default.",
     )
     api_port: int = Field(default=8420, ge=0, le=65_535, description="Port of the API; 0 takes any free one.")
+    api_url: Annotated[str, AfterValidator(url.normalize)] | None = Field(
+        default=None,
+        description="Address of an API elsewhere that the commands of this machine ask. Default: the database itself.",
+    )
+    api_token: SecretStr | None = Field(
+        default=None,
+        description="Token for the API of API_URL, of `ollama-fleet token create`; default none.",
+    )
     check_interval: Duration = Field(
         default=timedelta(seconds=15),
         ge=timedelta(seconds=0.1),

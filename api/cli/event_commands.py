@@ -9,7 +9,7 @@ from api.cli.invocation import Invocation, pass_invocation
 from monitor.domain.event import EventType
 
 if TYPE_CHECKING:
-    from monitor.postgres.database import Database
+    from api.cli.reach import Reach
 
 SHOWN = 20
 
@@ -52,10 +52,9 @@ def events(
         raise click.UsageError("--limit together with --after and --follow would leave events out; drop one of them.")
     from api.cli import event_view  # noqa: PLC0415  (brings in the database driver)
 
-    async def show(database: "Database") -> bool:
+    async def show(reach: "Reach") -> bool:
         return await event_view.show(
-            database,
-            invocation.settings,
+            reach,
             types=types,
             after=after,
             limit=limit,
@@ -64,5 +63,5 @@ def events(
             as_json=as_json,
         )
 
-    if not invocation.on_database(show) and not follow:
+    if not invocation.on_fleet(show) and not follow:
         output.note("There is no such event yet." if after is None else f"Nothing of that has happened since {after}.")

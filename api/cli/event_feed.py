@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from api.queries import events
+from api.cli.reach import ReadEvents
+from api.queries.events import Extract
 from monitor.domain.errors import FleetError
 from monitor.domain.event import Event
-from monitor.postgres.database import Database
 
 PAGE = 500
 # How much further back to look when a stretch of the log held too few events of the wanted types.
@@ -25,16 +25,16 @@ class Page:
 class EventFeed:
     """Events of the wanted types, all of them when none are named."""
 
-    def __init__(self, database: Database, *, types: Sequence[str] = ()) -> None:
-        self._database = database
+    def __init__(self, read: ReadEvents, *, types: Sequence[str] = ()) -> None:
+        self._read = read
         self._types = list(types)
 
     async def newest(self, count: int) -> Page:
         """Return the last `count` events."""
-        last = await events.head(self._database)
+        log = await self._extract(None, limit=1)
         width = count
         while True:
-            found = await self._extract(max(0, last - width), limit=width)
+            found = await self._extract(max(log.first - 1, log.last - width), limit=width)
             if len(found.events) >= count or found.after < found.first:
                 page = _page(found, limit=width)
                 return Page(events=page.events[-count:], cursor=page.cursor, more=page.more)
@@ -55,8 +55,8 @@ class EventFeed:
             cursor, more = page.cursor, page.more
             left = None if left is None else left - len(page.events)
 
-    async def _extract(self, after: int, *, limit: int) -> events.Extract:
-        return await events.extract(self._database, after, limit=limit, types=self._types, server_id=None)
+    async def _extract(self, after: int | None, *, limit: int) -> Extract:
+        return await self._read(after, limit=limit, types=self._types)
 
 
 def require_kept(cursor: int, *, first: int, last: int) -> None:
@@ -73,7 +73,7 @@ def require_kept(cursor: int, *, first: int, last: int) -> None:
         )
 
 
-def _page(found: events.Extract, *, limit: int) -> Page:
+def _page(found: Extract, *, limit: int) -> Page:
     # A page that is not full holds all there was when it was read, so the next one begins at the log's end.
     more = len(found.events) == limit
     return Page(events=found.events, cursor=found.events[-1].seq if more else found.last, more=more)

@@ -1,4 +1,4 @@
-"""What `ollama-fleet events` does once the database is open: the right stretch of the log, printed."""
+"""What `ollama-fleet events` does once the fleet is reached: the right stretch of the log, printed."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,11 @@ from api.cli import listing
 from api.cli.event_feed import EventFeed
 from api.cli.event_follower import EventFollower
 from api.cli.event_lines import EventPrinter
-from api.registry import Registry
-from monitor.postgres.database import Database
-from monitor.settings import Settings
+from api.cli.reach import Reach
 
 
 async def show(
-    database: Database,
-    settings: Settings,
+    reach: Reach,
     *,
     types: Sequence[str],
     after: int | None,
@@ -23,8 +20,8 @@ async def show(
     as_json: bool,
 ) -> bool:
     """Print events, with `after` from there on, else the `newest` ones; return whether there were any."""
-    feed = EventFeed(database, types=types)
-    servers = [] if as_json else await listing.all_servers(Registry(database, settings))
+    feed = EventFeed(reach.read_events, types=types)
+    servers = [] if as_json else await listing.all_servers(reach.registry)
     printer = EventPrinter(as_json=as_json, names={server.id: server.name for server in servers})
     if after is None:
         page = await feed.newest(limit or newest)
@@ -36,7 +33,5 @@ async def show(
             printer.show(page.events)
             cursor = page.cursor
     if follow:
-        await EventFollower(feed, listen_dsn=settings.listen_database_url or database.dsn, show=printer.show).run(
-            cursor
-        )
+        await EventFollower(feed, waker=reach.make_waker(), show=printer.show).run(cursor)
     return printer.printed > 0

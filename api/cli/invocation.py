@@ -1,7 +1,7 @@
 """One run of the command: its settings, its database, and the registry that most commands work on."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +11,7 @@ import click
 from api.cli import output
 
 if TYPE_CHECKING:
-    from api.registry import Registry
+    from api.cli.reach import FleetRegistry, Reach
     from monitor.postgres.database import Database
     from monitor.settings import Settings
 
@@ -53,11 +53,29 @@ class Invocation:
                 stack.enter_context(output.working(working))
             return local_database.use(action, settings=self.settings, dsn=dsn)
 
-    def on_registry(self, action: "Callable[[Registry], Awaitable[Result]]", *, working: str | None = None) -> Result:
-        """Run one action on the registry that lives in the database."""
-        from api.registry import Registry  # noqa: PLC0415  (brings in the whole of the API)
+    def on_fleet(self, action: "Callable[[Reach], Awaitable[Result]]", *, working: str | None = None) -> Result:
+        """Run one action on the fleet: behind the API of API_URL if that is set, else in the database."""
+        if self.settings.api_url is None:
+            from api.cli import local_database  # noqa: PLC0415  (brings in the whole of the API)
 
-        return self.on_database(lambda database: action(Registry(database, self.settings)), working=working)
+            return self.on_database(
+                lambda database: action(local_database.reach(database, self.settings)), working=working
+            )
+        from api.cli.remote import session  # noqa: PLC0415  (brings in the whole of the API)
+
+        token = self.settings.api_token
+        with nullcontext() if working is None else output.working(working):
+            return session.use(
+                action,
+                api_url=self.settings.api_url,
+                token=None if token is None else token.get_secret_value(),
+            )
+
+    def on_registry(
+        self, action: "Callable[[FleetRegistry], Awaitable[Result]]", *, working: str | None = None
+    ) -> Result:
+        """Run one action on the registry of the fleet."""
+        return self.on_fleet(lambda reach: action(reach.registry), working=working)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from api.parameters import ServerFilters
+from api.cli.reach import FleetRegistry
+from api.parameters import NO_FILTERS, ServerFilters
 from api.problems import Problem
-from api.registry import NO_FILTERS, Registry
 from api.views import ServerView
 from monitor.domain.errors import FleetError
 
@@ -15,7 +15,7 @@ SHORTEST_PREFIX = 8
 MOST_SUGGESTIONS = 3
 
 
-async def all_servers(registry: Registry, filters: ServerFilters = NO_FILTERS) -> list[ServerView]:
+async def all_servers(registry: FleetRegistry, filters: ServerFilters = NO_FILTERS) -> list[ServerView]:
     """Return all servers that the filters let through, by name."""
     found: list[ServerView] = []
     cursor: str | None = None
@@ -27,7 +27,7 @@ async def all_servers(registry: Registry, filters: ServerFilters = NO_FILTERS) -
             return found
 
 
-async def one_server(registry: Registry, reference: str) -> ServerView:
+async def one_server(registry: FleetRegistry, reference: str) -> ServerView:
     """Return the server of a name, id, beginning of an id, or URL; FleetError names the nearest ones."""
     try:
         return await registry.find_server(reference)

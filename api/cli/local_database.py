@@ -1,10 +1,16 @@
 """The database of the fleet, opened for one command and checked to hold the schema it knows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
+from api.cli.listener_waker import ListenerWaker
+from api.cli.reach import Reach
+from api.queries import events
+from api.queries.events import Extract
+from api.registry import Registry
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
 from monitor.settings import Settings
@@ -23,6 +29,19 @@ def use(action: Callable[[Database], Awaitable[Result]], *, settings: Settings, 
             return await action(database)
 
     return asyncio.run(run())
+
+
+def reach(database: Database, settings: Settings) -> Reach:
+    """Return all ways to the fleet that lives in a database."""
+    return Reach(
+        registry=Registry(database, settings),
+        read_events=partial(_read_events, database),
+        make_waker=lambda: ListenerWaker(settings.listen_database_url or database.dsn),
+    )
+
+
+async def _read_events(database: Database, after: int | None, *, limit: int, types: Sequence[str]) -> Extract:
+    return await events.extract(database, after, limit=limit, types=list(types), server_id=None)
 
 
 def migrate(dsn: str) -> str:

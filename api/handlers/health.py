@@ -5,15 +5,15 @@ from http import HTTPStatus
 from aiohttp import web
 
 from api import responses
-from api.readiness import Readiness
+from api.registry import Registry
 from api.views import Liveness
 
 
 class HealthHandler:
     """Liveness and readiness over HTTP."""
 
-    def __init__(self, readiness: Readiness) -> None:
-        self._readiness = readiness
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is answered here."""
@@ -25,6 +25,6 @@ class HealthHandler:
 
     async def ready(self, _: web.Request) -> web.Response:
         """`GET /readyz`."""
-        report = await self._readiness.report()
+        report = await self._registry.readiness()
         status = HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE
         return responses.document(report, status=status)

@@ -45,6 +45,7 @@ READ_PAGE = f"""{VIEW}
 WHERE ($3::bool IS NULL OR is_active = $3) AND ($4::bool IS NULL OR is_available = $4)
     AND ($5::text[] IS NULL OR status = ANY ($5)) AND capabilities @> $6::jsonb AND labels @> ALL ($7::jsonb[])
     AND ($8::text IS NULL OR (name, id) > ($8, $9::uuid))
+    AND ($11::uuid IS NULL OR id = $11) AND ($12::text IS NULL OR name = $12) AND ($13::text IS NULL OR url = $13)
 ORDER BY name, id LIMIT $10
 """
 FIND_TAKER = "SELECT id FROM ollama_servers WHERE CASE $1 WHEN 'name' THEN name ELSE url END = $2"
@@ -94,9 +95,12 @@ class Servers:
         labels: list[dict[str, str]],
         after: tuple[str, UUID] | None,
         limit: int,
+        server_id: UUID | None = None,
+        server_name: str | None = None,
+        url: str | None = None,
     ) -> list[Row]:
         """Read at most `limit` servers that all filters let through, by name, after a name and id."""
-        name, server_id = after or (None, None)
+        name, after_id = after or (None, None)
         return await self._connection.fetch(
             READ_PAGE,
             *self._defaults,
@@ -106,8 +110,11 @@ class Servers:
             capabilities,
             labels,
             name,
-            server_id,
+            after_id,
             limit,
+            server_id,
+            server_name,
+            url,
         )
 
     async def find_taker(self, field: str, value: str) -> UUID | None:

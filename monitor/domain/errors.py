@@ -21,8 +21,16 @@ class InvalidModelNameError(FleetError, ValueError):
     """The text is not a model name that Ollama could have."""
 
 
-class DatabaseUnavailableError(FleetError):
+class UnavailableError(FleetError):
+    """What we depend on is away for now; asking again later may well succeed."""
+
+
+class DatabaseUnavailableError(UnavailableError):
     """PostgreSQL cannot be reached, or went away in the middle of a statement."""
+
+
+class ApiUnavailableError(UnavailableError):
+    """An API elsewhere cannot be reached, or cannot reach its database."""
 
 
 class SchemaMismatchError(FleetError):

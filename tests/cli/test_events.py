@@ -22,7 +22,7 @@ DO $$ BEGIN
 END $$
 """
 
-pytestmark = pytest.mark.usefixtures("on_database")
+pytestmark = pytest.mark.usefixtures("on_fleet")
 
 
 def numbers(printed: str) -> list[int]:

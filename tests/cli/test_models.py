@@ -18,8 +18,7 @@ INSERT INTO ollama_models (server_id, name, model_name, removed_at)
 
 
 @pytest.fixture(autouse=True)
-def _two_servers_with_models(on_database: str, typed: Typed, tmp_path: Path) -> None:
-    assert on_database
+def _two_servers_with_models(on_fleet: None, typed: Typed, tmp_path: Path) -> None:
     script = tmp_path / "rows.sql"
     script.write_text(ROWS)
     assert typed("db", "psql", "--", "-qv", "ON_ERROR_STOP=1", "-f", str(script)).code == 0

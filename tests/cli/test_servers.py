@@ -11,7 +11,7 @@ import pytest
 from monitor.postgres.database import Connection
 from tests.cli.conftest import OnTerminal, Typed
 
-pytestmark = pytest.mark.usefixtures("on_database")
+pytestmark = pytest.mark.usefixtures("on_fleet")
 
 ESCAPE = re.compile(r"[^\n -~]")
 

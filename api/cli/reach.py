@@ -1,0 +1,90 @@
+"""What a command needs of the fleet, wherever that is: in a database at hand, or behind an API elsewhere."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from api.parameters import ServerFilters
+from api.queries.events import Extract
+from api.schemas import ModelPatch, ServerCreate, ServerPatch
+from api.views import CheckAnswer, DiscoveryAnswer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+
+
+class FleetRegistry(Protocol):
+    """The use cases of `api.registry.Registry` that commands ask for; what cannot be done raises a `Problem`."""
+
+    async def list_servers(
+        self, filters: ServerFilters = ..., *, limit: int = 100, cursor: str | None = None
+    ) -> ServerPage:
+        """Return some servers by name."""
+        ...
+
+    async def find_server(self, reference: str) -> ServerView:
+        """Return the server with this name, id or URL."""
+        ...
+
+    async def create_server(self, new: ServerCreate) -> ServerView:
+        """Add a server."""
+        ...
+
+    async def patch_server(self, server_id: UUID, patch: ServerPatch) -> ServerView:
+        """Change the fields that are given."""
+        ...
+
+    async def delete_server(self, server_id: UUID) -> None:
+        """Delete a server and its models."""
+        ...
+
+    async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of a server."""
+        ...
+
+    async def all_models(self, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of all servers."""
+        ...
+
+    async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
+        """Note what the operator says of a model."""
+        ...
+
+    async def request_check(self, server_id: UUID) -> CheckAnswer:
+        """Have the monitor check a server now."""
+        ...
+
+    async def request_discovery(self, server_id: UUID) -> DiscoveryAnswer:
+        """Have the monitor list a server's models now."""
+        ...
+
+    async def readiness(self) -> ReadinessReport:
+        """Return whether database, schema and monitor are well."""
+        ...
+
+
+class ReadEvents(Protocol):
+    """Reads a page of the event log."""
+
+    async def __call__(self, after: int | None, *, limit: int, types: Sequence[str]) -> Extract:
+        """Return at most `limit` events after a number, None for the oldest one held."""
+        ...
+
+
+class Waker(Protocol):
+    """Tells that the event log may have grown."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        ...
+
+    async def wait(self, cursor: int) -> None:
+        """Return when there may be an event above the cursor; now and then without one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """All ways to one fleet, for as long as a command runs."""
+
+    registry: FleetRegistry
+    read_events: ReadEvents
+    make_waker: Callable[[], Waker]

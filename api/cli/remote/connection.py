@@ -1,0 +1,132 @@
+"""One session with an API elsewhere: a question over HTTP, its answer, and every failure as one sentence."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+from yarl import URL
+
+from api.problems import MEDIA_TYPE, Problem
+from monitor.domain.errors import ApiUnavailableError, FleetError
+
+# Longer than any answer of the API itself takes: a check waits for the server's time-out and a little more.
+SECONDS = 330.0
+CONNECT_SECONDS = 5.0
+AWAY = frozenset({"database_unavailable"})
+OWN_MEMBERS = frozenset({"type", "title", "status", "code", "detail"})
+
+Shape = TypeVar("Shape", bound=BaseModel)
+Parameters = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer of the API, whatever its status; `document` is its JSON, None without a body."""
+
+    status: HTTPStatus
+    document: Any
+
+
+class ApiConnection:
+    """Asks the API at a base URL; redirects and proxies of the environment are not for a token to follow."""
+
+    def __init__(self, base_url: str, *, token: str | None) -> None:
+        self._base_url = base_url
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Parameters = (),
+        body: object = None,
+        media_type: str = "application/json",
+    ) -> Any:
+        """Return the document of an answer that says yes; raises its `Problem` otherwise."""
+        reply = await self.exchange(method, path, parameters=parameters, body=body, media_type=media_type)
+        if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise self._refusal(reply)
+        return reply.document
+
+    def read(self, shape: type[Shape], document: object) -> Shape:
+        """Return an answer in its shape; FleetError for one that only another version understands."""
+        try:
+            return shape.model_validate(document)
+        except ValidationError as error:
+            raise FleetError(
+                f"The API at {self._base_url} answers in a way that this version does not understand. "
+                "Install the version of ollama-fleet that runs there."
+            ) from error
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Parameters = (),
+        body: object = None,
+        media_type: str = "application/json",
+    ) -> Reply:
+        """Return whatever is answered; raises `ApiUnavailableError` when nothing is."""
+        url = URL(self._base_url + path, encoded=True).update_query(parameters)
+        data = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": media_type}
+        try:
+            async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
+                content = await answer.read()
+                return Reply(status=HTTPStatus(answer.status), document=self._document(content, answer))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiUnavailableError(
+                f"The API at {self._base_url} cannot be reached: {_why(error)}. "
+                "Check OLLAMA_FLEET_API_URL, and that `ollama-fleet api` runs there."
+            ) from error
+
+    def _document(self, content: bytes, answer: aiohttp.ClientResponse) -> Any:
+        if not content:
+            return None
+        try:
+            if answer.content_type in {"application/json", MEDIA_TYPE}:
+                return json.loads(content)
+        except ValueError:
+            pass
+        raise FleetError(
+            f"What answers at {self._base_url} is not the API of ollama-fleet: status {answer.status}, "
+            f"{answer.content_type}. Correct OLLAMA_FLEET_API_URL."
+        )
+
+    def _refusal(self, reply: Reply) -> FleetError:
+        document = reply.document if isinstance(reply.document, dict) else {}
+        detail = str(document.get("detail") or f"The API at {self._base_url} answered {reply.status.value}.")
+        code = str(document.get("code") or "unknown")
+        if code in AWAY:
+            return ApiUnavailableError(detail)
+        members = {name: value for name, value in document.items() if name not in OWN_MEMBERS}
+        return Problem(reply.status, code, detail, **members)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return os.strerror(error.errno) if error.errno else str(error.os_error)
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") or type(error).__name__
