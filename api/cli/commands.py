@@ -5,7 +5,16 @@ from pathlib import Path
 
 import click
 
-from api.cli import database_commands, event_commands, model_commands, process_commands, server_commands
+from api.cli import (
+    completion_command,
+    database_commands,
+    doctor_command,
+    event_commands,
+    model_commands,
+    process_commands,
+    server_commands,
+    status_commands,
+)
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation
 
@@ -54,11 +63,12 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
     """Keep a fleet of Ollama servers true in PostgreSQL: their health, their models, every change.
 
     The commands work on the database itself (OLLAMA_FLEET_DATABASE_URL, else the embedded PostgreSQL of
-    OLLAMA_FLEET_STATE_DIR), so they need no running API.
+    OLLAMA_FLEET_STATE_DIR), so they need no running API; or on a fleet elsewhere by its API, with
+    OLLAMA_FLEET_API_URL and OLLAMA_FLEET_API_TOKEN.
     """
     context.obj = Invocation(config)
 
 
 _add_all(ollama_fleet, process_commands.COMMANDS)
-_add_all(ollama_fleet, [server_commands.servers, model_commands.models, event_commands.events])
-_add_all(ollama_fleet, [database_commands.db])
+_add_all(ollama_fleet, [status_commands.status, server_commands.servers, model_commands.models, event_commands.events])
+_add_all(ollama_fleet, [database_commands.db, doctor_command.doctor, completion_command.completion])

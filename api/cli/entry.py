@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from api.cli import text
+from api.cli import completion_command, text
 from api.cli.commands import ollama_fleet
 from monitor.domain.errors import ConfigurationError, FleetError
 
@@ -24,7 +24,8 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    completed = completion_command.answer(ollama_fleet)
+    sys.exit(run(sys.argv[1:]) if completed is None else completed)
 
 
 def run(arguments: Sequence[str]) -> int:

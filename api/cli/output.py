@@ -28,9 +28,14 @@ class Column:
     wraps: bool = False
 
 
+def is_screen() -> bool:
+    """Whether a person looks on."""
+    return sys.stdout.isatty()
+
+
 def is_decorated() -> bool:
     """Whether a person looks on who did not ask for plain text (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_screen() and not os.environ.get("NO_COLOR")
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -1,11 +1,12 @@
 """`ollama-fleet servers …`: the registry of servers, by hand."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.cli import output, server_fields, server_view, text
+from api.cli import output, repetition, server_fields, server_view, text
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 STATUSES = ("unknown", "up", "degraded", "down")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
-reference_argument = click.argument("reference", metavar="SERVER")
+
+
+def _complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from api.cli import server_names  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    return list(server_names.beginning(Invocation(context.find_root().params.get("config")), begun))
+
+
+reference_argument = click.argument("reference", metavar="SERVER", shell_complete=_complete)
 
 
 def desk(invocation: Invocation) -> "ServerDesk":
@@ -40,17 +49,21 @@ def servers() -> None:
 @click.option("--status", multiple=True, type=click.Choice(STATUSES), help="Only with this status; may be repeated.")
 @click.option("--capability", multiple=True, metavar="C", help="Only with this capability; may be repeated.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="Only with this label; may be repeated.")
+@repetition.option
 @json_option
 @pass_invocation
-def list_(invocation: Invocation, /, *, as_json: bool, **filters: Any) -> None:
+def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **filters: Any) -> None:
     """List servers with their health."""
-    found = desk(invocation).listed(filters)
-    if as_json:
-        output.as_json([server.model_dump(mode="json") for server in found])
-        return
     is_filtered = any(value not in (None, ()) for value in filters.values())
     empty = "No server fits." if is_filtered else server_view.NONE_YET
-    output.table(server_view.COLUMNS, server_view.rows(found), empty=empty)
+
+    def show(found: "Sequence[ServerView]") -> None:
+        if as_json:
+            output.as_json([server.model_dump(mode="json") for server in found])
+        else:
+            output.table(server_view.COLUMNS, server_view.rows(found), empty=empty)
+
+    desk(invocation).list(filters, show, every=watch)
 
 
 @servers.command(epilog="Example: ollama-fleet servers show gpu-1")

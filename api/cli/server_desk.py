@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api import problems
-from api.cli import listing
+from api.cli import listing, repetition
 from api.cli.invocation import Invocation
+from api.cli.reach import FleetRegistry
 from api.parameters import ServerFilters
-from api.registry import Registry
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import CheckAnswer, DiscoveryAnswer, ModelView, ServerView
 
@@ -23,10 +23,12 @@ class ServerDesk:
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
 
-    def listed(self, filters: Mapping[str, Any]) -> Sequence[ServerView]:
-        """Return the servers that fit."""
+    def list(
+        self, filters: Mapping[str, Any], show: Callable[[Sequence[ServerView]], None], *, every: float | None
+    ) -> None:
+        """Show the servers that fit, with `every` again and again."""
         wanted = _validated(ServerFilters, {name: value for name, value in filters.items() if value is not None})
-        return self._invocation.on_registry(lambda registry: listing.all_servers(registry, wanted))
+        repetition.look(self._invocation, lambda reach: listing.all_servers(reach.registry, wanted), show, every=every)
 
     def found(self, reference: str) -> ServerView:
         """Return one server."""
@@ -41,7 +43,7 @@ class ServerDesk:
         """Change some fields of a server."""
         patch = _validated(ServerPatch, fields)
 
-        async def change(registry: Registry, server: ServerView) -> ServerView:
+        async def change(registry: FleetRegistry, server: ServerView) -> ServerView:
             return await registry.patch_server(server.id, patch)
 
         return self._on_server(reference, change)
@@ -49,7 +51,7 @@ class ServerDesk:
     def removed(self, reference: str) -> ServerView:
         """Remove a server; returns what it was."""
 
-        async def remove(registry: Registry, server: ServerView) -> ServerView:
+        async def remove(registry: FleetRegistry, server: ServerView) -> ServerView:
             await registry.delete_server(server.id)
             return server
 
@@ -58,7 +60,7 @@ class ServerDesk:
     def checked(self, reference: str) -> CheckAnswer:
         """Have a server checked now."""
 
-        async def check(registry: Registry, server: ServerView) -> CheckAnswer:
+        async def check(registry: FleetRegistry, server: ServerView) -> CheckAnswer:
             return await registry.request_check(server.id)
 
         return self._on_server(reference, check, working="waiting for the monitor's check")
@@ -66,7 +68,7 @@ class ServerDesk:
     def discovered(self, reference: str) -> DiscoveryAnswer:
         """Have the models of a server listed now."""
 
-        async def discover(registry: Registry, server: ServerView) -> DiscoveryAnswer:
+        async def discover(registry: FleetRegistry, server: ServerView) -> DiscoveryAnswer:
             return await registry.request_discovery(server.id)
 
         return self._on_server(reference, discover, working="waiting for the monitor's listing")
@@ -77,7 +79,7 @@ class ServerDesk:
             page = self._invocation.on_registry(lambda registry: registry.all_models(include_removed=removed_too))
             return page.items
 
-        async def read(registry: Registry, server: ServerView) -> Sequence[ModelView]:
+        async def read(registry: FleetRegistry, server: ServerView) -> Sequence[ModelView]:
             return (await registry.list_models(server.id, include_removed=removed_too)).items
 
         return self._on_server(reference, read)
@@ -86,7 +88,7 @@ class ServerDesk:
         """Switch a model of a server on or off."""
         patch = ModelPatch(is_active=on)
 
-        async def switch(registry: Registry, server: ServerView) -> ModelView:
+        async def switch(registry: FleetRegistry, server: ServerView) -> ModelView:
             return await registry.patch_model(server.id, model_name, patch)
 
         return self._on_server(reference, switch)
@@ -94,11 +96,11 @@ class ServerDesk:
     def _on_server(
         self,
         reference: str,
-        action: Callable[[Registry, ServerView], Awaitable[Result]],
+        action: Callable[[FleetRegistry, ServerView], Awaitable[Result]],
         *,
         working: str | None = None,
     ) -> Result:
-        async def find_and_act(registry: Registry) -> Result:
+        async def find_and_act(registry: FleetRegistry) -> Result:
             return await action(registry, await listing.one_server(registry, reference))
 
         return self._invocation.on_registry(find_and_act, working=working)

@@ -1,0 +1,75 @@
+"""One round of `ollama-fleet doctor`: every look in the order in which one thing needs the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from api.cli import listing
+from api.cli.doctor import database, finding, machine, remote, servers
+from api.cli.doctor.finding import Finding, Health
+from api.cli.invocation import Invocation
+from api.registry import Registry
+from api.views import ServerView
+from monitor.postgres import embedded
+from monitor.postgres.database import Database
+from monitor.settings import Settings
+
+SESSIONS = 2
+
+
+def go(invocation: Invocation, show: Callable[[Finding], None]) -> bool:
+    """Look at everything, show each finding as it comes, and return whether none of them failed."""
+    settings = invocation.settings
+    if (api_url := settings.api_url) is not None:
+        return invocation.on_fleet(lambda reach: _shown(remote.look(reach.registry, api_url=api_url), show))
+    if settings.database_url is None and embedded.peek(settings.state_dir) is None:
+        return asyncio.run(_shown(_without_database(settings), show))
+    with invocation.database() as dsn:
+        return asyncio.run(_shown(_local(settings, dsn), show))
+
+
+async def _shown(findings: AsyncIterator[Finding], show: Callable[[Finding], None]) -> bool:
+    is_well = True
+    async for one in findings:
+        show(one)
+        is_well = is_well and one.health is not Health.FAILED
+    return is_well
+
+
+async def _local(settings: Settings, dsn: str) -> AsyncIterator[Finding]:
+    store = Database(dsn, name="ollama-fleet doctor", size=SESSIONS)
+    await store.open()
+    try:
+        is_readable = False
+        async for one in database.look(store, listen_dsn=settings.listen_database_url or dsn):
+            is_readable = is_readable or (one.subject == "schema" and one.health is Health.OK)
+            yield one
+        known = await listing.all_servers(Registry(store, settings)) if is_readable else None
+    finally:
+        await store.close()
+    async for one in _rest(settings, known):
+        yield one
+
+
+async def _without_database(settings: Settings) -> AsyncIterator[Finding]:
+    yield finding.failed(
+        "database",
+        f"the embedded PostgreSQL in {settings.state_dir} does not run",
+        next="start `ollama-fleet up`, or set OLLAMA_FLEET_DATABASE_URL to the one that is meant.",
+    )
+    for subject in database.SUBJECTS[1:]:
+        yield finding.skipped(subject)
+    async for one in _rest(settings, None):
+        yield one
+
+
+async def _rest(settings: Settings, known: list[ServerView] | None) -> AsyncIterator[Finding]:
+    if known is None:
+        yield finding.skipped("checks")
+        yield finding.skipped("dns")
+    else:
+        yield servers.freshness(known)
+        yield await servers.names(known)
+    yield machine.descriptors(len(known or ()))
+    if settings.database_url is None:
+        yield machine.disk(settings.state_dir)
+    yield await machine.port(settings)

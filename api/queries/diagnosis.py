@@ -1,0 +1,35 @@
+"""Statements for finding out what ails an installation: PostgreSQL itself, its clock, and who monitors."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.postgres.database import Connection
+
+SERVER = "SELECT current_setting('server_version') AS version, clock_timestamp() AS now"
+MONITORS = "SELECT owner_name FROM monitor_leases WHERE expires_at > clock_timestamp() ORDER BY shard"
+NOTIFY = "SELECT pg_notify($1, $2)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseServer:
+    """The version of PostgreSQL as it names it, and what its clock shows."""
+
+    version: str
+    now: datetime
+
+
+async def database_server(connection: Connection) -> DatabaseServer:
+    """Ask PostgreSQL who it is and what time it is."""
+    row = await connection.fetchrow(SERVER)
+    assert row is not None  # Such a statement always has one row.
+    return DatabaseServer(version=row["version"].split()[0], now=row["now"])
+
+
+async def monitors(connection: Connection) -> list[str]:
+    """Return the names of the monitors at work, as host and process id."""
+    return [row["owner_name"] or "one without a name" for row in await connection.fetch(MONITORS)]
+
+
+async def notify(connection: Connection, channel: str, *, payload: str) -> None:
+    """Send one notification."""
+    await connection.execute(NOTIFY, channel, payload)
