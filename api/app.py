@@ -9,6 +9,7 @@ from aiohttp import web
 
 from api import bodies, middleware
 from api.fan_out import FanOut
+from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
 from api.handlers.models import ModelHandler
@@ -39,8 +40,9 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: St
         EventHandler(registry, streams),
         HealthHandler(registry),
     )
-    for handler in handlers:
-        app.add_routes(handler.routes())
+    operations = [operation for handler in handlers for operation in handler.operations()]
+    app.add_routes([operation.route() for operation in operations])
+    app.add_routes(DescriptionHandler(operations).routes())
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()

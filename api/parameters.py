@@ -5,7 +5,16 @@ from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from multidict import MultiMapping
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from api import problems, texts
 from monitor.domain import url as base_url
@@ -37,7 +46,11 @@ def _label(value: object) -> object:
 
 
 Switch = Annotated[bool, BeforeValidator(_switch)]
-Label = Annotated[tuple[texts.LabelKey, texts.LabelValue], BeforeValidator(_label)]
+Label = Annotated[
+    tuple[texts.LabelKey, texts.LabelValue],
+    BeforeValidator(_label),
+    WithJsonSchema({"type": "string", "pattern": "^[^=:]+[=:]", "examples": ["room=attic"]}),
+]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Cursor = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(texts.usable)]
 

@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from api import parameters, responses
+from api.openapi.operation import Operation
 from api.parameters import EventQuery, EventStreamQuery
 from api.registry import Registry
 from api.streams import Streams
+from api.views import EventPage
 
 
 class EventHandler:
@@ -15,11 +17,31 @@ class EventHandler:
         self._registry = registry
         self._streams = streams
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here. A HEAD of a stream would never end, so there is none."""
         return [
-            web.get("/api/events", self.read),
-            web.get("/api/events/stream", self.stream, allow_head=False),
+            Operation(
+                tag="events",
+                method="GET",
+                path="/api/events",
+                handler=self.read,
+                summary="Read a page of the event log, and wait for its first event if asked to",
+                parameters=EventQuery,
+                answer=EventPage,
+                problems=("cursor_expired", "cursor_unknown"),
+            ),
+            Operation(
+                tag="events",
+                method="GET",
+                path="/api/events/stream",
+                handler=self.stream,
+                summary="Follow the event log as Server-Sent Events",
+                parameters=EventStreamQuery,
+                headers={"Last-Event-ID": "The number to go on after; wins over `after`."},
+                media_type="text/event-stream",
+                problems=("cursor_expired", "cursor_unknown", "too_many_streams"),
+                allow_head=False,
+            ),
         ]
 
     async def read(self, request: web.Request) -> web.Response:

@@ -5,8 +5,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from api import responses
+from api.openapi.operation import Operation
 from api.registry import Registry
-from api.views import Liveness
+from api.views import Liveness, ReadinessReport
 
 
 class HealthHandler:
@@ -15,9 +16,27 @@ class HealthHandler:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here."""
-        return [web.get("/livez", self.live), web.get("/readyz", self.ready)]
+        return [
+            Operation(
+                tag="health",
+                method="GET",
+                path="/livez",
+                handler=self.live,
+                summary="Tell that the process answers; asks nobody",
+                answer=Liveness,
+            ),
+            Operation(
+                tag="health",
+                method="GET",
+                path="/readyz",
+                handler=self.ready,
+                summary="Tell whether the API can do its work, with a reason for each part that cannot",
+                answer=ReadinessReport,
+                other_answers={HTTPStatus.SERVICE_UNAVAILABLE: ReadinessReport},
+            ),
+        ]
 
     async def live(self, _: web.Request) -> web.Response:
         """`GET /livez`."""

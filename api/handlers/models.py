@@ -4,9 +4,11 @@ from aiohttp import web
 
 from api import bodies, parameters, responses
 from api.handlers.servers import SERVERS, server_id
+from api.openapi.operation import Operation
 from api.parameters import ModelListing, NoParameters
 from api.registry import Registry
 from api.schemas import ModelPatch
+from api.views import ModelPage, ModelView
 
 
 class ModelHandler:
@@ -15,10 +17,33 @@ class ModelHandler:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
         models = SERVERS + "/{server_id}/models"
-        return [web.get(models, self.list), web.patch(models + "/{model_name:.+}", self.patch)]
+        return [
+            Operation(
+                tag="models",
+                method="GET",
+                path=models,
+                handler=self.list,
+                summary="List the models of a server",
+                parameters=ModelListing,
+                answer=ModelPage,
+                problems=("server_not_found",),
+            ),
+            Operation(
+                tag="models",
+                method="PATCH",
+                path=models + "/{model_name:.+}",
+                handler=self.patch,
+                summary="Note what the operator says of a model: its name, its capabilities, or that it is off",
+                body=ModelPatch,
+                body_types=(bodies.MERGE_PATCH, bodies.JSON),
+                body_example={"is_active": False},
+                answer=ModelView,
+                problems=("server_not_found", "model_not_found"),
+            ),
+        ]
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/servers/{id}/models`."""

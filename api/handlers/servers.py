@@ -1,17 +1,24 @@
 """Routes of servers: from HTTP to the registry and back."""
 
+from functools import partial
 from http import HTTPStatus
 from uuid import UUID
 
 from aiohttp import web
 
 from api import bodies, edits, parameters, preconditions, responses
+from api.openapi.operation import Operation
 from api.parameters import NoParameters, ServerListing
 from api.registry import Registry
 from api.schemas import ServerCreate, ServerPatch, ServerReplace
-from api.views import ServerView
+from api.views import CheckAnswer, DiscoveryAnswer, ServerPage, ServerView
 
 SERVERS = "/api/servers"
+KNOWN = ("server_not_found",)
+TAKEN = ("name_taken", "url_taken")
+ON_DEMAND = ("server_inactive", "monitor_absent", "not_answered_in_time")
+IF_MATCH = {"If-Match": "The ETag that the server must still have, else 412."}
+NEW_SERVER = {"name": "gpu-1", "url": "http://10.0.0.5:11434", "priority": 10, "labels": {"room": "attic"}}
 
 
 def server_id(request: web.Request) -> UUID:
@@ -29,18 +36,83 @@ class ServerHandler:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here."""
         one = SERVERS + "/{server_id}"
+        changed = (*KNOWN, *TAKEN, "precondition_failed")
+        describe = partial(Operation, tag="servers")
         return [
-            web.get(SERVERS, self.list),
-            web.post(SERVERS, self.create),
-            web.get(one, self.show),
-            web.put(one, self.replace),
-            web.patch(one, self.patch),
-            web.delete(one, self.delete),
-            web.post(one + "/check", self.check),
-            web.post(one + "/discover", self.discover),
+            describe(
+                method="GET",
+                path=SERVERS,
+                handler=self.list,
+                summary="List servers by name, those that all filters let through",
+                parameters=ServerListing,
+                answer=ServerPage,
+                problems=("invalid_cursor",),
+            ),
+            describe(
+                method="POST",
+                path=SERVERS,
+                handler=self.create,
+                summary="Add a server; a monitor at work checks it within a second",
+                body=ServerCreate,
+                body_example=NEW_SERVER,
+                answer=ServerView,
+                status=HTTPStatus.CREATED,
+                problems=TAKEN,
+            ),
+            describe(
+                method="GET", path=one, handler=self.show, summary="Read a server", answer=ServerView, problems=KNOWN
+            ),
+            describe(
+                method="PUT",
+                path=one,
+                handler=self.replace,
+                summary="Put a whole server in the place of another",
+                headers=IF_MATCH,
+                body=ServerReplace,
+                body_example=NEW_SERVER,
+                answer=ServerView,
+                problems=changed,
+            ),
+            describe(
+                method="PATCH",
+                path=one,
+                handler=self.patch,
+                summary="Change the fields that are given (JSON merge patch)",
+                headers=IF_MATCH,
+                body=ServerPatch,
+                body_types=(bodies.MERGE_PATCH, bodies.JSON),
+                body_example={"priority": 20, "labels": {"room": None}},
+                answer=ServerView,
+                problems=changed,
+            ),
+            describe(
+                method="DELETE",
+                path=one,
+                handler=self.delete,
+                summary="Delete a server and its models",
+                headers=IF_MATCH,
+                status=HTTPStatus.NO_CONTENT,
+                problems=(*KNOWN, "precondition_failed", "invalid"),
+            ),
+            describe(
+                method="POST",
+                path=one + "/check",
+                handler=self.check,
+                summary="Have the monitor check a server now, and answer its verdict",
+                answer=CheckAnswer,
+                problems=(*KNOWN, *ON_DEMAND),
+            ),
+            describe(
+                method="POST",
+                path=one + "/discover",
+                handler=self.discover,
+                summary="Have the monitor list a server's models now, and answer what changed",
+                answer=DiscoveryAnswer,
+                problems=(*KNOWN, *ON_DEMAND, "discovery_failed"),
+            ),
         ]
 
     async def list(self, request: web.Request) -> web.Response:

@@ -1,11 +1,10 @@
 """The command as a person types it: in this process where that is enough, else as a real process."""
 
-import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +13,10 @@ import pytest
 import structlog
 
 import api
-from api import app
 from api.cli import entry
 from monitor import logs
 from monitor.settings import LogFormat, LogLevel, Settings
+from tests.api.serving import serving_beside
 
 CHECKOUT = Path(api.__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "api.cli")
@@ -85,21 +84,10 @@ def on_fleet(request: pytest.FixtureRequest, dsn: str, monkeypatch: pytest.Monke
     # The API is to say nothing into the output of the command beside it.
     logs.configure(LogFormat.TEXT, LogLevel.ERROR)
     settings = Settings.model_validate({"api_port": "0", "check_timeout": "1s"})
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        address: Future[str] = Future()
-        stop: Future[Callable[[], object]] = Future()
-        serving = pool.submit(asyncio.run, _serve(settings, dsn, address, stop))
-        monkeypatch.setenv("OLLAMA_FLEET_API_URL", address.result(PATIENCE))
+    with serving_beside(settings, dsn) as address:
+        monkeypatch.setenv("OLLAMA_FLEET_API_URL", address)
         yield
-        stop.result()()
-        serving.result(PATIENCE)
     structlog.reset_defaults()
-
-
-async def _serve(settings: Settings, dsn: str, address: Future[str], stop: Future[Callable[[], object]]) -> None:
-    end, loop = asyncio.Event(), asyncio.get_running_loop()
-    stop.set_result(lambda: loop.call_soon_threadsafe(end.set))
-    await app.serve(settings, dsn=dsn, stop=end, ready=address.set_result)
 
 
 @pytest.fixture

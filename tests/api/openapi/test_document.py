@@ -1,0 +1,81 @@
+"""The description says of the API what is so: every route, every code, in a document others can read."""
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+import api as api_package
+from api.openapi.codes import CODES
+from tests.api.client import ApiClient
+
+SOURCES = Path(api_package.__file__).parent
+RAISED = re.compile(r'Problem\(\s*HTTPStatus\.(?P<status>\w+),\s*f?"(?P<code>[a-z_{}.]+)"', re.MULTILINE)
+NOT_DESCRIBED = {"/openapi.json", "/docs", "/docs/style.css"}
+
+
+@pytest.fixture
+async def description(api: ApiClient) -> dict[str, Any]:
+    """The document as it is served."""
+    answer = await api.ask("GET", "/openapi.json")
+    assert answer.status == 200
+    document: dict[str, Any] = answer.body
+    return document
+
+
+async def test_an_independent_validator_finds_it_valid(description: dict[str, Any]) -> None:
+    assert description["openapi"].startswith("3.1")
+    assert list(OpenAPIV31SpecValidator(description).iter_errors()) == []
+
+
+async def test_every_example_fits_its_schema(description: dict[str, Any]) -> None:
+    from openapi_schema_validator import OAS31Validator  # noqa: PLC0415  (only this test needs it)
+
+    examples = 0
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for content in (one for part in contents for one in part.get("content", {}).values()):
+                schema = content["schema"] | {"components": description["components"]}
+                shown = [one["value"] for one in content.get("examples", {}).values()]
+                for example in [*shown, *([content["example"]] if "example" in content else [])]:
+                    OAS31Validator(schema).validate(example)
+                    examples += 1
+    assert examples > len(CODES)
+
+
+async def test_whatever_is_described_is_answered(api: ApiClient, description: dict[str, Any]) -> None:
+    for path, methods in description["paths"].items():
+        here = path.format(server_id="b7a9d5a6-0e3b-4f5a-9d5c-3f0d2f8a1c11", model_name="m")
+        answer = await api.ask("TRACE", here)
+        assert (answer.status, path) == (405, path)
+        allowed = set(answer.headers["Allow"].split(", ")) - {"HEAD"}
+        assert allowed == {method.upper() for method in methods}
+
+
+def test_every_code_that_is_raised_is_described_with_its_status() -> None:
+    raised = {
+        (match["code"], HTTPStatus[match["status"]])
+        for source in SOURCES.rglob("*.py")
+        for match in RAISED.finditer(source.read_text())
+    }
+    assert len(raised) > 15
+    for code, status in raised:
+        described = CODES["name_taken" if code == "{field}_taken" else code]
+        assert (code, described.status) == (code, status)
+
+
+async def test_a_person_reads_it_as_a_page_without_a_script(api: ApiClient) -> None:
+    async with api.session.get(f"{api.base_url}/docs") as answer:
+        page = await answer.text()
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "script" not in answer.headers["Content-Security-Policy"]
+    assert "<script" not in page
+    assert "<code>GET /api/servers/{server_id}</code>" in page
+    style = re.search(r'href="(\S+\.css)"', page)
+    assert style is not None
+    async with api.session.get(f"{api.base_url}/{style[1]}") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/css")
