@@ -157,6 +157,10 @@ class Settings(BaseSettings):
         le=timedelta(days=36_500),
         description="Age at which events are deleted; a subscriber away for longer has to start from a snapshot.",
     )
+    import_env: Path | None = Field(
+        default=None,
+        description="A .env file from which `up` takes servers at its first start, while there never was a server.",
+    )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
 

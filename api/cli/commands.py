@@ -10,6 +10,7 @@ from api.cli import (
     database_commands,
     doctor_command,
     event_commands,
+    import_commands,
     model_commands,
     process_commands,
     server_commands,
@@ -71,4 +72,7 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
 
 _add_all(ollama_fleet, process_commands.COMMANDS)
 _add_all(ollama_fleet, [status_commands.status, server_commands.servers, model_commands.models, event_commands.events])
-_add_all(ollama_fleet, [database_commands.db, doctor_command.doctor, completion_command.completion])
+_add_all(
+    ollama_fleet,
+    [import_commands.import_env, database_commands.db, doctor_command.doctor, completion_command.completion],
+)

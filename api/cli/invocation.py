@@ -31,6 +31,14 @@ class Invocation:
 
         return settings.load(self.config)
 
+    @property
+    def lacks_database(self) -> bool:
+        """Whether the embedded PostgreSQL is to be used and has never run."""
+        from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
+
+        settings = self.settings
+        return settings.database_url is None and not StateFolder.at(settings.state_dir).data_dir.exists()
+
     @contextmanager
     def database(self) -> Iterator[str]:
         """Yield the address of DATABASE_URL, else of the embedded PostgreSQL, which runs while the block does."""

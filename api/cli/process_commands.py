@@ -8,15 +8,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from api.cli import output
 from api.cli.invocation import Invocation, pass_invocation
-
-if TYPE_CHECKING:
-    from monitor.settings import Settings
 
 
 @click.command(epilog="Example: OLLAMA_FLEET_API_PORT=8421 ollama-fleet up")
@@ -30,7 +26,7 @@ def up(invocation: Invocation) -> int:
     """
     with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as stack:
         # Python loads the fleet while PostgreSQL starts; each takes about as long as the other.
-        loading = pool.submit(_load, migration_too=_is_first_start(invocation.settings))
+        loading = pool.submit(_load, migration_too=invocation.lacks_database)
         with output.working("starting"):
             dsn = stack.enter_context(invocation.database())
             loading.result()
@@ -80,12 +76,6 @@ def _load(*, migration_too: bool) -> None:
     importlib.import_module("api.cli.whole_fleet")
     if migration_too:
         importlib.import_module("monitor.postgres.migration")
-
-
-def _is_first_start(settings: "Settings") -> bool:
-    from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
-
-    return settings.database_url is None and not StateFolder.at(settings.state_dir).data_dir.exists()
 
 
 def _own_command(invocation: Invocation) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from api import app as api_app
-from api.cli import output
+from api.cli import importer, output
 from monitor import app as monitor_app
 from monitor import logs, process
 from monitor.domain.errors import FleetError
@@ -32,6 +32,7 @@ def run(settings: Settings, *, dsn: str, command: str) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         await schema_version.upgrade(dsn)
+        await importer.at_first_start(settings, dsn=dsn)
         await _Fleet(settings, dsn=dsn, command=command).run(stop)
 
     return process.run(serve)

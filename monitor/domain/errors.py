@@ -21,6 +21,10 @@ class InvalidModelNameError(FleetError, ValueError):
     """The text is not a model name that Ollama could have."""
 
 
+class ImportFileError(FleetError):
+    """A file to import servers from cannot be read as a `.env`."""
+
+
 class UnavailableError(FleetError):
     """What we depend on is away for now; asking again later may well succeed."""
 

@@ -1,0 +1,171 @@
+"""What an import does about each server of a file: pure, so a rehearsal says what the real one does."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from api import edits, problems
+from api.importing.candidates import Candidate, Claim
+from api.importing.report import WRITTEN, Finding, Outcome
+from api.problems import Problem
+from api.schemas import ServerCreate, ServerPatch
+from monitor.ollama.guard import Network
+
+MAX_NAME = 180
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A server of the registry, as far as an import compares it."""
+
+    id: UUID
+    name: str
+    url: str
+    is_active: bool
+    priority: int
+    max_concurrent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is to be done for one URL: `create`, or `patch` the server `id`, or neither; and what is reported of it."""
+
+    findings: Sequence[Finding]
+    create: ServerCreate | None = None
+    id: UUID | None = None
+    patch: ServerPatch | None = None
+
+    def refused(self, reason: str) -> Iterator[Finding]:
+        """Yield the findings for a step that could not be done."""
+        for one in self.findings:
+            if one.outcome in WRITTEN:
+                yield Finding(
+                    line=one.line, variable=one.variable, shown=one.shown, outcome=Outcome.REFUSED, detail=reason
+                )
+            else:
+                yield one
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans step after step, each with the names in mind that are taken by then."""
+
+    known: Sequence[Known]
+    allowed_networks: tuple[Network, ...]
+    update: bool
+    _names: set[str] = field(default_factory=set)
+    _numbers: dict[str, Iterator[int]] = field(default_factory=dict)
+
+    def steps(self, candidates: Iterable[Candidate]) -> Iterator[Step]:
+        """Yield what is to be done, in the order of the file."""
+        self._names |= {server.name for server in self.known}
+        by_url = {server.url: server for server in self.known}
+        for candidate in candidates:
+            server = by_url.get(candidate.url)
+            if server is None:
+                yield self._creation(candidate)
+            elif self.update:
+                yield self._update(candidate, server)
+            else:
+                yield _nothing(candidate, server)
+
+    def _creation(self, candidate: Candidate) -> Step:
+        try:
+            edits.require_allowed_address(candidate.url, self.allowed_networks)
+        except Problem as problem:
+            reason = _reason(problem)
+            return Step(findings=[claim.finding(Outcome.REFUSED, reason) for claim in candidate.claims])
+        given = candidate.values.get("name")
+        fields = dict(candidate.values) | {"url": candidate.url, "name": given or _derived(candidate.url)}
+        accepted, refusals = _accepted(ServerCreate, fields)
+        name = self._free_name(fields["name"] if "name" not in refusals else _derived(candidate.url), candidate.url)
+        new = ServerCreate.model_validate(accepted | {"url": candidate.url, "name": name})
+        beside = "" if name == given or given is None or "name" in refusals else "; another server has that name"
+        details = {"url": f"server {name}", "name": f"server {name}{beside}"}
+        return Step(create=new, findings=list(_told(candidate.claims, Outcome.TAKEN, name, refusals, details)))
+
+    def _update(self, candidate: Candidate, server: Known) -> Step:
+        fields = _differing(candidate.values, server)
+        accepted, refusals = _accepted(ServerPatch, fields)
+        if "name" in accepted:
+            accepted["name"] = self._free_name(accepted["name"], candidate.url)
+        name = accepted.get("name", server.name)
+        details = {"name": f"server {server.name} is called {name} now"}
+        findings = [
+            *_told([one for one in candidate.claims if one.field in fields], Outcome.UPDATED, name, refusals, details),
+            *(one.finding(Outcome.THERE, _whose(server)) for one in candidate.claims if one.field not in fields),
+        ]
+        patch = ServerPatch.model_validate(accepted) if accepted else None
+        return Step(id=server.id, patch=patch, findings=findings)
+
+    def _free_name(self, wanted: str, url: str) -> str:
+        """Return a name that no server has: with the port behind it, or at last with a number."""
+        port = urlsplit(url).port
+        spellings = [wanted, f"{wanted}:{port}"] if port is not None and wanted == _derived(url) else [wanted]
+        name = next((spelling for spelling in spellings if spelling not in self._names), None)
+        if name is None:
+            numbers = self._numbers.setdefault(wanted, itertools.count(2))
+            numbered = (f"{wanted[:MAX_NAME]}-{number}" for number in numbers)
+            name = next(spelling for spelling in numbered if spelling not in self._names)
+        self._names.add(name)
+        return name
+
+
+def _derived(url: str) -> str:
+    return (urlsplit(url).hostname or url)[:MAX_NAME]
+
+
+def _nothing(candidate: Candidate, server: Known) -> Step:
+    """Return the step for a server that is there and is not to be overwritten."""
+    differing = _differing(candidate.values, server)
+    findings = [
+        claim.finding(
+            Outcome.THERE,
+            f"{_whose(server)} keeps its own; --update takes this one" if claim.field in differing else _whose(server),
+        )
+        for claim in candidate.claims
+    ]
+    return Step(id=server.id, findings=findings)
+
+
+def _differing(values: Mapping[str, Any], server: Known) -> dict[str, Any]:
+    """Return what is new; a credential always is, since the stored one is not to be read."""
+    return {name: value for name, value in values.items() if name == "auth" or value != getattr(server, name)}
+
+
+def _whose(server: Known) -> str:
+    return f"server {server.name}" if server.is_active else f"server {server.name} (inactive, and stays so)"
+
+
+def _accepted(shape: type[Shape], fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields that the API takes, and why it does not take the others."""
+    try:
+        shape.model_validate(dict(fields))
+    except ValidationError as error:
+        entries = problems.invalid(error).members["errors"]
+        refusals = {entry["field"].partition(".")[0]: entry["message"] for entry in reversed(entries)}
+    else:
+        refusals = {}
+    return {name: value for name, value in fields.items() if name not in refusals}, refusals
+
+
+def _told(
+    claims: Iterable[Claim], outcome: Outcome, name: str, refusals: Mapping[str, str], details: Mapping[str, str]
+) -> Iterator[Finding]:
+    for claim in claims:
+        if claim.field in refusals:
+            yield claim.finding(Outcome.REFUSED, refusals[claim.field])
+        else:
+            what = "credential" if claim.field == "auth" else claim.field.replace("_", " ")
+            yield claim.finding(outcome, details.get(claim.field, f"{what} of server {name}"))
+
+
+def _reason(problem: Problem) -> str:
+    return str(problem.members["errors"][0]["message"]) if "errors" in problem.members else problem.detail
