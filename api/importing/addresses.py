@@ -75,8 +75,8 @@ def _split(text: str) -> tuple[str, str | None]:
     except ValueError:
         pass
     if text.startswith("["):
-        host, _, rest = text.partition("]")
-        return f"{host}]", rest[1:] if rest.startswith(":") else rest or None
+        host, colon, port = text.partition("]:")
+        return (f"{host}]", port) if colon else (text, None)
     host, colon, port = text.rpartition(":")
     return (host, port) if colon else (text, None)
 
@@ -91,7 +91,7 @@ def _reachable(host: str, *, like_ollama: bool, notes: list[str]) -> str:
         notes.append("it names no host, which means this machine")
         return "127.0.0.1"
     try:
-        literal = f"[{ipaddress.IPv6Address(host[1:-1])}]" if host.startswith("[") else host
+        literal = f"[{ipaddress.IPv6Address(host[1:-1])}]" if host[:1] + host[-1:] == "[]" else host
     except ValueError:
         return host
     if literal not in LOOPBACK:
