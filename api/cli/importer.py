@@ -61,7 +61,7 @@ async def at_first_start(settings: Settings, *, dsn: str) -> None:
     if settings.import_env is None:
         return
     async with local_database.opened(settings, dsn=dsn) as database:
-        registry = Registry(database, settings)
+        registry = _registry(database, settings)
         # Every server that ever was has left its number in the log, even if somebody deleted it.
         if await registry.head() or (await registry.list_servers(limit=1)).items:
             return
@@ -91,14 +91,14 @@ class Importer:
         """Write what the file says; when that cannot end well nothing is written."""
         findings: list[Finding] = []
         async with undivided.transaction(database) as together:
-            registry = Registry(together, self._settings)
+            registry = _registry(together, self._settings)
             for step in self._steps(await listing.all_servers(registry)):
                 findings += await _done(registry, step)
         return self._report(findings, is_rehearsal=False)
 
     async def rehearse(self, database: Database) -> Report:
         """Say what `run` would do, by reading alone."""
-        return self.rehearsal(await listing.all_servers(Registry(database, self._settings)))
+        return self.rehearsal(await listing.all_servers(_registry(database, self._settings)))
 
     def rehearsal(self, servers: Sequence[ServerView]) -> Report:
         """Say what `run` would do with these servers in the registry."""
@@ -113,6 +113,10 @@ class Importer:
     def _report(self, findings: Sequence[Finding], *, is_rehearsal: bool) -> Report:
         found = sorted([*self._gathering.findings, *findings], key=lambda finding: finding.line)
         return Report(findings=found, others=self._gathering.others, is_rehearsal=is_rehearsal)
+
+
+def _registry(database: Database, settings: Settings) -> Registry:
+    return Registry(database, settings)
 
 
 async def _done(registry: Registry, step: Step) -> Sequence[Finding]:

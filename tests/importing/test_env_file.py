@@ -110,8 +110,8 @@ def test_a_pipe_will_do() -> None:
 
 
 @pytest.mark.parametrize("piece", ["'x ", '"', "A='", 'A="\\"\n', "${", "A=${", " x", "#", "=", "\n\n", "A='\\'\n"])
-def test_a_file_of_the_biggest_size_takes_no_quadratic_time(piece: str) -> None:
-    data = (piece * (env_file.MAX_BYTES // len(piece))).encode()
+def test_a_big_file_takes_no_quadratic_time(piece: str) -> None:
+    data = (piece * (256 * 1024 // len(piece))).encode()
     before = time.process_time()
     env_file.parse(data)
     # A quadratic way takes minutes at this size.

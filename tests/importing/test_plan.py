@@ -33,7 +33,7 @@ def refusals(text: str, *mappings: str) -> dict[str, str]:
 
 def known(url: str, **fields: Any) -> Known:
     """A server that is in the registry."""
-    defaults = {"id": ID, "name": "old", "is_active": True, "priority": 0, "max_concurrent": 1}
+    defaults: dict[str, Any] = {"id": ID, "name": "old", "is_active": True, "priority": 0, "max_concurrent": 1}
     return Known(url=url, **(defaults | fields))
 
 
