@@ -44,4 +44,7 @@ def import_env(
         output.as_json(report.document())
     else:
         import_view.show(report)
-    return 0 if report.is_complete else EXIT_REFUSED
+    if report.is_complete:
+        return 0
+    output.note("ollama-fleet: Not all that the file says of servers could be taken; the report says why.")
+    return EXIT_REFUSED

@@ -5,7 +5,7 @@ written nothing. So the first start is over exactly when an import has taken som
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,10 +105,10 @@ class Importer:
         findings = [finding for step in self._steps(servers) for finding in step.findings]
         return self._report(findings, is_rehearsal=True)
 
-    def _steps(self, servers: Sequence[ServerView]) -> Sequence[Step]:
+    def _steps(self, servers: Sequence[ServerView]) -> Iterator[Step]:
         known = [Known(**{field: getattr(server, field) for field in Known.__dataclass_fields__}) for server in servers]
         planner = Planner(known=known, allowed_networks=self._settings.allowed_networks, update=self._update)
-        return list(planner.steps(self._gathering.candidates))
+        return planner.steps(self._gathering.candidates)
 
     def _report(self, findings: Sequence[Finding], *, is_rehearsal: bool) -> Report:
         found = sorted([*self._gathering.findings, *findings], key=lambda finding: finding.line)

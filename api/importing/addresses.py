@@ -5,7 +5,7 @@ No refusal here repeats any part of the text, which may hold a password in the w
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from monitor.domain import url
@@ -24,8 +24,8 @@ class Address:
     """A normalised URL, who to be there, and what is to be said about how it was read."""
 
     url: str
-    username: str | None = None
-    password: str = ""
+    username: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
     note: str = ""
 
     @property

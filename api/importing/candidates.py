@@ -40,7 +40,7 @@ class Candidate:
     """A server by its URL; `values` are further fields, as the API takes them, and `claims` what says all that."""
 
     url: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
     claims: tuple[Claim, ...]
 
 
@@ -48,7 +48,7 @@ class Candidate:
 class _Draft:
     claims: list[Claim] = field(default_factory=list)
     parts: dict[Role, Assignment] = field(default_factory=dict)
-    in_urls: list[tuple[str, str]] = field(default_factory=list)
+    in_urls: list[tuple[str, str]] = field(default_factory=list, repr=False)
 
 
 @dataclass(slots=True)

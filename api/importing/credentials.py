@@ -1,7 +1,7 @@
 """Which credential the values beside an address make: one, or none and why not."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.importing.variables import Role
 
@@ -12,7 +12,7 @@ Auth = dict[str, str]
 class Composed:
     """The credential as `auth` takes it, None without one; `refused` says by role which parts are of no use."""
 
-    auth: Auth | None
+    auth: Auth | None = field(repr=False)
     refused: Mapping[Role, str]
 
 

@@ -7,7 +7,7 @@ than the program that the file was written for.
 import io
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import parser, variables
@@ -31,7 +31,7 @@ class Assignment:
 
     line: int
     name: str
-    value: str
+    value: str = field(repr=False)
     trouble: str | None = None
 
 

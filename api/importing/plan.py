@@ -82,25 +82,34 @@ class Planner:
         except Problem as problem:
             reason = _reason(problem)
             return Step(findings=[claim.finding(Outcome.REFUSED, reason) for claim in candidate.claims])
-        given = candidate.values.get("name")
-        fields = dict(candidate.values) | {"url": candidate.url, "name": given or _derived(candidate.url)}
+        derived = _derived(candidate.url)
+        fields = {"name": derived, **candidate.values, "url": candidate.url}
         accepted, refusals = _accepted(ServerCreate, fields)
-        name = self._free_name(fields["name"] if "name" not in refusals else _derived(candidate.url), candidate.url)
-        new = ServerCreate.model_validate(accepted | {"url": candidate.url, "name": name})
-        beside = "" if name == given or given is None or "name" in refusals else "; another server has that name"
-        details = {"url": f"server {name}", "name": f"server {name}{beside}"}
-        return Step(create=new, findings=list(_told(candidate.claims, Outcome.TAKEN, name, refusals, details)))
+        wanted = accepted.get("name", derived)
+        name = self._free_name(wanted, candidate.url)
+        if "name" in candidate.values and name != wanted:
+            refusals["name"] = f"another server has that name, so this one is called {name}"
+        new = ServerCreate.model_validate(accepted | {"name": name})
+        details = {"url": f"server {name}", "name": f"server {name}"}
+        findings = [
+            _told(claim, Outcome.TAKEN, name=name, refusals=refusals, details=details) for claim in candidate.claims
+        ]
+        return Step(create=new, findings=findings)
 
     def _update(self, candidate: Candidate, server: Known) -> Step:
         fields = _differing(candidate.values, server)
         accepted, refusals = _accepted(ServerPatch, fields)
-        if "name" in accepted:
-            accepted["name"] = self._free_name(accepted["name"], candidate.url)
+        if accepted.get("name") in self._names:
+            refusals["name"] = "another server has that name"
+            del accepted["name"]
         name = accepted.get("name", server.name)
+        self._names.add(name)
         details = {"name": f"server {server.name} is called {name} now"}
         findings = [
-            *_told([one for one in candidate.claims if one.field in fields], Outcome.UPDATED, name, refusals, details),
-            *(one.finding(Outcome.THERE, _whose(server)) for one in candidate.claims if one.field not in fields),
+            _told(claim, Outcome.UPDATED, name=name, refusals=refusals, details=details)
+            if claim.field in fields
+            else claim.finding(Outcome.THERE, _whose(server))
+            for claim in candidate.claims
         ]
         patch = ServerPatch.model_validate(accepted) if accepted else None
         return Step(id=server.id, patch=patch, findings=findings)
@@ -157,14 +166,12 @@ def _accepted(shape: type[Shape], fields: Mapping[str, Any]) -> tuple[dict[str, 
 
 
 def _told(
-    claims: Iterable[Claim], outcome: Outcome, name: str, refusals: Mapping[str, str], details: Mapping[str, str]
-) -> Iterator[Finding]:
-    for claim in claims:
-        if claim.field in refusals:
-            yield claim.finding(Outcome.REFUSED, refusals[claim.field])
-        else:
-            what = "credential" if claim.field == "auth" else claim.field.replace("_", " ")
-            yield claim.finding(outcome, details.get(claim.field, f"{what} of server {name}"))
+    claim: Claim, outcome: Outcome, *, name: str, refusals: Mapping[str, str], details: Mapping[str, str]
+) -> Finding:
+    if claim.field in refusals:
+        return claim.finding(Outcome.REFUSED, refusals[claim.field])
+    what = "credential" if claim.field == "auth" else claim.field.replace("_", " ")
+    return claim.finding(outcome, details.get(claim.field, f"{what} of server {name}"))
 
 
 def _reason(problem: Problem) -> str:

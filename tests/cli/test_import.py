@@ -114,7 +114,8 @@ def test_update_overwrites_what_the_file_says_and_an_inactive_server_stays_so(ty
 @pytest.mark.usefixtures("on_database")
 def test_what_is_refused_ends_with_1_and_costs_the_others_nothing(typed: Typed, write: Write) -> None:
     outcome = typed("import-env", write("OLLAMA_BASE_URLS=http://169.254.169.254;http://gpu-1\nOLLAMA_TOKEN=hunter2\n"))
-    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.code == 1
+    assert outcome.err == ("ollama-fleet: Not all that the file says of servers could be taken; the report says why.\n")
     assert "not taken: the address 169.254.169.254 is a link-local address" in outcome.out
     assert list(servers(typed)) == ["gpu-1"]
     assert "hunter2" not in outcome.out

@@ -194,6 +194,17 @@ def test_an_update_changes_what_the_file_says_otherwise_and_nothing_else() -> No
     assert again.patch is None
 
 
+def test_a_name_that_another_server_has_is_refused_and_the_server_is_not() -> None:
+    text = "OLLAMA_HOST=a\nOLLAMA_NAME=anna"
+    other = known("http://other", name="anna")
+    (step,) = planned(text, other)
+    assert step.create is not None
+    assert told([step])[1] == (2, Outcome.REFUSED, "another server has that name, so this one is called anna-2")
+    (step,) = planned(text, other, known("http://a:11434", name="anna-2"), update=True)
+    assert step.patch is None
+    assert told([step])[1] == (2, Outcome.REFUSED, "another server has that name")
+
+
 def test_a_value_that_is_refused_costs_the_server_only_that() -> None:
     text = "OLLAMA_HOST=a\nOLLAMA_PRIORITY=hunter2\nOLLAMA_MAX_CONCURRENT=0"
     (step,) = planned(text)
@@ -203,7 +214,7 @@ def test_a_value_that_is_refused_costs_the_server_only_that() -> None:
     assert "hunter2" not in repr(step.findings)
     (step,) = planned(text, known("http://a:11434"), update=True)
     assert step.patch is None
-    assert [one.outcome for one in step.findings] == [Outcome.REFUSED, Outcome.REFUSED, Outcome.THERE]
+    assert [one.outcome for one in step.findings] == [Outcome.THERE, Outcome.REFUSED, Outcome.REFUSED]
 
 
 def test_an_address_that_is_not_allowed_costs_the_others_nothing() -> None:
