@@ -1,7 +1,8 @@
 """The import of a `.env` from file to registry, by hand and at the first start of `up`.
 
-All of it is one transaction: a server that is refused costs the others nothing, and what ends in the middle has
-written nothing. So the first start is over exactly when an import has taken something, and never half way.
+In a database at hand all of it is one transaction: a server that is refused costs the others nothing, and what ends
+in the middle has written nothing. So the first start is over exactly when an import has taken something, and never half
+way. Behind an API each server is a request of its own; one that ends in the middle is repeated without harm.
 """
 
 import asyncio
@@ -14,13 +15,14 @@ import structlog
 
 from api.cli import import_view, listing, local_database
 from api.cli.invocation import Invocation
+from api.cli.reach import FleetRegistry
 from api.importing import env_file, variables
 from api.importing.candidates import Gathering
 from api.importing.env_file import EnvFile
 from api.importing.plan import Known, Planner, Step
 from api.importing.report import Finding, Report
 from api.problems import Problem
-from api.registry import Registry
+from api.queries import events
 from api.views import ServerView
 from monitor.domain.errors import ConfigurationError, ImportFileError
 from monitor.postgres import undivided
@@ -46,11 +48,11 @@ def run(invocation: Invocation, path: Path, wish: Wish) -> Report:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     importer = Importer(env_file.read(path), mapping, settings=invocation.settings, update=wish.update)
-    if not wish.is_rehearsal:
-        return invocation.on_database(importer.run)
-    if invocation.lacks_database:
-        return importer.rehearsal(())
-    return invocation.on_database(importer.rehearse)
+    if wish.is_rehearsal:
+        return importer.rehearsal(()) if invocation.lacks_database else invocation.on_registry(importer.rehearse)
+    if invocation.settings.api_url is not None:
+        return invocation.on_registry(importer.write)
+    return invocation.on_database(importer.run)
 
 
 async def at_first_start(settings: Settings, *, dsn: str) -> None:
@@ -61,9 +63,9 @@ async def at_first_start(settings: Settings, *, dsn: str) -> None:
     if settings.import_env is None:
         return
     async with local_database.opened(settings, dsn=dsn) as database:
-        registry = _registry(database, settings)
+        registry = local_database.reach(database, settings).registry
         # Every server that ever was has left its number in the log, even if somebody deleted it.
-        if await registry.head() or (await registry.list_servers(limit=1)).items:
+        if await events.head(database) or (await registry.list_servers(limit=1)).items:
             return
         try:
             # It may be a pipe; a signal must find the loop at work.
@@ -89,19 +91,22 @@ class Importer:
 
     async def run(self, database: Database) -> Report:
         """Write what the file says; when that cannot end well nothing is written."""
-        findings: list[Finding] = []
         async with undivided.transaction(database) as together:
-            registry = _registry(together, self._settings)
-            for step in self._steps(await listing.all_servers(registry)):
-                findings += await _done(registry, step)
+            return await self.write(local_database.reach(together, self._settings).registry)
+
+    async def write(self, registry: FleetRegistry) -> Report:
+        """Write what the file says, server by server."""
+        findings: list[Finding] = []
+        for step in self._steps(await listing.all_servers(registry)):
+            findings += await _done(registry, step)
         return self._report(findings, is_rehearsal=False)
 
-    async def rehearse(self, database: Database) -> Report:
-        """Say what `run` would do, by reading alone."""
-        return self.rehearsal(await listing.all_servers(_registry(database, self._settings)))
+    async def rehearse(self, registry: FleetRegistry) -> Report:
+        """Say what `write` would do, by reading alone."""
+        return self.rehearsal(await listing.all_servers(registry))
 
     def rehearsal(self, servers: Sequence[ServerView]) -> Report:
-        """Say what `run` would do with these servers in the registry."""
+        """Say what `write` would do with these servers in the registry."""
         findings = [finding for step in self._steps(servers) for finding in step.findings]
         return self._report(findings, is_rehearsal=True)
 
@@ -115,11 +120,7 @@ class Importer:
         return Report(findings=found, others=self._gathering.others, is_rehearsal=is_rehearsal)
 
 
-def _registry(database: Database, settings: Settings) -> Registry:
-    return Registry(database, settings)
-
-
-async def _done(registry: Registry, step: Step) -> Sequence[Finding]:
+async def _done(registry: FleetRegistry, step: Step) -> Sequence[Finding]:
     try:
         if step.create is not None:
             await registry.create_server(step.create)

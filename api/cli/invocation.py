@@ -33,11 +33,12 @@ class Invocation:
 
     @property
     def lacks_database(self) -> bool:
-        """Whether the embedded PostgreSQL is to be used and has never run."""
+        """Whether the fleet is in the embedded PostgreSQL and that has never run."""
         from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
 
         settings = self.settings
-        return settings.database_url is None and not StateFolder.at(settings.state_dir).data_dir.exists()
+        is_embedded = settings.database_url is None and settings.api_url is None
+        return is_embedded and not StateFolder.at(settings.state_dir).data_dir.exists()
 
     @contextmanager
     def database(self) -> Iterator[str]:

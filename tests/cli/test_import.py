@@ -53,7 +53,7 @@ def servers(typed: Typed) -> Mapping[str, dict[str, Any]]:
     return {server["name"]: server for server in json.loads(typed("servers", "list", "--json").out)}
 
 
-@pytest.mark.usefixtures("on_database")
+@pytest.mark.usefixtures("on_fleet")
 def test_servers_are_taken_and_a_second_time_changes_nothing(typed: Typed, write: Write) -> None:
     path = write(ENV)
     outcome = typed("import-env", path)
@@ -72,7 +72,7 @@ def test_servers_are_taken_and_a_second_time_changes_nothing(typed: Typed, write
     assert servers(typed) == before
 
 
-@pytest.mark.usefixtures("on_database")
+@pytest.mark.usefixtures("on_fleet")
 def test_a_rehearsal_says_the_same_and_writes_nothing(typed: Typed, write: Write) -> None:
     outcome = typed("import-env", write(ENV), "--dry-run")
     assert outcome.code == 0
@@ -97,7 +97,7 @@ def test_a_rehearsal_without_any_database_brings_none_into_being(typed: Typed, w
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.usefixtures("on_database")
+@pytest.mark.usefixtures("on_fleet")
 def test_update_overwrites_what_the_file_says_and_an_inactive_server_stays_so(typed: Typed, write: Write) -> None:
     typed("servers", "add", "mine", "http://gpu-2.example:11434", "--inactive", "--label", "room=attic")
     path = write(ENV)
@@ -111,7 +111,7 @@ def test_update_overwrites_what_the_file_says_and_an_inactive_server_stays_so(ty
     assert (changed["priority"], changed["is_active"], changed["labels"]) == (10, False, {"room": "attic"})
 
 
-@pytest.mark.usefixtures("on_database")
+@pytest.mark.usefixtures("on_fleet")
 def test_what_is_refused_ends_with_1_and_costs_the_others_nothing(typed: Typed, write: Write) -> None:
     outcome = typed("import-env", write("OLLAMA_BASE_URLS=http://169.254.169.254;http://gpu-1\nOLLAMA_TOKEN=hunter2\n"))
     assert outcome.code == 1
@@ -121,7 +121,7 @@ def test_what_is_refused_ends_with_1_and_costs_the_others_nothing(typed: Typed, 
     assert "hunter2" not in outcome.out
 
 
-@pytest.mark.usefixtures("on_database")
+@pytest.mark.usefixtures("on_fleet")
 def test_other_names_are_mapped(typed: Typed, write: Write) -> None:
     path = write("LLM_BACKEND=gpu-1:1\nLLM_TITLE=anna\n")
     outcome = typed("import-env", path, "--map", "LLM_BACKEND=host@x", "--map", "LLM_TITLE=name@x")
