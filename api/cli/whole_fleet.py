@@ -7,7 +7,7 @@ from typing import Any
 from api import app as api_app
 from api.cli import importer, output
 from monitor import app as monitor_app
-from monitor import logs, process
+from monitor import logs, process, systemd
 from monitor.domain.errors import FleetError
 from monitor.postgres import schema_version
 from monitor.settings import Settings
@@ -65,6 +65,7 @@ class _Fleet:
             stop_monitor.set()
 
     def _welcome(self) -> None:
+        systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         output.say(WELCOME.format(address=self._listening.result(), command=self._command))
 
 
