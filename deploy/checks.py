@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 # Most tests wait for sockets and processes most of the time, so two at once take half as long on two cores.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
-POSIX_SCRIPTS = ("deploy/run.sh", "deploy/test.sh", "deploy/setup.sh")
+POSIX_SCRIPTS = tuple(
+    f"deploy/{name}.sh" for name in ("run", "test", "setup", "install", "installation", "fleet_command")
+)
 
 
 @dataclass(slots=True)

@@ -72,18 +72,32 @@ clean_environment() {
     fi
 }
 
+# install_with_… ENVIRONMENT REQUIREMENTS PROJECT…: the project is what comes last, `-e .` or a path.
 install_with_uv() {
-    [ -x .venv/bin/python ] || uv venv --quiet --no-project --python "$python" .venv || return
-    uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r "$1" &&
-        uv pip install --quiet --python .venv/bin/python --no-build-isolation --no-deps --offline -e .
+    environment=$1
+    requirements=$2
+    shift 2
+    [ -x "$environment/bin/python" ] || uv venv --quiet --no-project --python "$python" "$environment" || return
+    uv pip install --quiet --python "$environment/bin/python" --compile-bytecode --require-hashes -r "$requirements" &&
+        uv pip install --quiet --python "$environment/bin/python" --compile-bytecode \
+            --no-build-isolation --no-deps --offline "$@"
 }
 
 install_with_pip() {
-    [ -x .venv/bin/python ] || "$python" -I -m venv .venv || return
-    # A .venv that uv made has no pip in it.
-    .venv/bin/python -I -c 'import pip' 2>/dev/null || .venv/bin/python -I -m ensurepip >/dev/null || return
-    .venv/bin/python -I -m pip install --quiet --require-hashes -r "$1" &&
-        .venv/bin/python -I -m pip install --quiet --no-build-isolation --no-deps --no-index -e .
+    environment=$1
+    requirements=$2
+    shift 2
+    [ -x "$environment/bin/python" ] || "$python" -I -m venv "$environment" || return
+    # An environment that uv made has no pip in it.
+    "$environment/bin/python" -I -c 'import pip' 2>/dev/null ||
+        "$environment/bin/python" -I -m ensurepip >/dev/null || return
+    "$environment/bin/python" -I -m pip install --quiet --require-hashes -r "$requirements" &&
+        "$environment/bin/python" -I -m pip install --quiet --no-build-isolation --no-deps --no-index "$@"
+}
+
+choose_installer() {
+    installer=install_with_pip
+    if has_uv; then installer=install_with_uv; fi
 }
 
 # Two set-ups at once take turns: the lock is the kernel's, so it ends with its holder, however that ends.
@@ -111,9 +125,8 @@ build() {
         touch .venv/unfinished
     fi
     printf 'Setting up Python packages (once, about 30 s) …\n' >&2
-    installer=install_with_pip
-    if has_uv; then installer=install_with_uv; fi
-    if ! "$installer" "$requirements"; then
+    choose_installer
+    if ! "$installer" .venv "$requirements" -e .; then
         fail 'The packages could not be installed, for the reason above. The first start needs a Python package index
 (PyPI or a mirror that pip or uv is configured for); later ones do not. Run this again when it can be reached.'
     fi

@@ -10,8 +10,8 @@ import pytest
 
 from tests.deploy.checkout import ROOT
 
-UNITS = ["ollama-fleet-monitor.service", "ollama-fleet-api.service"]
-INSTALLED = "/opt/ollama-fleet/.venv/bin/ollama-fleet"
+UNITS = ["ollama-fleet.service", "ollama-fleet-monitor.service", "ollama-fleet-api.service"]
+INSTALLED = "/opt/ollama-fleet/current/bin/ollama-fleet"
 MOST_EXPOSURE = 2.0
 
 pytestmark = pytest.mark.parametrize("name", UNITS)
@@ -29,10 +29,14 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_keyring", [False, True])
+def test_systemd_finds_nothing_wrong(name: str, tmp_path: Path, with_keyring: bool) -> None:
     """A copy is checked whose program and user exist here, since systemd looks for them as well."""
     unit = tmp_path / name
     unit.write_text(read(name).replace(INSTALLED, "/bin/sh").replace("User=ollama-fleet", "User=root"))
+    if with_keyring:
+        (tmp_path / f"{name}.d").mkdir()
+        (tmp_path / f"{name}.d" / "keyring.conf").write_text(read("keyring.conf"))
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
@@ -58,9 +62,16 @@ def test_the_service_is_watched_and_started_again_but_not_on_a_wrong_setting(nam
 
 
 def test_the_service_starts_a_command_that_there_is(name: str) -> None:
-    start = re.search(r"^ExecStart=(\S+) (\S+)$", read(name), re.MULTILINE)
-    assert start is not None
-    assert start[1] == INSTALLED
+    starts = re.findall(
+        r"^Exec\w+=-?(\S+) --config /etc/ollama-fleet/ollama-fleet.toml (.+)$", read(name), re.MULTILINE
+    )
+    assert len(starts) == read(name).count("\nExec") > 0
     command = Path(sys.executable).with_name("ollama-fleet")
-    done = subprocess.run([command, start[2], "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for program, words in starts:
+        assert program == INSTALLED
+        done = subprocess.run([command, *words.split(), "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_service_holds_no_secret_and_reads_no_environment_file(name: str) -> None:
+    assert not re.search("DATABASE_URL|EnvironmentFile|Environment=", read(name))

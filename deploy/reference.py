@@ -1,0 +1,159 @@
+"""Writes what can be said of settings and reasons from the code itself, so that it is said once.
+
+`python deploy/reference.py` writes the pages deploy/docs/settings.md and deploy/docs/reasons.md;
+`python deploy/reference.py toml` prints a configuration file with every setting as a comment.
+"""
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from api.cli import advice
+from monitor.domain.probe import Reason
+from monitor.settings import PREFIX, UNITS, Settings
+
+DOCS = Path(__file__).resolve().parent / "docs"
+WRITTEN = "<!-- Written by `python deploy/reference.py`: change {source}, then run that. -->\n"
+# What the embedded PostgreSQL may write to under systemd; a default would differ from user to user.
+SERVICE_STATE_DIR = "/var/lib/ollama-fleet"
+PLACE = {"host": "HOST", "port": "PORT", "address": "HOST:PORT", "url": "URL"}
+DOWN = "`down`, after `FALL` of them in a row"
+STATUS = {
+    Reason.OK: "`up`",
+    Reason.BUSY: "`degraded`: it is alive",
+    Reason.LIST_FAILED: "`degraded`: it is alive",
+    Reason.LOCAL: "none: says nothing about the server",
+}
+SEEN = {
+    Reason.OK: "The server answered as Ollama does.",
+    Reason.DNS: "The name in the URL has no address.",
+    Reason.REFUSED: "The machine is there, and no program listens on the port.",
+    Reason.UNREACHABLE: "No network way leads to the address.",
+    Reason.CONNECT_TIMEOUT: "No answer at all to the attempt to connect.",
+    Reason.TIMEOUT: "Connected, but no whole answer within the time-out.",
+    Reason.RESET: "The connection was closed in mid-answer.",
+    Reason.TLS: "The certificate or the TLS handshake failed.",
+    Reason.AUTH: "401, or 403 with a body.",
+    Reason.HOST_RULE: "403 without a body: Ollama's own check of the `Host` header.",
+    Reason.NOT_OLLAMA: "404, a redirect, HTML, or JSON of another shape.",
+    Reason.BUSY: "429 or 503.",
+    Reason.SERVER_ERROR: "Another 5xx.",
+    Reason.PROTOCOL: "What came is not HTTP.",
+    Reason.TOO_LARGE: "The answer is longer than any true one.",
+    Reason.BAD_JSON: "The answer is not usable JSON.",
+    Reason.LIST_FAILED: "The server is alive, but its list of models fails.",
+    Reason.BLOCKED: "The address is one that is never connected to.",
+    Reason.CREDENTIAL: "The stored credential cannot be decrypted.",
+    Reason.LOCAL: "This machine itself had no descriptors, memory or network.",
+}
+
+
+def default_of(field: FieldInfo) -> Any:
+    """Return a default as the configuration file would say it; None where there is none."""
+    value = field.default
+    if field.is_required() or field.default_factory is not None:
+        return None
+    if isinstance(value, timedelta):
+        return duration(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def duration(value: timedelta) -> str:
+    """Spell a duration in the largest unit that divides it."""
+    seconds = value.total_seconds()
+    unit = next(unit for unit in reversed(UNITS) if (seconds / UNITS[unit]).is_integer())
+    return f"{seconds / UNITS[unit]:.0f}{unit}"
+
+
+def limits(field: FieldInfo) -> str:
+    """Return the smallest and largest value that are taken, or nothing."""
+    ends = [getattr(rule, end) for rule in field.metadata for end in ("ge", "le") if hasattr(rule, end)]
+    return " to ".join(duration(end) if isinstance(end, timedelta) else str(end) for end in ends)
+
+
+def toml(database_url: str | None = None) -> str:
+    """Return a configuration file for the services: everything at its default, and why it is there."""
+    lines = [
+        "# Settings of ollama-fleet. Lines that begin with # show defaults; take the # away to change one, then",
+        "# restart the services. After a change of database_url run deploy/install.sh again: it chooses the services.",
+        '# A duration is a number and a unit in quotes: "500ms", "15s", "5m", "7d".',
+    ]
+    given = {"database_url": database_url, "state_dir": SERVICE_STATE_DIR}
+    for name, field in Settings.model_fields.items():
+        within = f" ({limits(field)})" if limits(field) else ""
+        lines += ["", f"# {field.description}{within}"]
+        if given.get(name) is not None:
+            lines.append(f"{name} = {json.dumps(given[name])}")
+        else:
+            default = default_of(field)
+            lines.append(f"#{name} = {'…' if default is None else json.dumps(default)}")
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """Return deploy/docs/settings.md."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = default_of(field)
+        shown = "" if default in (None, []) else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+        rows.append(f"| `{name.upper()}` | {shown} | {limits(field)} | {field.description} |")
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            WRITTEN.format(source="monitor/settings.py"),
+            f"In the environment a setting is called `{PREFIX}` and the name below; in the TOML file of `--config` it",
+            "is the name in small letters. The environment wins. A name that is misspelt and a value out of range end",
+            "the program with exit code 78. Durations are a number and a unit, `500ms` `15s` `5m` `1h` `7d`; a bare",
+            "number is seconds.",
+            "",
+            "| name | default | range | what it is |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def reasons_page() -> str:
+    """Return deploy/docs/reasons.md."""
+    rows = [
+        f"| `{reason}` | {SEEN[reason]} | {STATUS.get(reason, DOWN)} | {advice.SENTENCES[reason].format_map(PLACE)} |"
+        for reason in Reason
+    ]
+    return "\n".join(
+        [
+            "# Reasons",
+            "",
+            WRITTEN.format(source="api/cli/advice.py, or the texts of that program"),
+            "`status_reason` of a server, `reason` of its events. `status_detail` has the particulars, and",
+            "`ollama-fleet servers check NAME --explain` shows each step from where you are.",
+            "",
+            "| reason | what was seen | status | what to do |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+PAGES = {"settings.md": settings_page, "reasons.md": reasons_page}
+
+
+def main() -> int:
+    """Write the pages, or print a configuration file with the database URL of the environment."""
+    if sys.argv[1:] == ["toml"]:
+        sys.stdout.write(toml(os.environ.get(f"{PREFIX}DATABASE_URL")))
+        return 0
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
