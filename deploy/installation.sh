@@ -19,7 +19,7 @@ units=$prefix/etc/systemd/system
 command=$prefix/usr/local/bin/ollama-fleet
 all_in_one=ollama-fleet
 apart='ollama-fleet-monitor ollama-fleet-api'
-needed_mb=800
+needed_mb=500
 
 # step TEXT COMMAND…: says what is done and does it; in a dry run it only says so.
 step() {

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    cls=OrderedGroup, epilog="Example: ollama-fleet db psql", short_help="Reach the database: address, psql, stop."
+    cls=OrderedGroup,
+    epilog="Example: ollama-fleet db psql",
+    short_help="Reach the database: address, psql, dump, stop.",
 )
 def db() -> None:
-    """Reach the database: its address, a psql session, and stopping the embedded one."""
+    """Reach the database: its address, a psql session, a dump, and stopping the embedded one."""
 
 
 @db.command(epilog='Example: psql "$(ollama-fleet db uri)"')
@@ -56,7 +58,25 @@ def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
     from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
     with invocation.database() as dsn:
-        return _run_psql(Binaries.find().psql, dsn, arguments)
+        return _run_on(dsn, Binaries.find().psql, arguments)
+
+
+@db.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: ollama-fleet db dump > fleet.sql",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF PG_DUMP]")
+@pass_invocation
+def dump(invocation: Invocation, arguments: tuple[str, ...]) -> int:
+    """Write all of the database as SQL.
+
+    That is pg_dump without the owner, so that another role can restore it. The embedded PostgreSQL is started if
+    need be. The key ring is no part of it.
+    """
+    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+
+    with invocation.database() as dsn:
+        return _run_on(dsn, Binaries.find().folder / "pg_dump", ("--no-owner", *arguments))
 
 
 @db.command(epilog="Example: ollama-fleet db stop")
@@ -75,10 +95,10 @@ def stop(invocation: Invocation) -> None:
     output.say(f"The PostgreSQL in {state_dir} {'is stopped' if stopped else 'did not run'}.")
 
 
-def _run_psql(program: "Path", dsn: str, arguments: tuple[str, ...]) -> int:
+def _run_on(dsn: str, program: "Path", arguments: tuple[str, ...]) -> int:
     address, password = without_password(dsn)
     environment = os.environ if password is None else {**os.environ, "PGPASSWORD": password}
-    # Ctrl-C is for psql, which cancels a statement with it.
+    # Ctrl-C is for the program: psql cancels a statement with it.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return subprocess.run([program, "--dbname", address, *arguments], env=environment, check=False).returncode
