@@ -31,7 +31,8 @@ def test_what_is_installed_runs_and_has_migrated_its_database(host: Host, home: 
         assert code == 0, printed
         assert "The schema is at" in printed
         program = host.root / "opt/ollama-fleet/current/bin/ollama-fleet"
-        command = [program, "--config", settings, "db", "psql", "--", "-Atc", "SELECT count(*) FROM ollama_servers"]
+        query = ["db", "psql", "--", "-Atc", "SELECT count(*) FROM ollama_servers"]
+        command: list[str | Path] = [program, "--config", settings, *query]
         done = subprocess.run(command, cwd="/", env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
     version = (host.root / "opt/ollama-fleet/current").resolve()
