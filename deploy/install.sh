@@ -115,7 +115,7 @@ install_all() {
 
 # The one before stays, in case the new one disappoints.
 remove_old_versions() {
-    if ! [ -d "$code/versions" ]; then return; fi
+    if [ "$previous" = "$version" ] || ! [ -d "$code/versions" ]; then return; fi
     for folder in "$code/versions"/*; do
         case $folder in "$version" | "$previous" | "$code/versions/*") continue ;; esac
         step "remove the old version $folder" rm -rf "$folder"

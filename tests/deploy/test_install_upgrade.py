@@ -32,6 +32,8 @@ def test_the_version_before_is_kept_and_older_ones_go(installed: Host) -> None:
     for mark in ("second", "third"):
         installed.mark(mark)
         assert installed.install()[0] == 0
+    (installed.folder / "active" / "ollama-fleet").unlink()
+    assert installed.install()[0] == 0
     marks = {path.read_text() for path in (installed.root / "opt/ollama-fleet/versions").glob("*/mark")}
     assert marks == {"second", "third"}
 
