@@ -14,6 +14,7 @@ from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
+from api.openapi.operation import Operation
 from api.registry import Registry
 from api.streams import Streams
 from api.wakeup import Wakeup
@@ -24,6 +25,7 @@ from monitor.settings import Settings
 
 DRAIN_SECONDS = 5.0
 SCHEMA_RETRY_SECONDS = 1.0
+OPERATIONS = web.AppKey("operations", list[Operation])
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: St
         HealthHandler(registry),
     )
     operations = [operation for handler in handlers for operation in handler.operations()]
+    app[OPERATIONS] = operations
     app.add_routes([operation.route() for operation in operations])
     app.add_routes(DescriptionHandler(operations).routes())
 

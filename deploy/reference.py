@@ -1,20 +1,29 @@
-"""Writes what can be said of settings and reasons from the code itself, so that it is said once.
+"""Writes what can be said of settings, reasons and routes from the code itself, so that it is said once.
 
-`python deploy/reference.py` writes the pages deploy/docs/settings.md and deploy/docs/reasons.md;
+`python deploy/reference.py` writes the pages settings.md, reasons.md and rest.md of deploy/docs;
 `python deploy/reference.py toml` prints a configuration file with every setting as a comment.
 """
 
 import json
 import os
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from api import app
 from api.cli import advice
+from api.fan_out import FanOut
+from api.openapi import document
+from api.openapi.codes import CODES
+from api.openapi.operation import Operation
+from api.streams import Streams
+from api.wakeup import Wakeup
 from monitor.domain.probe import Reason
+from monitor.postgres.database import Database
 from monitor.settings import PREFIX, UNITS, Settings
 
 DOCS = Path(__file__).resolve().parent / "docs"
@@ -142,7 +151,50 @@ def reasons_page() -> str:
     )
 
 
-PAGES = {"settings.md": settings_page, "reasons.md": reasons_page}
+def rest_page() -> str:
+    """Return deploy/docs/rest.md."""
+    routes = [
+        f"| `{operation.method} {document.path_of(operation)}` | {operation.summary} | {_codes(operation.problems)} |"
+        for operation in operations()
+    ]
+    codes = [f"| `{code}` | {known.status.value} | {known.meaning} |" for code, known in sorted(CODES.items())]
+    return "\n".join(
+        [
+            "# REST",
+            "",
+            WRITTEN.format(source="the operations of api/handlers, or api/openapi/codes.py"),
+            "Each parameter, field and example: `/docs` of the running API, `/openapi.json` for programs. An error is",
+            "`application/problem+json` (RFC 9457): `code` is stable and for programs, `detail` is a sentence that",
+            "says what to do. Fields and parameters that are not known are refused, never ignored.",
+            "",
+            f"Any route may also answer {_codes(document.EVERYWHERE)}; one with parameters `invalid`; one with a body",
+            f"{_codes(document.WITH_A_BODY)}; what is no route or takes another method {_codes(document.NO_ROUTE)}.",
+            "",
+            "| route | does | codes of its own |",
+            "|---|---|---|",
+            *routes,
+            "",
+            "| code | status | what it means |",
+            "|---|---|---|",
+            *codes,
+            "",
+        ]
+    )
+
+
+def operations() -> list[Operation]:
+    """Return what the API answers, without starting it."""
+    settings = Settings()
+    database = Database("postgresql://localhost/unused", name="reference")
+    wakeup, streams = Wakeup(database), Streams(database, settings.policy, FanOut(database))
+    return app.build(settings, database, wakeup=wakeup, streams=streams)[app.OPERATIONS]
+
+
+def _codes(codes: Iterable[str]) -> str:
+    return " ".join(f"`{code}`" for code in codes)
+
+
+PAGES = {"settings.md": settings_page, "reasons.md": reasons_page, "rest.md": rest_page}
 
 
 def main() -> int:

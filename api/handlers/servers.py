@@ -15,7 +15,7 @@ from api.views import CheckAnswer, DiscoveryAnswer, ServerPage, ServerView
 
 SERVERS = "/api/servers"
 KNOWN = ("server_not_found",)
-TAKEN = ("name_taken", "url_taken")
+TAKEN = ("name_taken", "url_taken", "auth_not_supported")
 ON_DEMAND = ("server_inactive", "monitor_absent", "not_answered_in_time")
 IF_MATCH = {"If-Match": "The ETag that the server must still have, else 412."}
 NEW_SERVER = {"name": "gpu-1", "url": "http://10.0.0.5:11434", "priority": 10, "labels": {"room": "attic"}}

@@ -22,6 +22,7 @@ ABOUT = (
     "Errors are `application/problem+json` (RFC 9457) with a stable `code`."
 )
 EVERYWHERE = ("bad_request", "host_not_allowed", "unknown_parameter", "internal", "database_unavailable")
+NO_ROUTE = ("not_found", "method_not_allowed")
 WITH_A_BODY = ("bad_json", "body_too_slow", "too_large", "unsupported_media_type", "invalid")
 _PATH_PARAMETER = re.compile(r"{(?P<name>\w+)(:[^}]*)?}")
 PATH_SCHEMAS = {
@@ -49,8 +50,7 @@ def build(operations: Iterable[Operation]) -> dict[str, Any]:
     components = Components(taken=sorted(shapes | bodies, key=_name), given=sorted(answers, key=_name))
     paths: dict[str, dict[str, Any]] = {}
     for operation in known:
-        path = _PATH_PARAMETER.sub(r"{\g<name>}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, components)
+        paths.setdefault(path_of(operation), {})[operation.method.lower()] = _describe(operation, components)
     components.drop(shapes)
     return {
         "openapi": VERSION,
@@ -59,6 +59,11 @@ def build(operations: Iterable[Operation]) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components.schemas},
     }
+
+
+def path_of(operation: Operation) -> str:
+    """Return the path of an operation as OpenAPI spells it."""
+    return _PATH_PARAMETER.sub(r"{\g<name>}", operation.path)
 
 
 def _describe(operation: Operation, components: Components) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _codes(operation: Operation) -> list[str]:
         extra = (*extra, "invalid")
     if _PATH_PARAMETER.search(operation.path):
         # What stands for the parameter may make another path of it, at which there is nothing or another method.
-        extra = (*extra, "not_found", "method_not_allowed")
+        extra = (*extra, *NO_ROUTE)
     return list(dict.fromkeys((*operation.problems, *extra, *EVERYWHERE)))
 
 

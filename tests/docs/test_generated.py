@@ -1,4 +1,4 @@
-"""The pages of settings and reasons, and the configuration file, say what the code says."""
+"""The pages of settings, reasons and routes, and the configuration file, say what the code says."""
 
 import importlib.util
 import tomllib
@@ -27,7 +27,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "reasons.md"])
+@pytest.mark.parametrize("name", ["settings.md", "reasons.md", "rest.md"])
 def test_a_written_page_is_up_to_date(reference: ModuleType, name: str) -> None:
     assert pages.text(name) == reference.PAGES[name](), "run `python deploy/reference.py`"
 

@@ -1,0 +1,50 @@
+"""Every problem code that the sources can answer with is described, and no other."""
+
+import ast
+from collections.abc import Iterator
+
+from api.openapi.codes import CODES
+from tests.deploy.checkout import ROOT
+
+
+def codes_raised() -> set[str]:
+    """Every text that the sources of the API use as the code of a problem."""
+    found: set[str] = set()
+    for source in (ROOT / "api").rglob("*.py"):
+        if source.is_relative_to(ROOT / "api" / "cli"):
+            # The commands only read codes.
+            continue
+        for node in ast.walk(ast.parse(source.read_text())):
+            found.update(text for part in code_parts(node) for text in texts_of(part))
+    return found
+
+
+def code_parts(node: ast.AST) -> Iterator[ast.AST]:
+    """The second argument of `Problem`, `code=` of a call, its default, and what is assigned to `code`."""
+    match node:
+        case ast.Call(func=ast.Name(id="Problem"), args=[_, code, *_]):
+            yield code
+        case ast.keyword(arg="code", value=code):
+            yield code
+        case ast.Assign(targets=[ast.Name(id="code")], value=code):
+            yield code
+        case ast.FunctionDef(args=ast.arguments(kwonlyargs=names, kw_defaults=defaults)):
+            yield from (
+                default
+                for name, default in zip(names, defaults, strict=True)
+                if name.arg == "code" and default is not None
+            )
+
+
+def texts_of(part: ast.AST) -> Iterator[str]:
+    """The texts in an expression; one that is put together of a field is one for each such field."""
+    if isinstance(part, ast.JoinedStr):
+        yield from (f"{field}{text}" for text in texts_of(part.values[-1]) for field in ("name", "url"))
+        return
+    for node in ast.walk(part):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_code_that_is_raised_is_described_and_no_other() -> None:
+    assert codes_raised() == set(CODES)
