@@ -18,8 +18,9 @@ from api.openapi.operation import Operation
 from api.registry import Registry
 from api.streams import Streams
 from api.wakeup import Wakeup
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
-from monitor.postgres import schema_version
+from monitor.credentials.vault import Vault
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, KeyRingError
+from monitor.postgres import credential_store, schema_version
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 
@@ -30,9 +31,9 @@ OPERATIONS = web.AppKey("operations", list[Operation])
 log = structlog.get_logger(__name__)
 
 
-def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: Streams) -> web.Application:
+def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: Streams, vault: Vault) -> web.Application:
     """Return the application on a database that is open."""
-    registry = Registry(database, settings, wakeup=wakeup)
+    registry = Registry(database, settings, wakeup=wakeup, vault=vault)
     app = web.Application(
         middlewares=[middleware.tell_problems, middleware.require_local_host], client_max_size=bodies.MAX_BYTES
     )
@@ -56,21 +57,28 @@ def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: St
 
 
 async def serve(
-    settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[str], None] | None = None
+    settings: Settings,
+    *,
+    dsn: str,
+    stop: asyncio.Event,
+    ready: Callable[[str], None] | None = None,
+    vault: Vault | None = None,
 ) -> None:
     """Serve until `stop` is set; `ready` is called with the base URL once requests are answered.
 
-    A database that is away is waited for, and requests get 503 meanwhile. Raises `ConfigurationError`
-    for an address that cannot be used, `SchemaMismatchError` for a schema this program does not know.
+    A database that is away is waited for, and requests get 503 meanwhile. Without a `vault` it has one of its
+    own. Raises `ConfigurationError` for an address that cannot be used and, as soon as the database answers,
+    `KeyRingError` for a key ring that does not go with it.
     """
     _require_loopback(settings.api_host)
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
+    vault = vault or Vault.of(settings)
     fan_out = FanOut(database)
     wakeup = Wakeup(database, look=fan_out.advance)
     streams = Streams(database, settings.policy, fan_out)
     runner = web.AppRunner(
-        build(settings, database, wakeup=wakeup, streams=streams),
+        build(settings, database, wakeup=wakeup, streams=streams, vault=vault),
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
@@ -79,7 +87,7 @@ async def serve(
     try:
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
-            follow = _follow(database, wakeup, settings.listen_database_url or dsn)
+            follow = _follow(database, wakeup, listen_dsn=settings.listen_database_url or dsn, vault=vault)
             tasks = [
                 group.create_task(follow, name="api_wakeup"),
                 group.create_task(streams.beat(), name="api_heartbeat"),
@@ -127,17 +135,20 @@ def _require_loopback(host: str) -> None:
         )
 
 
-async def _follow(database: Database, wakeup: Wakeup, listen_dsn: str) -> None:
-    """Follow the event log, but not before it is known to be there."""
-    await _verify_schema(database)
+async def _follow(database: Database, wakeup: Wakeup, *, listen_dsn: str, vault: Vault) -> None:
+    """Follow the event log, but not before it is known to be there, and the right key ring with it."""
+    await _verify_schema(database, vault)
     await wakeup.run(listen_dsn)
 
 
-async def _verify_schema(database: Database) -> None:
+async def _verify_schema(database: Database, vault: Vault) -> None:
     while True:
         try:
             async with database.session() as connection:
                 await schema_version.verify(connection)
+                await credential_store.require_key_ring(connection, vault)
+        except KeyRingError:
+            raise
         except (DatabaseUnavailableError, ConfigurationError) as error:
             log.debug("api_waits_for_database", error=str(error))
             await asyncio.sleep(SCHEMA_RETRY_SECONDS)

@@ -1,46 +1,71 @@
 """What an edit makes of a server's columns: pure, and told apart from where the columns are kept."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from api import problems, texts
+from api import authentication, problems, texts
+from api.authentication import Auth
 from api.problems import Problem
-from api.queries.rows import Row
+from api.queries.rows import Row, Values
 from api.queries.servers import EDITABLE
 from api.schemas import ServerCreate, ServerPatch
+from api.views import Notice
+from monitor.credentials.sealing import Sealed
 from monitor.domain import url
+from monitor.domain.credential import Credential
+from monitor.domain.errors import InvalidUrlError
 from monitor.ollama import guard
 from monitor.ollama.guard import Network
 
 NO_CREDENTIAL = {"auth_type": "none", "auth_config": {}}
 
 
-def created(new: ServerCreate) -> dict[str, Any]:
+class Seal(Protocol):
+    """Seals a credential of the server that is edited."""
+
+    def __call__(self, credential: Credential, *, url: str) -> Sealed:
+        """Bind the credential to the origin of the server's URL."""
+        ...
+
+
+def created(new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
     """Return the columns of a new server."""
-    return new.model_dump(exclude={"auth"}) | NO_CREDENTIAL
+    return new.model_dump(exclude={"auth"}) | _sealed(new.auth, new.url, seal)
 
 
-def replaced(current: Row, new: ServerCreate) -> dict[str, Any]:
-    """Return the columns after PUT: what is left out gets its default, but the credential stays."""
-    kept = {column: current[column] for column in NO_CREDENTIAL}
-    return new.model_dump(exclude={"auth"}) | (kept if new.auth is None else NO_CREDENTIAL)
+def replaced(current: Row, new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
+    """Return the columns after PUT: what is left out gets its default, but the credential stays with its origin."""
+    is_given = "auth" in new.model_fields_set
+    credential = _sealed(new.auth, new.url, seal) if is_given else _kept(current, new.url)
+    return new.model_dump(exclude={"auth"}) | credential
 
 
-def patched(current: Row, patch: ServerPatch) -> dict[str, Any]:
-    """Return the columns after a JSON merge patch (RFC 7396)."""
+def patched(current: Row, patch: ServerPatch, *, seal: Seal) -> dict[str, Any]:
+    """Return the columns after a JSON merge patch (RFC 7396); the credential stays with its origin."""
     columns = {column: current[column] for column in EDITABLE}
-    for field in patch.model_fields_set:
+    for field in patch.model_fields_set - {"auth"}:
         value = getattr(patch, field)
-        if field == "auth":
-            columns |= NO_CREDENTIAL
-        elif value is None:
+        if value is None:
             columns[field] = ServerCreate.model_fields[field].get_default(call_default_factory=True, validated_data={})
         elif field == "labels":
             columns[field] = _merged(current["labels"], value)
         else:
             columns[field] = value
-    return columns
+    is_given = "auth" in patch.model_fields_set
+    return columns | (_sealed(patch.auth, columns["url"], seal) if is_given else _kept(current, columns["url"]))
+
+
+def notices(current: Row, values: Values, edit: ServerCreate | ServerPatch) -> list[Notice]:
+    """Return what an edit did that was not asked for."""
+    lost = current["auth_type"] != "none" and values["auth_type"] == "none"
+    if not lost or "auth" in edit.model_fields_set:
+        return []
+    detail = (
+        "The URL names another scheme, host or port, so the credential for the one before was removed: "
+        "it is not for everybody. Send `auth` with the URL to give the server one."
+    )
+    return [Notice(code="credential_dropped", detail=detail)]
 
 
 def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Row:
@@ -67,6 +92,17 @@ def server_not_found(reference: object) -> Problem:
     )
 
 
+def taken(field: str, value: str | None, existing_id: UUID | None) -> Problem:
+    """Return the 409 for a name or URL that another server has."""
+    return Problem(
+        HTTPStatus.CONFLICT,
+        f"{field}_taken",
+        f"The {field} {value!r} is taken by server {existing_id or '(just deleted)'}. "
+        f"Edit that one, or choose another {field}.",
+        existing_id=None if existing_id is None else str(existing_id),
+    )
+
+
 def model_not_found(model_name: str) -> Problem:
     """Return the 404 for a model of a server that is there."""
     return Problem(
@@ -82,6 +118,24 @@ def require_allowed_address(server_url: str | None, allowed: tuple[Network, ...]
     refusal = None if address is None else guard.check(address, allowed)
     if refusal is not None:
         raise problems.invalid_field("url", f"the address {address} is {refusal}, so it is not allowed")
+
+
+def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:
+    credential = authentication.credential(auth)
+    if credential is None:
+        return NO_CREDENTIAL
+    sealed = seal(credential, url=server_url)
+    return {"auth_type": sealed.auth_type, "auth_config": sealed.auth_config}
+
+
+def _kept(current: Row, server_url: str) -> dict[str, Any]:
+    """Return the stored credential, or none where the URL is another party's now."""
+    try:
+        stays = url.origin(url.normalize(current["url"])) == url.origin(server_url)
+    except InvalidUrlError:
+        # Edited by hand into what is no URL: nobody can say whose the credential was.
+        stays = False
+    return {column: current[column] for column in NO_CREDENTIAL} if stays else NO_CREDENTIAL
 
 
 def _merged(current: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:

@@ -26,7 +26,7 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
     except Problem as problem:
         return responses.problem(problem)
     except (DatabaseUnavailableError, ConfigurationError) as error:
-        return responses.problem(problems.database_unavailable(error))
+        return responses.problem(problems.unavailable(error))
     except RefusedError as error:
         return responses.problem(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)))
     except web.HTTPException as error:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.domain.errors import FleetError
+from api import authentication
+from monitor.domain.errors import FleetError, KeyRingError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ollama-fleet:problem:"
@@ -62,13 +63,14 @@ def invalid(error: ValidationError) -> Problem:
         {"field": _field(entry["loc"]), "message": entry["msg"].removeprefix("Value error, ").removesuffix(".")}
         for entry in entries[:MAX_ERRORS]
     ]
-    only_auth = {entry["type"] for entry in entries} == {"auth_not_supported"}
-    code = "auth_not_supported" if only_auth else "invalid"
     first = errors[0]
     where = f"{first['field']}: " if first["field"] else ""
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
     return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, code, f"{where}{first['message']}{more}. Nothing was changed.", errors=errors
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid",
+        f"{where}{first['message']}{more}. Nothing was changed.",
+        errors=errors,
     )
 
 
@@ -89,5 +91,14 @@ def database_unavailable(error: FleetError) -> Problem:
     )
 
 
+def unavailable(error: FleetError) -> Problem:
+    """Return the 503 for what the API needs and has not: a key to seal a credential with, or the database."""
+    if isinstance(error, KeyRingError):
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "key_ring_unavailable", f"{error} Nothing was changed.")
+    return database_unavailable(error)
+
+
 def _field(location: tuple[int | str, ...]) -> str:
+    if location and location[0] == "auth":
+        location = authentication.location(location)
     return ".".join(str(part) for part in location)[:MAX_FIELD_LENGTH]

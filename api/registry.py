@@ -4,10 +4,13 @@ Whatever cannot be done raises a `Problem`, and then nothing was written.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
+from typing import TypeAlias
 from uuid import UUID, uuid4
 
-from api import cursors, edits, texts, views
+from api import authentication, cursors, edits, references, views
+from api.authentication import Auth
 from api.event_pages import EventPages
 from api.on_demand import OnDemand
 from api.parameters import NO_FILTERS, ServerFilters
@@ -21,29 +24,36 @@ from api.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
 from api.views import (
     CheckAnswer,
     DiscoveryAnswer,
+    EditedServer,
     EventPage,
     ModelPage,
     ModelView,
+    Notice,
     ReadinessReport,
     ServerPage,
     ServerView,
 )
 from api.wakeup import Wakeup
+from monitor.credentials.vault import Vault
 from monitor.domain import model_name as model_names
-from monitor.domain import url
-from monitor.domain.errors import InvalidUrlError
+from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
+from monitor.postgres import credential_store
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
 
+Decide: TypeAlias = Callable[[Row], Values]
 
 class Registry:
     """Servers, their models and events, on an open database."""
 
-    def __init__(self, database: Database, settings: Settings, *, wakeup: Wakeup | None = None) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, *, wakeup: Wakeup | None = None, vault: Vault | None = None
+    ) -> None:
         """Without a running `wakeup`, a wait for events ends only when its time is over."""
         self._database = database
+        self._vault = vault or Vault.of(settings)
         self._policy = settings.policy
         self._allowed_networks = settings.allowed_networks
         wakeup = wakeup or Wakeup(database)
@@ -80,18 +90,19 @@ class Registry:
 
     async def find_server(self, reference: str) -> ServerView:
         """Return the server with this name, id or URL, looked for in this order."""
-        if not texts.is_usable(reference):
-            raise edits.server_not_found(ascii(reference))
         async with self._database.session() as connection:
-            servers = Servers(connection, self._policy)
-            row = await servers.get_by_name(reference)
-            if row is None and (server_id := _as_id(reference)) is not None:
-                row = await servers.get(server_id)
-            if row is None and (server_url := _as_url(reference)) is not None:
-                row = await servers.get_by_url(server_url)
+            row = await references.find(Servers(connection, self._policy), reference)
         if row is None:
             raise edits.server_not_found(reference)
         return views.server(row)
+
+    async def credential(self, server_id: UUID) -> Credential | Unreadable | None:
+        """Return the credential of a server in the clear, for whoever is to send it; None where it has none."""
+        async with self._database.session() as connection:
+            sealed = await credential_store.read(connection, server_id)
+        if sealed is None:
+            raise edits.server_not_found(server_id)
+        return self._vault.open(sealed)
 
     async def create_server(self, new: ServerCreate) -> ServerView:
         """Add a server. As the default it takes the mark from the one that had it."""
@@ -99,33 +110,19 @@ class Registry:
         server_id = uuid4()
 
         async def insert(servers: Servers) -> None:
-            await servers.insert(server_id, edits.created(new))
+            await servers.insert(server_id, edits.created(new, seal=partial(self._vault.seal, server_id=server_id)))
 
-        return await self._write(server_id, insert, name=new.name, server_url=new.url)
+        return await self._write(server_id, insert, name=new.name, server_url=new.url, auth=new.auth)
 
-    async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> ServerView:
+    async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> EditedServer:
         """Put a whole server in the place of another; `if_match` is the row version it must be at."""
-        edits.require_allowed_address(new.url, self._allowed_networks)
+        decide = partial(edits.replaced, new=new, seal=partial(self._vault.seal, server_id=server_id))
+        return await self._edit(server_id, decide, new, if_match=if_match)
 
-        def decide(current: Row | None) -> Values:
-            return edits.replaced(edits.require(current, server_id, if_match=if_match), new)
-
-        async def edit(servers: Servers) -> None:
-            await servers.edit(server_id, decide, may_become_default=new.is_default)
-
-        return await self._write(server_id, edit, name=new.name, server_url=new.url)
-
-    async def patch_server(self, server_id: UUID, patch: ServerPatch, *, if_match: int | None = None) -> ServerView:
+    async def patch_server(self, server_id: UUID, patch: ServerPatch, *, if_match: int | None = None) -> EditedServer:
         """Change the fields that are given; `if_match` is the row version the server must be at."""
-        edits.require_allowed_address(patch.url, self._allowed_networks)
-
-        def decide(current: Row | None) -> Values:
-            return edits.patched(edits.require(current, server_id, if_match=if_match), patch)
-
-        async def edit(servers: Servers) -> None:
-            await servers.edit(server_id, decide, may_become_default=patch.is_default is True)
-
-        return await self._write(server_id, edit, name=patch.name, server_url=patch.url)
+        decide = partial(edits.patched, patch=patch, seal=partial(self._vault.seal, server_id=server_id))
+        return await self._edit(server_id, decide, patch, if_match=if_match)
 
     async def delete_server(self, server_id: UUID, *, if_match: int | None = None) -> None:
         """Delete a server and its models; `if_match` is the row version it must be at."""
@@ -210,6 +207,24 @@ class Registry:
         """Return the number of the newest event."""
         return await events.head(self._database)
 
+    async def _edit(
+        self, server_id: UUID, decide: Decide, wanted: ServerCreate | ServerPatch, *, if_match: int | None
+    ) -> EditedServer:
+        edits.require_allowed_address(wanted.url, self._allowed_networks)
+        notices: list[Notice] = []
+
+        def change(current: Row | None) -> Values:
+            present = edits.require(current, server_id, if_match=if_match)
+            values = decide(present)
+            notices[:] = edits.notices(present, values, wanted)
+            return values
+
+        def work(servers: Servers) -> Awaitable[None]:
+            return servers.edit(server_id, change, may_become_default=wanted.is_default is True)
+
+        server = await self._write(server_id, work, name=wanted.name, server_url=wanted.url, auth=wanted.auth)
+        return views.edited(server, notices)
+
     async def _write(
         self,
         server_id: UUID,
@@ -217,8 +232,11 @@ class Registry:
         *,
         name: str | None,
         server_url: str | None,
+        auth: Auth | None,
     ) -> ServerView:
         async def write_and_read(connection: Connection) -> Row | None:
+            if authentication.credential(auth) is not None:
+                await credential_store.prepare_sealing(connection, self._vault)
             servers = Servers(connection, self._policy)
             await work(servers)
             return await servers.get(server_id)
@@ -227,30 +245,7 @@ class Registry:
             row = await transactions.run(self._database, write_and_read)
         except transactions.TakenError as error:
             value = name if error.field == "name" else server_url
-            raise await self._taken(error.field, value) from error
+            async with self._database.session() as connection:
+                taker = None if value is None else await Servers(connection, self._policy).find_taker(error.field, value)
+            raise edits.taken(error.field, value, taker) from error
         return views.server(edits.require(row, server_id, if_match=None))
-
-    async def _taken(self, field: str, value: str | None) -> Problem:
-        async with self._database.session() as connection:
-            existing_id = None if value is None else await Servers(connection, self._policy).find_taker(field, value)
-        return Problem(
-            HTTPStatus.CONFLICT,
-            f"{field}_taken",
-            f"The {field} {value!r} is taken by server {existing_id or '(just deleted)'}. "
-            f"Edit that one, or choose another {field}.",
-            existing_id=None if existing_id is None else str(existing_id),
-        )
-
-
-def _as_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _as_url(text: str) -> str | None:
-    try:
-        return url.normalize(text)
-    except InvalidUrlError:
-        return None

@@ -1,38 +1,18 @@
 """What the API takes: strict shapes without surprises. Their field names are the columns' names."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, model_validator
 
 from api import texts
+from api.authentication import AuthInput
+from api.strict import Strict
 from monitor.domain import url
 
 REQUIRED = frozenset({"name", "url"})
 
 
-class Strict(BaseModel):
-    """Refuses unknown fields and values of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class Auth(Strict):
-    """How the fleet proves to a server who it is."""
-
-    type: Literal["none"]
-
-
-def _refuse_credential(value: object) -> object:
-    if isinstance(value, dict) and value.get("type") in ("basic", "bearer", "api_key"):
-        raise PydanticCustomError(
-            "auth_not_supported", "credentials cannot be stored by this version; leave auth out or give type none"
-        )
-    return value
-
-
 Url = Annotated[str, AfterValidator(url.normalize)]
-AuthInput = Annotated[Auth, BeforeValidator(_refuse_credential)]
 
 
 class ServerCreate(Strict):
@@ -56,11 +36,14 @@ class ServerCreate(Strict):
 
 
 class ServerReplace(ServerCreate):
-    """A whole server as PUT takes it: what is left out gets its default, but `auth` stays."""
+    """A whole server as PUT takes it: what is left out gets its default, but `auth` stays while the origin does."""
 
 
 class ServerPatch(Strict):
-    """A JSON merge patch (RFC 7396) of a server: null gives a field its default, and removes a label."""
+    """A JSON merge patch (RFC 7396) of a server: null gives a field its default, and removes a label.
+
+    `auth` is given as a whole, since nobody can read what it would be merged with.
+    """
 
     name: texts.Name | None = None
     url: Url | None = None

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.queries.rows import Row
+from monitor.domain.credential import AuthType
 
 
 class AuthView(BaseModel):
@@ -16,6 +17,12 @@ class AuthView(BaseModel):
     configured: bool
 
 
+class ApiKeyView(AuthView):
+    """Of an API key also the header that it is sent in."""
+
+    header: str | None
+
+
 class ServerView(BaseModel):
     """A server as it is read. `stale`: its last check is older than it may be, so its status is of the past."""
 
@@ -23,7 +30,7 @@ class ServerView(BaseModel):
     name: str
     url: str
     api_version: str
-    auth: AuthView
+    auth: ApiKeyView | AuthView
     is_active: bool
     is_default: bool
     capabilities: list[str]
@@ -51,6 +58,19 @@ class ServerView(BaseModel):
     row_version: int
     created_at: datetime
     updated_at: datetime
+
+
+class Notice(BaseModel):
+    """Something an edit did that was not asked for; `code` is stable."""
+
+    code: str
+    detail: str
+
+
+class EditedServer(ServerView):
+    """A server after an edit; `notices` is empty when nothing happened but what was asked for."""
+
+    notices: list[Notice]
 
 
 class ServerPage(BaseModel):
@@ -161,7 +181,14 @@ class ReadinessReport(BaseModel):
 def server(row: Row) -> ServerView:
     """Return what is shown of a row."""
     auth = AuthView(type=row["auth_type"], configured=row["auth_configured"])
+    if auth.type == AuthType.API_KEY:
+        auth = ApiKeyView(type=auth.type, configured=auth.configured, header=row["auth_header"])
     return ServerView.model_validate({**dict(row), "auth": auth})
+
+
+def edited(server: ServerView, notices: list[Notice]) -> EditedServer:
+    """Return what is shown of a server that was edited."""
+    return EditedServer.model_validate({**dict(server), "notices": notices})
 
 
 def model(row: Row) -> ModelView:

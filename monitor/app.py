@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from monitor import lifecycle, systemd, watchdog
+from monitor.credentials.vault import Vault
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
 from monitor.domain.fleet import Fleet
@@ -25,7 +26,7 @@ from monitor.ollama.client import OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
 from monitor.ollama.watch import IdleConnections, most_connections
-from monitor.postgres import schema_version
+from monitor.postgres import credential_store, schema_version
 from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
 from monitor.postgres.event_log import PostgresEventLog
@@ -64,7 +65,8 @@ log = structlog.get_logger(__name__)
 class Monitor:
     """All parts of one daemon, wired; `run` is its life."""
 
-    def __init__(self, settings: Settings, *, dsn: str, client: OllamaClient) -> None:
+    def __init__(self, settings: Settings, *, dsn: str, client: OllamaClient, vault: Vault) -> None:
+        self._vault = vault
         pooler = settings.listen_database_url is not None
         self._database = Database(dsn, name=NAME, size=4, behind_pooler=pooler)
         # Of its own, so that a thousand listings at once keep no result and no lease waiting.
@@ -72,7 +74,7 @@ class Monitor:
         leases = PostgresLeaseStore(
             self._database, owner=uuid.uuid4(), owner_name=f"{socket.gethostname()}:{os.getpid()}"
         )
-        servers = PostgresServerStore(self._database, policy=settings.policy)
+        servers = PostgresServerStore(self._database, policy=settings.policy, vault=vault)
         fleet, checks, listings = Fleet(), Schedule(), Schedule()
         self._keeper = LeaseKeeper(leases, changed=self._lease_changed)
         self.recorder = BatchRecorder(servers, lease=self._keeper.current)
@@ -178,12 +180,13 @@ class Monitor:
             await self._database.close()
 
     async def _wait_for_schema(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
-        """Check the schema; with the database away the process counts as ready and keeps trying."""
+        """Check the schema and the key ring; with the database away the process counts as ready and keeps trying."""
         away = False
         while not stop.is_set():
             try:
                 async with self._database.session() as connection:
                     await schema_version.verify(connection)
+                    await credential_store.require_key_ring(connection, self._vault)
             except DatabaseUnavailableError as error:
                 if not away:
                     log.warning("database_away", error=str(error))
@@ -222,10 +225,13 @@ class Monitor:
         return self.metronome.beats, self.recorder.turns
 
 
-async def serve(settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[], object]) -> None:
-    """Run one daemon on the database at `dsn` until `stop` is set.
+async def serve(
+    settings: Settings, *, dsn: str, stop: asyncio.Event, ready: Callable[[], object], vault: Vault | None = None
+) -> None:
+    """Run one daemon on the database at `dsn` until `stop` is set; without a `vault` it has one of its own.
 
     `ready` is called once the database has been asked for the first time, whatever it answered.
     """
     async with OllamaClient(allowed_networks=settings.allowed_networks, max_list=settings.max_list_bytes) as client:
-        await Monitor(settings, dsn=dsn, client=client).run(stop, ready)
+        monitor = Monitor(settings, dsn=dsn, client=client, vault=vault or Vault.of(settings))
+        await monitor.run(stop, ready)

@@ -88,7 +88,7 @@ class ServerStore(Protocol):
         ...
 
     async def changes_after(self, seq: int, /, *, limit: int) -> tuple[list[Event], list[ServerId]]:
-        """Return the events after a number, and the servers with an unanswered request."""
+        """Return the events after a number, and the servers to read again: those with an unanswered request."""
         ...
 
 

@@ -36,8 +36,8 @@ SENTENCES = {
         "authority this machine trusts must fit; if port {port} speaks no TLS, write http:// in the URL."
     ),
     Reason.AUTH: (
-        "A proxy in front of {host} wants a credential: Ollama itself never does. Let this machine through, or give "
-        "the URL of Ollama itself."
+        "A proxy in front of {host} wants a credential, Ollama itself never does: give it with `ollama-fleet servers "
+        "set NAME --auth-type …`, or have the proxy let this machine through."
     ),
     Reason.HOST_RULE: (
         "Ollama on {host} listens on loopback only and refuses other names: set OLLAMA_HOST=0.0.0.0 there and restart "
@@ -70,7 +70,10 @@ SENTENCES = {
         "Link-local, metadata and multicast addresses are never asked: use another address of the server; any other "
         "one must be in OLLAMA_FLEET_ALLOWED_NETWORKS."
     ),
-    Reason.CREDENTIAL: "The stored credential cannot be decrypted: restore the key it was stored with, or set it anew.",
+    Reason.CREDENTIAL: (
+        "Put the key that it was sealed with back into the key ring (`ollama-fleet keys list`), or give the credential "
+        "anew: `ollama-fleet servers set NAME --auth-type …`."
+    ),
     Reason.LOCAL: (
         "This machine is at fault, not {host}: check its network, memory and open files (ulimit -n), then ask again."
     ),

@@ -11,6 +11,7 @@ from api.cli import (
     doctor_command,
     event_commands,
     import_commands,
+    key_commands,
     model_commands,
     process_commands,
     server_commands,
@@ -74,5 +75,11 @@ _add_all(ollama_fleet, process_commands.COMMANDS)
 _add_all(ollama_fleet, [status_commands.status, server_commands.servers, model_commands.models, event_commands.events])
 _add_all(
     ollama_fleet,
-    [import_commands.import_env, database_commands.db, doctor_command.doctor, completion_command.completion],
+    [
+        import_commands.import_env,
+        key_commands.keys,
+        database_commands.db,
+        doctor_command.doctor,
+        completion_command.completion,
+    ],
 )

@@ -4,11 +4,14 @@ import asyncio
 import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TypeAlias
 
 from api.cli import listing, output
 from api.cli.invocation import Invocation
+from api.cli.reach import FleetRegistry
 from api.views import ServerView
 from monitor.domain import url
+from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import FleetError
 from monitor.domain.server import Server, ServerId
 from monitor.ollama import examination
@@ -16,6 +19,7 @@ from monitor.ollama.examination import Examination
 from monitor.postgres import embedded
 from monitor.settings import Settings
 
+Found: TypeAlias = tuple[ServerView, Credential | Unreadable | None]
 UNREGISTERED = "(not registered)"
 API_VERSION = "v1"
 
@@ -31,7 +35,7 @@ class Subject:
 def find(invocation: Invocation, reference: str) -> Subject:
     """Return the server of a reference, or one made of a URL that is not registered; FleetError if it is neither."""
     if "://" not in reference:
-        return _registered(invocation.on_registry(lambda registry: listing.one_server(registry, reference)), invocation)
+        return _registered(invocation, *invocation.on_registry(lambda registry: _named(registry, reference)))
     address = url.normalize(reference)
     # Read here, since a wrong setting is an error and a database that is away is none.
     settings = invocation.settings
@@ -42,7 +46,7 @@ def find(invocation: Invocation, reference: str) -> Subject:
         return Subject(server=_stranger(address, settings), is_registered=None)
     if found is None:
         return Subject(server=_stranger(address, settings), is_registered=False)
-    return _registered(found, invocation)
+    return _registered(invocation, *found)
 
 
 def examine(invocation: Invocation, subject: Subject) -> Examination:
@@ -51,16 +55,27 @@ def examine(invocation: Invocation, subject: Subject) -> Examination:
         return asyncio.run(examination.examine(subject.server, allowed_networks=invocation.settings.allowed_networks))
 
 
-def _at(invocation: Invocation, address: str) -> ServerView | None:
+async def _named(registry: FleetRegistry, reference: str) -> Found:
+    view = await listing.one_server(registry, reference)
+    return view, await registry.credential(view.id)
+
+
+async def _addressed(registry: FleetRegistry, address: str) -> Found | None:
+    view = next((server for server in await listing.all_servers(registry) if server.url == address), None)
+    return None if view is None else (view, await registry.credential(view.id))
+
+
+def _at(invocation: Invocation, address: str) -> Found | None:
     settings = invocation.settings
     # For a look into the registry no database is set up or started.
     if settings.database_url is None and embedded.peek(settings.state_dir) is None:
         raise FleetError(f"no database runs in {settings.state_dir}.")
-    servers = invocation.on_registry(listing.all_servers)
-    return next((server for server in servers if server.url == address), None)
+    return invocation.on_registry(lambda registry: _addressed(registry, address))
 
 
-def _registered(view: ServerView, invocation: Invocation) -> Subject:
+def _registered(invocation: Invocation, view: ServerView, credential: Credential | Unreadable | None) -> Subject:
+    if credential is None and view.auth.configured:
+        output.note(f"{view.name} is asked without its credential, which an API elsewhere does not give away.")
     policy = invocation.settings.policy
     if view.check_timeout_seconds is not None:
         policy = replace(policy, timeout=timedelta(seconds=view.check_timeout_seconds))
@@ -71,6 +86,7 @@ def _registered(view: ServerView, invocation: Invocation) -> Subject:
         api_version=view.api_version,
         row_version=view.row_version,
         policy=policy,
+        credential=credential,
     )
     return Subject(server=server, is_registered=True)
 

@@ -24,6 +24,7 @@ from api.importing.report import Finding, Report
 from api.problems import Problem
 from api.queries import events
 from api.views import ServerView
+from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, ImportFileError
 from monitor.postgres import undivided
 from monitor.postgres.database import Database
@@ -55,7 +56,7 @@ def run(invocation: Invocation, path: Path, wish: Wish) -> Report:
     return invocation.on_database(importer.run)
 
 
-async def at_first_start(settings: Settings, *, dsn: str) -> None:
+async def at_first_start(settings: Settings, *, dsn: str, vault: Vault | None = None) -> None:
     """Import the file of the setting and print the report, unless the database ever had a server.
 
     Raises ConfigurationError when the file is wanted now and cannot be read; later it is not even looked for.
@@ -74,7 +75,7 @@ async def at_first_start(settings: Settings, *, dsn: str) -> None:
             raise ConfigurationError(
                 f"{error} OLLAMA_FLEET_IMPORT_ENV names it for the first start; correct it or remove it."
             ) from error
-        report = await Importer(file, {}, settings=settings, update=False).run(database)
+        report = await Importer(file, {}, settings=settings, update=False, vault=vault).run(database)
     import_view.show(report)
     log.info("env_imported", file=str(settings.import_env), complete=report.is_complete)
 
@@ -83,16 +84,23 @@ class Importer:
     """One file, and what it means."""
 
     def __init__(
-        self, file: EnvFile, mapping: dict[str, variables.Meaning], *, settings: Settings, update: bool
+        self,
+        file: EnvFile,
+        mapping: dict[str, variables.Meaning],
+        *,
+        settings: Settings,
+        update: bool,
+        vault: Vault | None = None,
     ) -> None:
         self._gathering = Gathering.of(file, mapping)
         self._settings = settings
         self._update = update
+        self._vault = vault
 
     async def run(self, database: Database) -> Report:
         """Write what the file says; when that cannot end well nothing is written."""
         async with undivided.transaction(database) as together:
-            return await self.write(local_database.reach(together, self._settings).registry)
+            return await self.write(local_database.reach(together, self._settings, vault=self._vault).registry)
 
     async def write(self, registry: FleetRegistry) -> Report:
         """Write what the file says, server by server."""

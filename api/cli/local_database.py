@@ -11,6 +11,7 @@ from api.cli.reach import Reach
 from api.queries import events
 from api.queries.events import Extract
 from api.registry import Registry
+from monitor.credentials.vault import Vault
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
 from monitor.settings import Settings
@@ -31,10 +32,10 @@ def use(action: Callable[[Database], Awaitable[Result]], *, settings: Settings, 
     return asyncio.run(run())
 
 
-def reach(database: Database, settings: Settings) -> Reach:
-    """Return all ways to the fleet that lives in a database."""
+def reach(database: Database, settings: Settings, *, vault: Vault | None = None) -> Reach:
+    """Return all ways to the fleet that lives in a database; `vault` is one that is open already."""
     return Reach(
-        registry=Registry(database, settings),
+        registry=Registry(database, settings, vault=vault),
         read_events=partial(_read_events, database),
         make_waker=lambda: ListenerWaker(settings.listen_database_url or database.dsn),
     )

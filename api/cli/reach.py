@@ -8,7 +8,8 @@ from uuid import UUID
 from api.parameters import ServerFilters
 from api.queries.events import Extract
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import CheckAnswer, DiscoveryAnswer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+from monitor.domain.credential import Credential, Unreadable
 
 
 class FleetRegistry(Protocol):
@@ -28,8 +29,12 @@ class FleetRegistry(Protocol):
         """Add a server."""
         ...
 
-    async def patch_server(self, server_id: UUID, patch: ServerPatch) -> ServerView:
+    async def patch_server(self, server_id: UUID, patch: ServerPatch) -> EditedServer:
         """Change the fields that are given."""
+        ...
+
+    async def credential(self, server_id: UUID, /) -> Credential | Unreadable | None:
+        """Return the credential of a server in the clear; None where it has none, or it cannot be had from here."""
         ...
 
     async def delete_server(self, server_id: UUID) -> None:

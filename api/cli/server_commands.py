@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.cli import output, repetition, server_fields, server_view, text
+from api.cli import credential_options, output, repetition, server_fields, server_view, text
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 
@@ -79,14 +79,16 @@ def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("url")
 @server_fields.options
+@credential_options.options
 @json_option
 @pass_invocation
 def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
     """Add a server by its NAME and base URL.
 
-    A monitor at work checks it within a second.
+    A monitor at work checks it within a second. A password, token or key is never an argument: it is asked for, or
+    read from --secret-file.
     """
-    server = desk(invocation).added(server_fields.given(values))
+    server = desk(invocation).added(server_fields.given(credential_options.take(values)))
     if as_json:
         output.as_json(server.model_dump(mode="json"))
     else:
@@ -98,6 +100,7 @@ def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
 @click.option("--name", help="A new name.")
 @click.option("--url", help="A new base URL.")
 @server_fields.options
+@credential_options.options
 @click.option("--remove-label", "removed_labels", multiple=True, metavar="KEY", help="Take this label away.")
 @json_option
 @pass_invocation
@@ -106,14 +109,18 @@ def set_(
 ) -> None:
     """Change what is given, keep the rest.
 
-    `none` as interval, timeout, rise or fall gives the server back to the settings.
+    `none` as interval, timeout, rise or fall gives the server back to the settings. A URL with another scheme,
+    host or port takes the credential away, unless one is given with it.
     """
-    fields = server_fields.given(values)
+    fields = server_fields.given(credential_options.take(values))
     if removed_labels:
         fields["labels"] = fields.get("labels", {}) | dict.fromkeys(removed_labels)
     if not fields:
         raise click.UsageError("Nothing to change is given.")
-    _print_server(desk(invocation).changed(reference, fields), as_json=as_json)
+    server = desk(invocation).changed(reference, fields)
+    _print_server(server, as_json=as_json)
+    for notice in () if as_json else server.notices:
+        output.note(notice.detail)
 
 
 @servers.command(epilog="Example: ollama-fleet servers remove gpu-1 --yes")

@@ -11,7 +11,7 @@ from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
 from api.parameters import ServerFilters
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import CheckAnswer, DiscoveryAnswer, ModelView, ServerView
+from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelView, ServerView
 
 Result = TypeVar("Result")
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -39,11 +39,11 @@ class ServerDesk:
         new = _validated(ServerCreate, fields)
         return self._invocation.on_registry(lambda registry: registry.create_server(new))
 
-    def changed(self, reference: str, fields: Mapping[str, Any]) -> ServerView:
+    def changed(self, reference: str, fields: Mapping[str, Any]) -> EditedServer:
         """Change some fields of a server."""
         patch = _validated(ServerPatch, fields)
 
-        async def change(registry: FleetRegistry, server: ServerView) -> ServerView:
+        async def change(registry: FleetRegistry, server: ServerView) -> EditedServer:
             return await registry.patch_server(server.id, patch)
 
         return self._on_server(reference, change)

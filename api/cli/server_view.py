@@ -9,10 +9,11 @@ from api.cli import text
 from api.cli.output import Column
 
 if TYPE_CHECKING:
-    from api.views import CheckAnswer, DiscoveryAnswer, ServerView
+    from api.views import AuthView, CheckAnswer, DiscoveryAnswer, ServerView
 
 NONE_YET = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
 SHORT_ID = 8
+NO_AUTH = "none"
 COLUMNS = (
     Column(title="NAME", wraps=True),
     Column(title="STATUS", coloured=True),
@@ -48,8 +49,10 @@ def fields(server: "ServerView") -> Iterator[tuple[str, str]]:
     """Yield all fields of a server with their names as everywhere else."""
     now = datetime.now(UTC)
     for name, value in server:
+        if name == "notices":
+            continue
         if name == "auth":
-            yield name, server.auth.type
+            yield name, _auth(server.auth)
         elif name in SECONDS:
             yield name.removesuffix("_seconds"), text.NOTHING if value is None else f"{value:g} s"
         elif isinstance(value, datetime):
@@ -76,6 +79,13 @@ def discovery(answer: "DiscoveryAnswer") -> Iterator[str]:
         f"{len(answer.added)} added, {len(answer.changed)} changed, {len(answer.removed)} removed, "
         f"{answer.unchanged} unchanged{dropped}."
     )
+
+
+def _auth(auth: "AuthView") -> str:
+    header = getattr(auth, "header", None)
+    where = "" if header is None else f" in {text.printable(header)}"
+    missing = "" if auth.configured or auth.type == NO_AUTH else ", but none is stored"
+    return f"{auth.type}{where}{missing}"
 
 
 def _why(server: "ServerView") -> str:

@@ -8,8 +8,9 @@ from api import app as api_app
 from api.cli import importer, output
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
+from monitor.credentials.vault import Vault
 from monitor.domain.errors import FleetError
-from monitor.postgres import schema_version
+from monitor.postgres import credential_store, database, schema_version
 from monitor.settings import Settings
 
 WELCOME = """\
@@ -32,8 +33,10 @@ def run(settings: Settings, *, dsn: str, command: str) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         await schema_version.upgrade(dsn)
-        await importer.at_first_start(settings, dsn=dsn)
-        await _Fleet(settings, dsn=dsn, command=command).run(stop)
+        vault = Vault.of(settings, makes_ring=True)
+        await _require_key_ring(dsn, vault)
+        await importer.at_first_start(settings, dsn=dsn, vault=vault)
+        await _Fleet(settings, dsn=dsn, command=command, vault=vault).run(stop)
 
     return process.run(serve)
 
@@ -44,7 +47,8 @@ class _Fleet:
     It also stops first: whoever waits for a check gets the answer of a monitor that still works.
     """
 
-    def __init__(self, settings: Settings, *, dsn: str, command: str) -> None:
+    def __init__(self, settings: Settings, *, dsn: str, command: str, vault: Vault) -> None:
+        self._vault = vault
         self._settings = settings
         self._dsn = dsn
         self._command = command
@@ -54,10 +58,18 @@ class _Fleet:
         """Run both parts until `stop` is set; one that ends by itself ends the other one, too."""
         stop_api, stop_monitor = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            serving = api_app.serve(self._settings, dsn=self._dsn, stop=stop_api, ready=self._listening.set_result)
+            serving = api_app.serve(
+                self._settings,
+                dsn=self._dsn,
+                stop=stop_api,
+                ready=self._listening.set_result,
+                vault=self._vault,
+            )
             api = group.create_task(_until(stop_api, "API", serving), name="api")
             await self._listening
-            watching = monitor_app.serve(self._settings, dsn=self._dsn, stop=stop_monitor, ready=self._welcome)
+            watching = monitor_app.serve(
+                self._settings, dsn=self._dsn, stop=stop_monitor, ready=self._welcome, vault=self._vault
+            )
             group.create_task(_until(stop_monitor, "monitor", watching), name="monitor")
             await stop.wait()
             stop_api.set()
@@ -67,6 +79,15 @@ class _Fleet:
     def _welcome(self) -> None:
         systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         output.say(WELCOME.format(address=self._listening.result(), command=self._command))
+
+
+async def _require_key_ring(dsn: str, vault: Vault) -> None:
+    """Refuse before anything runs what each part would refuse for itself."""
+    connection = await database.connect(dsn, name="ollama-fleet up")
+    try:
+        await credential_store.require_key_ring(connection, vault)
+    finally:
+        await connection.close()
 
 
 async def _until(told: asyncio.Event, name: str, part: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ from api.openapi.operation import Operation
 from api.parameters import NoParameters, ServerListing
 from api.registry import Registry
 from api.schemas import ServerCreate, ServerPatch, ServerReplace
-from api.views import CheckAnswer, DiscoveryAnswer, ServerPage, ServerView
+from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ServerPage, ServerView
 
 SERVERS = "/api/servers"
 KNOWN = ("server_not_found",)
@@ -39,7 +39,7 @@ class ServerHandler:
     def operations(self) -> list[Operation]:
         """Return what is answered here."""
         one = SERVERS + "/{server_id}"
-        changed = (*KNOWN, *TAKEN, "precondition_failed")
+        changed = (*KNOWN, *TAKEN, "precondition_failed", "key_ring_unavailable")
         describe = partial(Operation, tag="servers")
         return [
             describe(
@@ -60,7 +60,7 @@ class ServerHandler:
                 body_example=NEW_SERVER,
                 answer=ServerView,
                 status=HTTPStatus.CREATED,
-                problems=TAKEN,
+                problems=(*TAKEN, "key_ring_unavailable"),
             ),
             describe(
                 method="GET", path=one, handler=self.show, summary="Read a server", answer=ServerView, problems=KNOWN
@@ -73,7 +73,7 @@ class ServerHandler:
                 headers=IF_MATCH,
                 body=ServerReplace,
                 body_example=NEW_SERVER,
-                answer=ServerView,
+                answer=EditedServer,
                 problems=changed,
             ),
             describe(
@@ -85,7 +85,7 @@ class ServerHandler:
                 body=ServerPatch,
                 body_types=(bodies.MERGE_PATCH, bodies.JSON),
                 body_example={"priority": 20, "labels": {"room": None}},
-                answer=ServerView,
+                answer=EditedServer,
                 problems=changed,
             ),
             describe(

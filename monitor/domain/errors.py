@@ -13,6 +13,10 @@ class ConfigurationError(FleetError):
     """A setting or a file the operator wrote cannot be used; the process ends with exit code 78."""
 
 
+class KeyRingError(ConfigurationError):
+    """The key ring cannot be used, or is not the one that the stored credentials were sealed with."""
+
+
 class InvalidUrlError(FleetError, ValueError):
     """The text is not a base URL that the fleet accepts."""
 

@@ -7,6 +7,7 @@ verdict shown: a server that is down for one cause takes over another one only a
 seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
 a server only when something shows that the server is alive: the answer itself, or a good probe after it.
 A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
+A credential that cannot be opened is no matter of evidence: it takes a server down at once.
 """
 
 from dataclasses import replace
@@ -17,6 +18,8 @@ from monitor.domain.probe import Listing, ProbeResult, Reason
 from monitor.domain.server import Policy
 
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
+# Known here, without asking the server: another probe would tell nothing new.
+CERTAIN = frozenset({Reason.CREDENTIAL})
 # A listing that failed for one of these may just as well be the first sign that the server is gone.
 UNANSWERED = frozenset(
     {
@@ -88,10 +91,10 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
         previous, good=0, bad=previous.bad + 1, suspect=result.reason, suspect_count=seen, list_failure=None
     )
     if previous.status is Status.DOWN:
-        if previous.reason is result.reason or seen < policy.fall:
+        if previous.reason is result.reason or (seen < policy.fall and result.reason not in CERTAIN):
             return counted
         return replace(counted, reason=result.reason, detail=result.detail)
-    if counted.bad < policy.fall:
+    if counted.bad < policy.fall and result.reason not in CERTAIN:
         # A listing that failed without an answer just before was part of the same trouble.
         shown = previous.status is Status.DEGRADED
         return replace(counted, list_failure=previous.list_failure if shown else None)

@@ -28,7 +28,8 @@ def delay_after(
     """Return the seconds from `at` (monotonic) to the next check.
 
     In transition the server is asked again fast: 0.1 s after a refusal, 1 s after anything else.
-    A server that is down is asked every second for 30 s, then ever more rarely up to its interval.
+    A server that is down is asked every second for 30 s, then ever more rarely up to its interval; one
+    whose credential cannot be opened is not asked at all, so its regular interval does.
     One that flaps is asked five times as often as others, and out of step with whatever it does: that
     it looks steady must not be an accident.
     `jitter` is a random number from -1 to 1 and moves a regular check by up to 10 %, and
@@ -37,7 +38,7 @@ def delay_after(
     interval = policy.interval.total_seconds()
     if availability.in_transition:
         delay = QUICK_RECHECK if availability.suspect in QUICK else RECHECK
-    elif availability.status is Status.DOWN:
+    elif availability.status is Status.DOWN and availability.reason is not Reason.CREDENTIAL:
         delay = RECHECK * max(1.0, (at - availability.changed_at) / FRESHLY_DOWN)
     else:
         delay = interval

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import NewType
 from uuid import UUID
 
+from monitor.domain.credential import Credential, Unreadable
+
 ServerId = NewType("ServerId", UUID)
 
 
@@ -27,7 +29,8 @@ class Server:
 
     `url` is the normalised base URL (no trailing slash); `row_version` changes with every edit
     by an operator, and a result that was obtained under an older one is dropped. `connection_watch`
-    is false where no idle connection is to be held.
+    is false where no idle connection is to be held. `credential` is sent with every question; a server
+    whose credential cannot be read is asked nothing.
     """
 
     id: ServerId
@@ -37,3 +40,4 @@ class Server:
     row_version: int
     policy: Policy
     connection_watch: bool = True
+    credential: Credential | Unreadable | None = None

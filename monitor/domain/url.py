@@ -50,6 +50,12 @@ def normalize(text: str) -> str:
     return url
 
 
+def origin(url: str) -> str:
+    """Return scheme, host and port of a normalised URL, as far as they are written: who answers there is one party."""
+    scheme, rest = url.split("://", 1)
+    return f"{scheme}://{rest.split('/', 1)[0]}"
+
+
 def literal_address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the IP address a normalised URL names, or None when it names a host."""
     host = url.split("://", 1)[1].split("/", 1)[0]

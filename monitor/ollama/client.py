@@ -1,7 +1,8 @@
 """One question to an Ollama server over HTTP: an answer's bytes or one reason, never an exception.
 
 One deadline covers everything from the name to the last byte, and every byte is counted. Redirects,
-cookies, proxies of the environment and content encodings are not for a monitor: none is used.
+cookies, proxies of the environment and content encodings are not for a monitor: none is used. A server's
+credential goes along with each question to it, and nowhere else.
 """
 
 import asyncio
@@ -19,9 +20,12 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from monitor.domain import credential as credentials
 from monitor.domain import url as base_url
+from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
+from monitor.domain.server import Server
 from monitor.ollama import failure, guard
 from monitor.ollama.connector import GuardedConnector
 from monitor.ollama.dialer import Dialer
@@ -44,6 +48,17 @@ class Answer:
 
     body: bytes
     latency: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One request, as it is sent a second time when the connection for it turns out to be stale."""
+
+    method: str
+    target: URL
+    body: bytes | None
+    credential: Credential | None
+    max_body: int
 
 
 class OllamaClient:
@@ -105,27 +120,30 @@ class OllamaClient:
         """Close every connection."""
         await self._session.close()
 
-    async def get(self, server_url: str, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
+    async def get(self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
         """Ask with GET until `deadline`, which is a time of the event loop's clock."""
-        return await self._ask("GET", server_url, path=path, body=None, deadline=deadline, max_body=max_body)
+        return await self._ask("GET", server, path=path, body=None, deadline=deadline, max_body=max_body)
 
     async def post(
-        self, server_url: str, path: str, *, body: bytes, deadline: float, max_body: int = MAX_BODY
+        self, server: Server, path: str, *, body: bytes, deadline: float, max_body: int = MAX_BODY
     ) -> Answer | Failure:
         """Ask with POST and a JSON body; only for requests that change nothing, they may be repeated."""
-        return await self._ask("POST", server_url, path=path, body=body, deadline=deadline, max_body=max_body)
+        return await self._ask("POST", server, path=path, body=body, deadline=deadline, max_body=max_body)
 
     async def _ask(
-        self, method: str, server_url: str, *, path: str, body: bytes | None, deadline: float, max_body: int
+        self, method: str, server: Server, *, path: str, body: bytes | None, deadline: float, max_body: int
     ) -> Answer | Failure:
-        target = _target(server_url, path)
+        target = _target(server.url, path)
         if isinstance(target, Failure):
             return target
+        if isinstance(server.credential, Unreadable):
+            return Failure(reason=Reason.CREDENTIAL, detail=server.credential.why)
+        question = _Question(method=method, target=target, body=body, credential=server.credential, max_body=max_body)
         # Not the event loop's clock: that of uvloop stands still during a turn.
         began = time.perf_counter()
         try:
             async with asyncio.timeout_at(deadline):
-                found = await self._exchange_fresh(method, target, body=body, max_body=max_body)
+                found = await self._exchange_fresh(question)
         except TimeoutError:
             return self._connector.explain_deadline(self._connector.take_stage(), target.raw_host or "")
         except Exception as error:
@@ -136,32 +154,34 @@ class OllamaClient:
             return Answer(body=found, latency=timedelta(seconds=time.perf_counter() - began))
         return found
 
-    async def _exchange_fresh(self, method: str, target: URL, *, body: bytes | None, max_body: int) -> bytes | Failure:
+    async def _exchange_fresh(self, question: _Question) -> bytes | Failure:
         """Ask, and again when the server turns out to have closed the idle connection used for it."""
         while True:
             try:
-                return await self._exchange(method, target, body=body, max_body=max_body)
+                return await self._exchange(question)
             except failure.DISCONNECTIONS:
                 if self._connector.take_stage() is not None:
                     raise
 
-    async def _exchange(self, method: str, target: URL, *, body: bytes | None, max_body: int) -> bytes | Failure:
+    async def _exchange(self, question: _Question) -> bytes | Failure:
+        headers = self._headers if question.body is None else self._post_headers
+        if question.credential is not None:
+            headers = headers | credentials.headers(question.credential)
         response = await self._session.request(
-            method,
-            target,
-            data=body,
-            headers=self._headers if body is None else self._post_headers,
-            allow_redirects=False,
+            question.method, question.target, data=question.body, headers=headers, allow_redirects=False
         )
         try:
-            headers = response.headers
-            encoding = headers.get("Content-Encoding")
+            answered = response.headers
+            encoding = answered.get("Content-Encoding")
             if encoding is not None and encoding.strip().lower() not in IDENTITY:
                 return Failure(reason=Reason.PROTOCOL, detail="The answer is encoded without being asked.")
-            content = await _read(response.content, max_body)
+            content = await _read(response.content, question.max_body)
             if response.status != HTTPStatus.OK:
                 return failure.of_status(
-                    response.status, has_body=content != b"", retry_after=headers.get("Retry-After")
+                    response.status,
+                    has_body=content != b"",
+                    retry_after=answered.get("Retry-After"),
+                    was_authenticated=question.credential is not None,
                 )
             if content is None:
                 return Failure(reason=Reason.TOO_LARGE, detail="The answer is larger than is accepted.")

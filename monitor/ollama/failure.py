@@ -109,15 +109,16 @@ def _of_link(error: BaseException) -> Failure | None:
             return None
 
 
-def of_status(status: int, *, has_body: bool, retry_after: str | None) -> Failure:
+def of_status(status: int, *, has_body: bool, retry_after: str | None, was_authenticated: bool) -> Failure:
     """Return what an answer with another status than 200 means."""
-    reason, detail = _meaning(status, has_body=has_body)
+    reason, detail = _meaning(status, has_body=has_body, was_authenticated=was_authenticated)
     return Failure(reason=reason, detail=detail, status=status, retry_after=_parse_retry_after(retry_after))
 
 
-def _meaning(status: int, *, has_body: bool) -> tuple[Reason, str]:
+def _meaning(status: int, *, has_body: bool, was_authenticated: bool) -> tuple[Reason, str]:
     if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and has_body):
-        return Reason.AUTH, f"A proxy in front of the server refused the credential (HTTP {status})."
+        refused = "refuses the credential" if was_authenticated else "wants a credential, and none is stored"
+        return Reason.AUTH, f"A proxy in front of the server {refused} (HTTP {status})."
     if status == HTTPStatus.FORBIDDEN:
         return Reason.HOST_RULE, "Ollama refused the Host header (HTTP 403); set OLLAMA_HOST on the server."
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:

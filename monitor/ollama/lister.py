@@ -52,7 +52,7 @@ class HttpLister:
     async def list_loaded(self, server: Server, /) -> Residency:
         """List what the server has in memory; servers before 0.1.38 cannot tell."""
         answer = await self._client.get(
-            server.url, RESIDENCY_PATH, deadline=self._deadline(server), max_body=self._client.max_list
+            server, RESIDENCY_PATH, deadline=self._deadline(server), max_body=self._client.max_list
         )
         if isinstance(answer, Answer):
             return payloads.read_residency(answer.body)
@@ -65,7 +65,7 @@ class HttpLister:
         if self._openai.knows(server):
             return ShownModel(reason=Reason.OK)
         answer = await self._client.post(
-            server.url,
+            server,
             SHOW_PATH,
             body=json.dumps({"model": model_name}).encode(),
             deadline=self._deadline(server),
@@ -80,7 +80,7 @@ class HttpLister:
 
     async def _list_openai(self, server: Server, deadline: float) -> Listing:
         path, most = models_path(server), self._client.max_list
-        answer = await self._client.get(server.url, path, deadline=deadline, max_body=most)
+        answer = await self._client.get(server, path, deadline=deadline, max_body=most)
         if isinstance(answer, Failure):
             return Listing(reason=answer.reason, detail=answer.detail)
         listing = payloads.read_openai_listing(answer.body)
@@ -95,7 +95,7 @@ class HttpLister:
         return await self._ask_list(server, deadline)
 
     async def _ask_list(self, server: Server, deadline: float) -> Answer | Failure:
-        return await self._client.get(server.url, LIST_PATH, deadline=deadline, max_body=self._client.max_list)
+        return await self._client.get(server, LIST_PATH, deadline=deadline, max_body=self._client.max_list)
 
     def _deadline(self, server: Server) -> float:
         timeout = self._timeout or server.policy.timeout

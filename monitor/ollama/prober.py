@@ -29,7 +29,7 @@ class HttpProber:
         deadline = asyncio.get_running_loop().time() + server.policy.timeout.total_seconds()
         if self._openai.trusts(server):
             return await self._ask_openai(server, deadline)
-        answer = await self._client.get(server.url, VERSION_PATH, deadline=deadline)
+        answer = await self._client.get(server, VERSION_PATH, deadline=deadline)
         if not isinstance(answer, Failure):
             self._openai.forget(server)
             return payloads.read_version(answer.body, latency=answer.latency)
@@ -42,7 +42,7 @@ class HttpProber:
 
     async def _ask_openai(self, server: Server, deadline: float) -> ProbeResult:
         path, most = models_path(server), self._client.max_list
-        answer = await self._client.get(server.url, path, deadline=deadline, max_body=most)
+        answer = await self._client.get(server, path, deadline=deadline, max_body=most)
         if isinstance(answer, Failure):
             result = _failed(answer)
         else:

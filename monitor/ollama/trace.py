@@ -16,6 +16,9 @@ from typing import Any
 
 import aiohttp
 
+from monitor.domain import credential as credentials
+from monitor.domain.credential import Unreadable
+from monitor.domain.server import Server
 from monitor.ollama import guard, text
 from monitor.ollama.client import MAX_BODY, Answer, OllamaClient
 from monitor.ollama.dialer import Dialer, P
@@ -131,10 +134,11 @@ class ObservedClient(OllamaClient):
         self._trace = trace
         self._content: aiohttp.StreamReader | None = None
 
-    async def get(self, server_url: str, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
+    async def get(self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
         """Ask with GET, and end the last step by what came of it."""
         self._content = None
-        answer = await super().get(server_url, path, deadline=deadline, max_body=max_body)
+        self._tell_of_credential(server)
+        answer = await super().get(server, path, deadline=deadline, max_body=max_body)
         if isinstance(answer, Answer):
             self._trace.end(f"{len(answer.body)} bytes")
         elif self._content is not None and answer.status is not None:
@@ -144,6 +148,14 @@ class ObservedClient(OllamaClient):
         # The next question may find the connection still open, and then begins with this.
         self._trace.begin("head", f"GET {path}")
         return answer
+
+    def _tell_of_credential(self, server: Server) -> None:
+        """Begin with the credential; it is the step that fails when it cannot be opened."""
+        if server.credential is None:
+            return
+        self._trace.begin("credential")
+        if not isinstance(server.credential, Unreadable):
+            self._trace.end(f"sent along: {', '.join(credentials.headers(server.credential))}")
 
     async def _asked(
         self,

@@ -7,7 +7,9 @@ from typing import Any
 
 import asyncpg
 
+from monitor.credentials.vault import Vault
 from monitor.domain.availability import Availability, Status
+from monitor.domain.credential import Unreadable
 from monitor.domain.event import Event
 from monitor.domain.flap import Flap
 from monitor.domain.fleet import Watched
@@ -15,12 +17,12 @@ from monitor.domain.lease import Lease
 from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Policy, Server, ServerId
-from monitor.postgres import event_log
+from monitor.postgres import credential_store, event_log
 from monitor.postgres.database import Database
 
 COLUMNS = """
-    id, name, url, api_version, row_version, check_interval_seconds, check_timeout_seconds, rise, fall,
-    connection_watch, status, status_reason, status_detail, server_version,
+    id, name, url, api_version, auth_type, auth_config, row_version, check_interval_seconds, check_timeout_seconds,
+    rise, fall, connection_watch, status, status_reason, status_detail, server_version,
     extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
     CASE WHEN check_requested_at > coalesce(check_answered_at, '-infinity')
          THEN check_requested_at END AS check_requested_at,
@@ -67,10 +69,12 @@ RETURNING server.id
 class PostgresServerStore:
     """Implements `ports.ServerStore` and `ports.ResultStore`."""
 
-    def __init__(self, database: Database, *, policy: Policy) -> None:
-        """`policy` holds for what a server does not override."""
+    def __init__(self, database: Database, *, policy: Policy, vault: Vault) -> None:
+        """`policy` holds for what a server does not override; `vault` opens the servers' credentials."""
         self._database = database
         self._policy = policy
+        self._vault = vault
+        self._unreadable: set[ServerId] = set()
 
     async def snapshot(self) -> tuple[list[Watched], int]:
         """Read all active servers, and the number of the last event that they show the effect of."""
@@ -89,11 +93,16 @@ class PostgresServerStore:
         return [self._watched(row) for row in rows]
 
     async def changes_after(self, seq: int, *, limit: int) -> tuple[list[Event], list[ServerId]]:
-        """Read the events after a number, and the servers with a request that has no answer yet."""
+        """Read the events after a number, and the servers that are to be read again.
+
+        Those are the ones with a request that has no answer yet and, once the key ring is another one, the
+        ones whose credentials could not be opened.
+        """
         async with self._database.session() as connection:
             events = await event_log.read_after(connection, seq, limit=limit)
             requests = await connection.fetch(REQUESTS)
-        return events, [ServerId(row["id"]) for row in requests]
+        again = self._unreadable if self._unreadable and self._vault.has_changed() else ()
+        return events, [*(ServerId(row["id"]) for row in requests), *again]
 
     async def write(self, records: Sequence[ServerRecord], lease: Lease) -> int:
         """Write the newest state of many servers in one statement; return how many took it.
@@ -118,14 +127,21 @@ class PostgresServerStore:
             rise=row["rise"] or default.rise,
             fall=row["fall"] or default.fall,
         )
+        server_id = ServerId(row["id"])
+        credential = self._vault.open(credential_store.sealed(row))
+        if isinstance(credential, Unreadable):
+            self._unreadable.add(server_id)
+        else:
+            self._unreadable.discard(server_id)
         server = Server(
-            id=ServerId(row["id"]),
+            id=server_id,
             name=row["name"],
             url=row["url"],
             api_version=row["api_version"],
             row_version=row["row_version"],
             policy=policy,
             connection_watch=row["connection_watch"],
+            credential=credential,
         )
         return Watched(
             server=server,

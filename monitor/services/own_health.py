@@ -97,6 +97,10 @@ class OwnHealth:
             self._guard.answered(server.id)
             if self._guard.isolation is not None:
                 self._decide(at)
+        elif result.reason in evaluation.CERTAIN:
+            # Nothing was asked, so nothing can be said about our network; nor is there a verdict to doubt.
+            self._guard.answered(server.id)
+            return after
         elif self._is_trouble(before, result.reason, server.id):
             host = urlsplit(server.url).hostname or ""
             new = self._guard.failed(server.id, result.reason, host=host, at=at)

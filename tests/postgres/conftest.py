@@ -14,6 +14,8 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
+from monitor.credentials.key_ring_file import KeyRingFile
+from monitor.credentials.vault import Vault
 from monitor.domain.lease import Lease
 from monitor.domain.server import Policy
 from monitor.postgres import database, embedded
@@ -86,9 +88,15 @@ async def fleet_database(dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def store(fleet_database: Database) -> PostgresServerStore:
+def vault(tmp_path: Path) -> Vault:
+    """Makes its key ring in a folder of the test's own when a credential is first sealed."""
+    return Vault(KeyRingFile(tmp_path / "keyring"), makes_ring=True, must_exist=False)
+
+
+@pytest.fixture
+def store(fleet_database: Database, vault: Vault) -> PostgresServerStore:
     """On the test's database, with the policy of these tests for what a server leaves open."""
-    return PostgresServerStore(fleet_database, policy=POLICY)
+    return PostgresServerStore(fleet_database, policy=POLICY, vault=vault)
 
 
 @pytest.fixture

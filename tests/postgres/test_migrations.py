@@ -94,10 +94,10 @@ async def test_down_leaves_nothing_behind_and_up_again_gives_the_same(empty_dsn:
 
 async def test_each_revision_goes_down_and_up_by_itself(empty_dsn: str) -> None:
     states = [await catalogue(empty_dsn)]
-    for revision in ("001", "002", "003", "004", "005", "006"):
+    for revision in ("001", "002", "003", "004", "005", "006", "007"):
         await in_process(empty_dsn, command.upgrade, revision)
         states.append(await catalogue(empty_dsn))
-    for _ in range(6):
+    for _ in range(7):
         assert await catalogue(empty_dsn) == states.pop()
         await in_process(empty_dsn, command.downgrade, "-1")
     assert await catalogue(empty_dsn) == states.pop()

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from api import bodies, edits
+from api import authentication, bodies, edits
 from api.cli.remote.connection import ApiConnection
 from api.parameters import NO_FILTERS, ServerFilters
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import CheckAnswer, DiscoveryAnswer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
 from monitor.domain.errors import FleetError
 
 SERVERS = "/api/servers"
@@ -47,9 +47,12 @@ class RemoteRegistry:
         """Add a server."""
         return self._api.read(ServerView, await self._api.ask("POST", SERVERS, body=_given(new)))
 
-    async def patch_server(self, server_id: UUID, patch: ServerPatch) -> ServerView:
+    async def patch_server(self, server_id: UUID, patch: ServerPatch) -> EditedServer:
         """Change the fields that are given."""
-        return self._api.read(ServerView, await self._patch(f"{SERVERS}/{server_id}", patch))
+        return self._api.read(EditedServer, await self._patch(f"{SERVERS}/{server_id}", patch))
+
+    async def credential(self, _server_id: UUID) -> None:
+        """Return None, whatever the server has: an API does not give credentials away."""
 
     async def delete_server(self, server_id: UUID) -> None:
         """Delete a server and its models."""
@@ -109,7 +112,7 @@ class RemoteRegistry:
 
 
 def _given(shape: BaseModel) -> dict[str, Any]:
-    return shape.model_dump(mode="json", exclude_unset=True)
+    return shape.model_dump(mode="json", exclude_unset=True, context=authentication.REVEALING)
 
 
 def _parameters(filters: ServerFilters) -> Iterator[tuple[str, str]]:
