@@ -73,7 +73,7 @@ async def serve(
     _require_loopback(settings.api_host)
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
-    vault = vault or Vault.of(settings)
+    vault = vault or Vault.of(settings, makes_ring=False)
     fan_out = FanOut(database)
     wakeup = Wakeup(database, look=fan_out.advance)
     streams = Streams(database, settings.policy, fan_out)

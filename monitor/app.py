@@ -233,5 +233,5 @@ async def serve(
     `ready` is called once the database has been asked for the first time, whatever it answered.
     """
     async with OllamaClient(allowed_networks=settings.allowed_networks, max_list=settings.max_list_bytes) as client:
-        monitor = Monitor(settings, dsn=dsn, client=client, vault=vault or Vault.of(settings))
+        monitor = Monitor(settings, dsn=dsn, client=client, vault=vault or Vault.of(settings, makes_ring=False))
         await monitor.run(stop, ready)

@@ -64,16 +64,11 @@ def list_(invocation: Invocation, /, *, as_json: bool) -> None:
         output.as_json([_document(key) for key in found])
         return
     now = datetime.now(UTC)
-    rows = [
-        [text.printable(key.key_id), text.age(key.made_at, now=now), str(key.credentials), _use(key)] for key in found
-    ]
-    output.table(COLUMNS, rows, empty="")
+    output.table(COLUMNS, [_cells(key, now) for key in found], empty="The key ring is empty.")
 
 
 @keys.command(epilog="Example: ollama-fleet keys rotate")
-@click.option(
-    "--add-only", is_flag=True, help="Only add the key; run this again to have the credentials sealed with it."
-)
+@click.option("--add-only", is_flag=True, help="Add the key, and seal nothing with it yet.")
 @pass_invocation
 def rotate(invocation: Invocation, /, *, add_only: bool) -> None:
     """Add a new key and seal all credentials anew with it.
@@ -110,6 +105,10 @@ def prune(invocation: Invocation) -> None:
     vault = _vault(invocation)
     removed = invocation.on_database(lambda database: key_changes.prune(database, vault))
     output.say(f"Removed {', '.join(removed)}." if removed else "Every key is in use or the first; none was removed.")
+
+
+def _cells(key: "KeyUse", now: datetime) -> list[str]:
+    return [text.printable(key.key_id), text.age(key.made_at, now=now), str(key.credentials), _use(key)]
 
 
 def _tell(done: int, total: int) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from monitor.credentials.key_ring import Key, KeyRing, KeyRingSyntaxError
 from monitor.domain.errors import KeyRingError
 
 MODE = 0o600
+UNFINISHED = ".new"
 MAX_BYTES = 256 * 1024
 # As systemd hands credentials to a service: of root, and readable by an access list that shows as the group's bit.
 FROM_ROOT = frozenset({0o400, 0o440})
@@ -65,6 +67,7 @@ class KeyRingFile:
             ring = self._parsed(changed)
             if changed != text:
                 try:
+                    self._clear_away()
                     with self._beside(changed, like=os.fstat(descriptor)) as complete:
                         os.rename(complete, self.path.resolve())
                     _sync_folder(self.path.resolve())
@@ -125,13 +128,18 @@ class KeyRingFile:
         except KeyRingSyntaxError as error:
             raise self._junk(str(error)) from error
 
+    def _clear_away(self) -> None:
+        """Remove what is left of somebody who was killed while writing: there are keys in it."""
+        target = self.path.resolve()
+        for unfinished in target.parent.glob(f".{target.name}.*{UNFINISHED}"):
+            unfinished.unlink(missing_ok=True)
+
     @contextmanager
     def _beside(self, text: str, *, like: os.stat_result | None) -> Iterator[Path]:
         """Write a complete file beside this one, of the same owner as another; it is gone after the block."""
         target = self.path if like is None else self.path.resolve()
-        complete = target.with_name(f".{target.name}.{os.getpid()}.new")
-        complete.unlink(missing_ok=True)
-        descriptor = os.open(complete, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=UNFINISHED, dir=target.parent)
+        complete = Path(name)
         try:
             with open(descriptor, "w", encoding="ascii") as file:
                 if like is not None and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):

@@ -139,13 +139,6 @@ async def test_a_body_of_10_mb_is_refused_without_being_read(api: ApiClient) -> 
     assert (answer.status, answer.body["code"]) == (413, "too_large")
 
 
-async def test_a_secret_that_cannot_be_stored_is_refused_and_not_repeated(target: Target) -> None:
-    body = GOOD | {"auth": {"type": "bearer", "token": "very-secret"}}
-    for answer in await target.refuse(json=body):
-        assert (answer.status, answer.body["code"]) == (422, "auth_not_supported")
-        assert "very-secret" not in json.dumps(answer.body)
-
-
 async def test_other_media_types_are_refused(target: Target) -> None:
     data = json.dumps(GOOD).encode()
     cases: list[tuple[bytes, dict[str, str]]] = [

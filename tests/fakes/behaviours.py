@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.exchange import Behaviour, Connection, Request, head_of
@@ -83,6 +84,18 @@ def raw(data: bytes, *, close: bool = True) -> Behaviour:
         connection.write(data)
         if close:
             connection.close()
+
+    return behave
+
+
+def behind_proxy(then: Callable[[Connection, Request], None], *, header: str, value: str) -> Behaviour:
+    """Stand behind a proxy that lets only requests through which have this header; `header` in lower case."""
+
+    async def behave(connection: Connection, request: Request) -> None:
+        if request.headers.get(header) == value:
+            then(connection, request)
+        else:
+            connection.answer(401, b"Unauthorized", {"WWW-Authenticate": 'Basic realm="gpu"'})
 
     return behave
 
