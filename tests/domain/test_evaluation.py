@@ -47,6 +47,14 @@ def test_every_other_reason_counts_against_the_server(reason: Reason) -> None:
     assert after([OK, reason, reason, reason]).status is DOWN
 
 
+@pytest.mark.parametrize("before", [[], [OK], [BUSY], [OK, REFUSED], [REFUSED] * 3, [REFUSED] * 3 + [OK]])
+def test_a_credential_that_cannot_be_opened_needs_no_more_evidence(before: list[Reason]) -> None:
+    state = after([*before, Reason.CREDENTIAL])
+    assert (state.status, state.reason) == (DOWN, Reason.CREDENTIAL)
+    assert not state.in_transition
+    assert after([*before, Reason.CREDENTIAL, OK, OK]).status is UP
+
+
 @pytest.mark.parametrize("previous", [Availability(), after([OK]), after([REFUSED] * 3), after([OK, REFUSED])])
 def test_a_local_fault_changes_nothing_at_all(previous: Availability) -> None:
     result = ProbeResult(reason=LOCAL, detail="no file descriptors")

@@ -139,6 +139,13 @@ async def test_a_single_death_is_told_at_once_and_a_few_others_are_asked() -> No
     assert watched(1).server.id not in bench.asked
 
 
+async def test_credentials_that_cannot_be_opened_are_no_sign_of_a_sick_network() -> None:
+    bench = Bench(4)
+    await bench.answer(ProbeResult(reason=Reason.CREDENTIAL, detail="No key opens it."), 1, 2, 3, 4)
+    assert bench.statuses == {Status.DOWN: 4}
+    assert (bench.told, bench.asked) == ([], [])
+
+
 async def test_servers_that_are_down_or_new_are_no_part_of_a_mass_failure() -> None:
     bench = Bench(10)
     for number, status in enumerate([Status.DOWN] * 3 + [Status.UNKNOWN] * 4, 1):
