@@ -15,6 +15,7 @@ import structlog
 import api
 from api.cli import entry
 from monitor import logs
+from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.settings import LogFormat, LogLevel, Settings
 from tests.api.serving import serving_beside
 
@@ -106,6 +107,23 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: Typed) -> KeyRingFile:
+    """A key ring that all commands of the test use."""
+    path = tmp_path / "keyring"
+    assert typed("keys", "create", str(path)).code == 0
+    monkeypatch.setenv("OLLAMA_FLEET_KEYRING_FILE", str(path))
+    return KeyRingFile(path)
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> str:
+    """A file with a secret, as an editor writes it."""
+    path = tmp_path / "secret"
+    path.write_text("canary-secret\n")
+    return str(path)
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Trouble of every kind with servers that have credentials, made by REST, by hand and in the database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from monitor.postgres.database import Connection
+from tests.acceptance import guarded_servers
+from tests.acceptance.guarded_servers import GuardedServers
+from tests.acceptance.scene import LIMIT, Scene, Witness
+
+SWAP = """
+UPDATE ollama_servers AS server SET auth_config = other.auth_config FROM ollama_servers AS other
+WHERE server.auth_type = 'bearer' AND other.auth_type = 'bearer' AND server.id <> other.id
+"""
+REASONS = "SELECT array_agg(DISTINCT status_reason) @> $1::text[] FROM ollama_servers"
+Eventually = Callable[..., Awaitable[None]]
+
+
+class Drama:
+    """What happens, in order."""
+
+    def __init__(self, scene: Scene, fleet: GuardedServers, *, psql: Connection, eventually: Eventually) -> None:
+        self.scene = scene
+        self.fleet = fleet
+        self.psql = psql
+        self._eventually = eventually
+
+    async def add_servers(self, api: Witness, tmp_path: Path) -> None:
+        """By REST and by hand, well and badly."""
+        for body in self.fleet.bodies():
+            status, _ = await api.ask("POST", "/api/servers", json=body)
+            assert status == 201
+        for body in self.fleet.bad_bodies():
+            status, _ = await api.ask("POST", "/api/servers", json=body)
+            assert status == 422
+        (tmp_path / "secret").write_text(self.fleet.secrets["token by hand"])
+        words = ("servers", "add", "marker-second", self.fleet.second.url, "--auth-type", "bearer", "--secret-file")
+        assert await self.scene.run(*words, str(tmp_path / "secret")) == 0
+        again = ("servers", "set", "marker-second", "--auth-type", "bearer", "--secret-file", "-")
+        assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"]) == 0
+        assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"] + " and a blank") == 1
+
+    async def wait_for(self, *reasons: str) -> None:
+        """Wait until servers have all these reasons."""
+
+        async def seen() -> object:
+            return await self.psql.fetchval(REASONS, list(reasons))
+
+        await self._eventually(seen, within=LIMIT, what=str(reasons))
+
+    async def break_statements(self, api: Witness) -> None:
+        """Have PostgreSQL refuse statements, in all the ways in which it repeats a row or a value."""
+        taken = {**self.fleet.bodies()[0], "url": "http://127.0.0.1:9"}
+        assert (await api.ask("POST", "/api/servers", json=taken))[0] == 409
+        with pytest.raises(asyncpg.CheckViolationError):
+            await self.psql.execute("UPDATE ollama_servers SET max_concurrent = 0")
+        with pytest.raises(asyncpg.DataError):
+            await self.psql.execute("UPDATE ollama_servers SET priority = (auth_config->>'sealed')::int")
+        await self.psql.execute("ALTER TABLE ollama_servers RENAME COLUMN priority TO gone")
+        fresh = guarded_servers.with_token("late", "http://127.0.0.1:9", self.fleet.secrets["token"])
+        assert (await api.ask("POST", "/api/servers", json=fresh))[0] == 500
+        await self.psql.execute("ALTER TABLE ollama_servers RENAME COLUMN gone TO priority")
+        await self.psql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ollama-fleet %'"
+        )
+
+    async def ask_for_everything(self, api: Witness) -> None:
+        """Read all that can be read, and have a server checked and listed."""
+        _, page = await api.ask("GET", "/api/servers")
+        for server in page["items"]:
+            await api.ask("GET", f"/api/servers/{server['id']}")
+            await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 3})
+        for action in ("check", "discover"):
+            await api.ask("POST", f"/api/servers/{page['items'][0]['id']}/{action}")
+        for path in ("/api/events?after=0&limit=1000", "/readyz", "/livez"):
+            await api.ask("GET", path)
+        await api.read_stream("/api/events/stream?after=0&snapshot=true", seconds=1)
+
+    async def look_by_hand(self) -> None:
+        """Everything that a person types when something is wrong."""
+        commands = [
+            ("servers", "list"),
+            ("servers", "show", "marker-basic"),
+            ("servers", "check", "marker-key", "--explain"),
+            ("servers", "check", "marker-refusing", "--explain", "--json"),
+            ("servers", "check", "marker-tls", "--explain"),
+            ("keys", "list"),
+            ("events", "--after", "0"),
+        ]
+        await asyncio.gather(*(self.scene.run(*command) for command in commands))
+
+    async def swap(self) -> None:
+        """Put each bearer token of another server into a server's row."""
+        await self.psql.execute(SWAP)

@@ -1,0 +1,94 @@
+"""Servers with a credential each: some that let nobody in without it, and some that are a trouble."""
+
+import base64
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from tests.acceptance.canaries import Canaries
+from tests.fakes import behaviours
+from tests.fakes.exchange import Behaviour
+from tests.fakes.ollama import FakeOllama
+
+Body: TypeAlias = dict[str, Any]
+KINDS = ("token", "token by hand", "password", "user name", "key", "refused", "lost", "redirected", "tls")
+
+
+class GuardedServers:
+    """Servers that are well and servers that are not, each with a credential of its own."""
+
+    def __init__(self, canaries: Canaries) -> None:
+        self.bearer, self.second, self.basic, self.api_key, self.refusing, self.resetting, self.redirecting = (
+            FakeOllama(host=f"127.0.0.{number}") for number in range(2, 9)
+        )
+        self.thief = FakeOllama(host="127.0.0.9")
+        self.secrets = {kind: canaries.plant(kind) for kind in KINDS}
+
+    @property
+    def fakes(self) -> list[FakeOllama]:
+        """All of them."""
+        well = [self.bearer, self.second, self.basic, self.api_key]
+        return [*well, self.refusing, self.resetting, self.redirecting, self.thief]
+
+    def misbehave(self) -> None:
+        """Refuse, hang up and redirect as the names say; the good ones let nobody in without his credential."""
+        self.bearer.behave(_guarded(self.bearer, "authorization", f"Bearer {self.secrets['token']}"))
+        self.second.behave(_guarded(self.second, "authorization", f"Bearer {self.secrets['token by hand']}"))
+        pair = f"{self.secrets['user name']}:{self.secrets['password']}".encode()
+        self.basic.behave(_guarded(self.basic, "authorization", f"Basic {base64.b64encode(pair).decode()}"))
+        self.api_key.behave(_guarded(self.api_key, "x-gate", self.secrets["key"]))
+        self.refusing.behave(behaviours.status(401, b"who are you?"))
+        self.resetting.behave(behaviours.reset())
+        self.redirecting.behave(behaviours.redirect(f"{self.thief.url}/api/version"))
+
+    def bodies(self) -> list[Body]:
+        """Each as REST takes it."""
+        secrets = self.secrets
+        basic = {"type": "basic", "username": secrets["user name"], "password": secrets["password"]}
+        return [
+            with_token("bearer", self.bearer.url, secrets["token"]),
+            {"name": "marker-basic", "url": self.basic.url, "auth": basic},
+            {
+                "name": "marker-key",
+                "url": self.api_key.url,
+                "auth": {"type": "api_key", "key": secrets["key"], "header": "X-Gate"},
+            },
+            with_token("refusing", self.refusing.url, secrets["refused"]),
+            with_token("resetting", self.resetting.url, secrets["lost"]),
+            with_token("redirecting", self.redirecting.url, secrets["redirected"]),
+            # TLS towards a port that does not speak it.
+            with_token("tls", self.refusing.url.replace("http:", "https:"), secrets["tls"]),
+        ]
+
+    def bad_bodies(self) -> list[Body]:
+        """What a person in a hurry sends: a secret where none belongs."""
+        secret = self.secrets["token"]
+        good: Body = {"name": "marker-bad", "url": "http://127.0.0.1:9"}
+        auths: list[Any] = [
+            secret,
+            [secret],
+            {"type": secret},
+            {"token": secret},
+            {"type": "bearer", secret: 1},
+            {"type": "bearer", "token": f"{secret}\n"},
+            {"type": "bearer", "token": secret, "key": secret},
+            {"type": "basic", "username": f"{secret}:", "password": secret},
+            {"type": "basic", "username": secret, "password": f"{secret}\x00"},
+            {"type": "api_key", "key": secret, "header": f"{secret}:"},
+        ]
+        elsewhere: list[Body] = [
+            {"url": f"http://user:{quote(secret, safe='')}@127.0.0.1"},
+            {"url": f"http://127.0.0.1/?token={secret}"},
+            {"auth_config": {"token": secret}},
+            {"priority": secret},
+            {"labels": {"token": {"is": secret}}},
+        ]
+        return [good | {"auth": auth} for auth in auths] + [good | fields for fields in elsewhere]
+
+
+def _guarded(fake: FakeOllama, header: str, value: str) -> Behaviour:
+    return behaviours.behind_proxy(fake.answer_well, header=header, value=value)
+
+
+def with_token(name: str, url: str, token: str) -> Body:
+    """Return a server with a bearer token as REST takes it."""
+    return {"name": f"marker-{name}", "url": url, "auth": {"type": "bearer", "token": token}}
