@@ -109,6 +109,7 @@ def _kept_in(state_dir: Path) -> bytes:
     return b"\n".join(str(path).encode() + path.read_bytes() for path in files)
 
 
+@pytest.mark.timeout(300)  # a dozen processes, on a machine that may be busy with others
 async def test_planted_secrets_are_nowhere_but_where_they_belong(
     scene: Scene, canaries: Canaries, postgres: EmbeddedServer, dsn: str, tmp_path: Path, eventually: Eventually
 ) -> None:
