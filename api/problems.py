@@ -84,6 +84,17 @@ def invalid_field(field: str, message: str, *, code: str = "invalid") -> Problem
     )
 
 
+def discovery_failed(reason: str, detail: str | None) -> Problem:
+    """Return the 502 for a server that did not list its models."""
+    return Problem(
+        HTTPStatus.BAD_GATEWAY,
+        "discovery_failed",
+        f"The server did not list its models: {detail or reason}. Nothing was changed.",
+        reason=reason,
+        reason_detail=detail,
+    )
+
+
 def database_unavailable(error: FleetError) -> Problem:
     """Return the 503 for a database that is away, or too slow; it says where, never as whom."""
     return Problem(

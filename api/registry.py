@@ -5,16 +5,14 @@ Whatever cannot be done raises a `Problem`, and then nothing was written.
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from http import HTTPStatus
 from typing import TypeAlias
 from uuid import UUID, uuid4
 
-from api import authentication, cursors, edits, references, views
+from api import authentication, cursors, edits, problems, references, views
 from api.authentication import Auth
 from api.event_pages import EventPages
 from api.on_demand import OnDemand
 from api.parameters import NO_FILTERS, ServerFilters
-from api.problems import Problem
 from api.queries import events, models, requests, transactions
 from api.queries.requests import Demand
 from api.queries.rows import Row, Values
@@ -44,6 +42,7 @@ from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
 
 Decide: TypeAlias = Callable[[Row], Values]
+
 
 class Registry:
     """Servers, their models and events, on an open database."""
@@ -178,13 +177,7 @@ class Registry:
         result = await self._on_demand.request(Demand.DISCOVERY, server_id)
         answer = DiscoveryAnswer.model_validate(result)
         if answer.reason != Reason.OK:
-            raise Problem(
-                HTTPStatus.BAD_GATEWAY,
-                "discovery_failed",
-                f"The server did not list its models: {answer.detail or answer.reason}. Nothing was changed.",
-                reason=answer.reason,
-                reason_detail=answer.detail,
-            )
+            raise problems.discovery_failed(answer.reason, answer.detail)
         return answer
 
     async def readiness(self) -> ReadinessReport:
@@ -246,6 +239,8 @@ class Registry:
         except transactions.TakenError as error:
             value = name if error.field == "name" else server_url
             async with self._database.session() as connection:
-                taker = None if value is None else await Servers(connection, self._policy).find_taker(error.field, value)
+                taker = (
+                    None if value is None else await Servers(connection, self._policy).find_taker(error.field, value)
+                )
             raise edits.taken(error.field, value, taker) from error
         return views.server(edits.require(row, server_id, if_match=None))

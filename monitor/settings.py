@@ -97,10 +97,7 @@ class Settings(BaseSettings):
         default_factory=default_state_dir,
         description="Folder of the embedded PostgreSQL. Root: /var/lib/ollama-fleet, else ~/.local/state/ollama-fleet.",
     )
-    keyring_file: Path | None = Field(
-        default=None,
-        description="Key ring that opens the credentials of servers. Default: systemd's credential, else of STATE_DIR.",
-    )
+    keyring_file: Path | None = Field(default=None, description="The keys of the credentials; see `ollama-fleet keys`.")
     api_host: str = Field(
         default="127.0.0.1",
         min_length=1,

@@ -8,7 +8,16 @@ from uuid import UUID
 from api.parameters import ServerFilters
 from api.queries.events import Extract
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+from api.views import (
+    CheckAnswer,
+    DiscoveryAnswer,
+    EditedServer,
+    ModelPage,
+    ModelView,
+    ReadinessReport,
+    ServerPage,
+    ServerView,
+)
 from monitor.domain.credential import Credential, Unreadable
 
 

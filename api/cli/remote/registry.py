@@ -14,7 +14,16 @@ from api import authentication, bodies, edits
 from api.cli.remote.connection import ApiConnection
 from api.parameters import NO_FILTERS, ServerFilters
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelPage, ModelView, ReadinessReport, ServerPage, ServerView
+from api.views import (
+    CheckAnswer,
+    DiscoveryAnswer,
+    EditedServer,
+    ModelPage,
+    ModelView,
+    ReadinessReport,
+    ServerPage,
+    ServerView,
+)
 from monitor.domain.errors import FleetError
 
 SERVERS = "/api/servers"
