@@ -111,19 +111,16 @@ Mend $settings, then run this again. What ran before goes on."
     fi
 }
 
-# Only this function knows how a key ring is made, and whether this version has any.
 make_keyring() {
     if [ -f "$keyring" ]; then return; fi
-    if is_complete "$version" && ! "$version/bin/ollama-fleet" keys --help >/dev/null 2>&1; then return; fi
-    step "make the key ring $keyring, if this version has one" write_keyring ||
+    step "make the key ring $keyring" write_keyring ||
         fail "The key ring $keyring could not be made, for the reason above. What ran before goes on."
 }
 
 write_keyring() {
     (
-        umask 277
         rm -f "$keyring.new"
-        "$version/bin/ollama-fleet" keys generate >"$keyring.new"
+        "$version/bin/ollama-fleet" keys create "$keyring.new" >/dev/null
     ) && chmod 0400 "$keyring.new" && mv -f "$keyring.new" "$keyring"
 }
 

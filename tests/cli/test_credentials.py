@@ -13,6 +13,8 @@ import pytest
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.domain.credential import ApiKey, Basic, Bearer
 from monitor.postgres.database import Connection
+from monitor.settings import Settings
+from tests.api.serving import serving_beside
 from tests.cli.conftest import PATIENCE, Outcome, Typed
 from tests.cli.stored import stored, stored_at
 
@@ -41,6 +43,25 @@ def test_each_kind_is_read_from_a_file(typed: Typed, on_database: str, ring: Key
         Basic(username="fleet", password="canary-secret"),
         ApiKey(key="canary-secret", header="X-Gate"),
     ]
+
+
+def test_a_credential_goes_to_a_fleet_elsewhere_and_does_not_come_back(
+    typed: Typed, on_database: str, ring: KeyRingFile, secret_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"api_port": "0", "keyring_file": str(ring.path)})
+    monkeypatch.delenv("OLLAMA_FLEET_KEYRING_FILE")
+    with serving_beside(settings, on_database) as address, monkeypatch.context() as patch:
+        patch.setenv("OLLAMA_FLEET_API_URL", address)
+        secret = ("--secret-file", secret_file)
+        shown(
+            typed("servers", "add", "a", "http://127.0.0.1:9", "--auth-type", "basic", "--username", "fleet", *secret)
+        )
+        explained = typed("servers", "check", "a", "--explain")
+        assert "asked without its credential" in explained.err
+        assert asyncio.run(stored_at(on_database, ring)) == [Basic(username="fleet", password="canary-secret")]
+        dropped = typed("servers", "set", "a", "--url", "http://127.0.0.2:9")
+        assert "credential for the one before was removed" in dropped.err
+    assert typed("servers", "show", "a", "--json").out.count('"configured": false') == 1
 
 
 async def test_a_secret_comes_through_a_pipe(started: Started, connection: Connection, ring: KeyRingFile) -> None:
