@@ -118,10 +118,8 @@ make_keyring() {
 }
 
 write_keyring() {
-    (
-        rm -f "$keyring.new"
-        "$version/bin/ollama-fleet" keys create "$keyring.new" >/dev/null
-    ) && chmod 0400 "$keyring.new" && mv -f "$keyring.new" "$keyring"
+    rm -f "$keyring.new" && "$version/bin/ollama-fleet" keys create "$keyring.new" >/dev/null &&
+        chmod 0400 "$keyring.new" && mv -f "$keyring.new" "$keyring"
 }
 
 choose_units() {
