@@ -7,8 +7,9 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api import bodies, middleware
+from api import binding, bodies, middleware
 from api.fan_out import FanOut
+from api.gate import Gate
 from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
@@ -17,6 +18,7 @@ from api.handlers.servers import ServerHandler
 from api.openapi.operation import Operation
 from api.registry import Registry
 from api.streams import Streams
+from api.token_table import TokenTable
 from api.wakeup import Wakeup
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, KeyRingError
@@ -25,18 +27,27 @@ from monitor.postgres.database import Database
 from monitor.settings import Settings
 
 DRAIN_SECONDS = 5.0
+# A connection that has no whole head of a request for us is closed, however slowly more of it comes.
+IDLE_SECONDS = 60.0
 SCHEMA_RETRY_SECONDS = 1.0
 OPERATIONS = web.AppKey("operations", list[Operation])
 
 log = structlog.get_logger(__name__)
 
 
-def build(settings: Settings, database: Database, *, wakeup: Wakeup, streams: Streams, vault: Vault) -> web.Application:
+def build(
+    settings: Settings,
+    database: Database,
+    *,
+    wakeup: Wakeup,
+    streams: Streams,
+    tokens: TokenTable,
+    vault: Vault,
+) -> web.Application:
     """Return the application on a database that is open."""
     registry = Registry(database, settings, wakeup=wakeup, vault=vault)
-    app = web.Application(
-        middlewares=[middleware.tell_problems, middleware.require_local_host], client_max_size=bodies.MAX_BYTES
-    )
+    gate = Gate(tokens, hostnames=settings.api_hostnames)
+    app = web.Application(middlewares=[middleware.tell_problems, gate.admit], client_max_size=bodies.MAX_BYTES)
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),
@@ -70,27 +81,34 @@ async def serve(
     own. Raises `ConfigurationError` for an address that cannot be used and, as soon as the database answers,
     `KeyRingError` for a key ring that does not go with it.
     """
-    _require_loopback(settings.api_host)
+    is_loopback = binding.is_loopback(settings.api_host)
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
     vault = vault or Vault.of(settings, makes_ring=False)
     fan_out = FanOut(database)
     wakeup = Wakeup(database, look=fan_out.advance)
     streams = Streams(database, settings.policy, fan_out)
+    tokens = TokenTable(database, open_when_empty=is_loopback)
     runner = web.AppRunner(
-        build(settings, database, wakeup=wakeup, streams=streams, vault=vault),
+        build(settings, database, wakeup=wakeup, streams=streams, tokens=tokens, vault=vault),
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
+        keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=DRAIN_SECONDS,
     )
     try:
+        if not is_loopback:
+            permission = _require_token(database, tokens, settings=settings, vault=vault)
+            if not await binding.unless_stopped(stop, permission):
+                return
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
             follow = _follow(database, wakeup, listen_dsn=settings.listen_database_url or dsn, vault=vault)
             tasks = [
                 group.create_task(follow, name="api_wakeup"),
                 group.create_task(streams.beat(), name="api_heartbeat"),
+                group.create_task(tokens.run(), name="api_tokens"),
             ]
             log.info("api_started", url=base_url)
             if ready is not None:
@@ -101,6 +119,7 @@ async def serve(
             await runner.cleanup()
             for task in tasks:
                 task.cancel()
+        await tokens.close()
     finally:
         await runner.cleanup()
         await database.close()
@@ -127,12 +146,9 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _require_loopback(host: str) -> None:
-    if not middleware.is_local(f"[{host}]" if ":" in host else host):
-        raise ConfigurationError(
-            f"OLLAMA_FLEET_API_HOST is {host}, but without access tokens, which this version does not have, the API "
-            "listens only on this machine: use 127.0.0.1, ::1 or localhost, and a proxy that asks who is there."
-        )
+async def _require_token(database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault) -> None:
+    await _verify_schema(database, vault)
+    await binding.require_token(tokens, settings.api_host)
 
 
 async def _follow(database: Database, wakeup: Wakeup, *, listen_dsn: str, vault: Vault) -> None:

@@ -1,12 +1,10 @@
-"""Around every request: who may ask, and every failure as `application/problem+json`."""
+"""Around every request: every failure is answered as `application/problem+json`."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
 from aiohttp import web
-from yarl import URL
 
 from api import bodies, problems, responses
 from api.problems import Problem
@@ -36,27 +34,6 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
         return responses.problem(
             Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is a fault of the API; its log says more.")
         )
-
-
-@web.middleware
-async def require_local_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a request under a foreign name: a page in a browser could else reach us through its own DNS."""
-    if not is_local(request.host):
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
-            "host_not_allowed",
-            "The API answers only under localhost or a loopback address; ask it under one of these.",
-        )
-    return await handler(request)
-
-
-def is_local(host: str) -> bool:
-    """Whether a Host header, or the address of a setting, names this machine."""
-    try:
-        name = URL(f"http://{host}").host or ""
-        return name in {"localhost", "localhost."} or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _route(request: web.Request) -> str:

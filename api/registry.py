@@ -4,11 +4,13 @@ Whatever cannot be done raises a `Problem`, and then nothing was written.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from functools import partial
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
 from api import authentication, cursors, edits, problems, references, views
+from api.access import LOCAL
 from api.authentication import Auth
 from api.event_pages import EventPages
 from api.on_demand import OnDemand
@@ -53,11 +55,18 @@ class Registry:
         """Without a running `wakeup`, a wait for events ends only when its time is over."""
         self._database = database
         self._vault = vault or Vault.of(settings)
+        self._actor = LOCAL
         self._policy = settings.policy
         self._allowed_networks = settings.allowed_networks
         wakeup = wakeup or Wakeup(database)
         self._on_demand = OnDemand(database, settings.policy, wakeup)
         self._event_pages = EventPages(database, wakeup)
+
+    def acting_as(self, actor: str) -> Self:
+        """Return the same registry, with another name for who makes the changes."""
+        signed = copy(self)
+        signed._actor = actor
+        return signed
 
     async def list_servers(
         self, filters: ServerFilters = NO_FILTERS, *, limit: int = 100, cursor: str | None = None
@@ -132,7 +141,7 @@ class Registry:
         async def delete(connection: Connection) -> None:
             await Servers(connection, self._policy).delete(server_id, allow)
 
-        await transactions.run(self._database, delete)
+        await transactions.run(self._database, delete, actor=self._actor)
 
     async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
         """Return the models of a server by name; `include_removed` adds those it does not list any more."""
@@ -162,7 +171,7 @@ class Registry:
         async def edit(connection: Connection) -> Row | None:
             return await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
 
-        row = await transactions.run(self._database, edit)
+        row = await transactions.run(self._database, edit, actor=self._actor)
         if row is None:
             raise edits.model_not_found(model_name)
         return views.model(row)
@@ -235,7 +244,7 @@ class Registry:
             return await servers.get(server_id)
 
         try:
-            row = await transactions.run(self._database, write_and_read)
+            row = await transactions.run(self._database, write_and_read, actor=self._actor)
         except transactions.TakenError as error:
             value = name if error.field == "name" else server_url
             async with self._database.session() as connection:

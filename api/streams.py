@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api import event_pages, frames
+from api import access, event_pages, frames
 from api.event_pages import Stretch
 from api.fan_out import PAGE, FanOut
 from api.frames import Filter
@@ -63,7 +63,10 @@ class Streams:
         )
         self._open.add(stream)
         try:
-            await stream.run(opening)
+            async with access.lasting(request):
+                await stream.run(opening)
+        except Problem as problem:
+            outlet.push(frames.error(problem))
         finally:
             self._open.discard(stream)
         return response

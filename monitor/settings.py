@@ -52,6 +52,7 @@ def _split_commas(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_commas)]
 
 
@@ -101,7 +102,11 @@ class Settings(BaseSettings):
     api_host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address the API listens on; only this machine by default.",
+        description="Address the API listens on; only this machine by default. Another one needs an API token.",
+    )
+    api_hostnames: Names = Field(
+        default=(),
+        description="Names that a proxy or browser may ask the API under, separated by commas; localhost always may.",
     )
     api_port: int = Field(default=8420, ge=0, le=65_535, description="Port of the API; 0 takes any free one.")
     api_url: Annotated[str, AfterValidator(url.normalize)] | None = Field(

@@ -34,6 +34,8 @@ _SILENT_OF_SERVERS = [
     "watch_state",
 ]
 _SILENT_OF_MODELS = ["last_seen_at", "expires_at"]
+# In events alone: whether there is a credential, who made the change; and a time that an event tells only at loading.
+_SILENT_OF_EVENTS = frozenset({"expires_at", "auth_configured", "actor"})
 _TIMES = ("created_at", "flapping_since", "first_seen_at", "disabled_at", "removed_at")
 _SERVERS = "SELECT (to_jsonb(server) - $1::text[])::text FROM ollama_servers AS server"
 _MODELS = "SELECT (to_jsonb(model) - $1::text[])::text FROM ollama_models AS model WHERE removed_at IS NULL"
@@ -88,7 +90,7 @@ def _apply_to_models(models: dict[UUID, Row], model_id: UUID, event: Event) -> N
 
 def _comparable(body: Row) -> Row:
     """A body or row without what only one of the two sides has, and with times that no time zone tells apart."""
-    kept = {key: value for key, value in body.items() if key not in {"expires_at", "auth_configured"}}
+    kept = {key: value for key, value in body.items() if key not in _SILENT_OF_EVENTS}
     for key in _TIMES:
         if kept.get(key) is not None:
             kept[key] = datetime.fromisoformat(kept[key])

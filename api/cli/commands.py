@@ -16,6 +16,7 @@ from api.cli import (
     process_commands,
     server_commands,
     status_commands,
+    token_commands,
 )
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation
@@ -77,6 +78,7 @@ _add_all(
     ollama_fleet,
     [
         import_commands.import_env,
+        token_commands.token,
         key_commands.keys,
         database_commands.db,
         doctor_command.doctor,

@@ -8,6 +8,8 @@ from api.cli import output, text
 from monitor.domain.event import Event, EventType
 
 SHORT_ID = 8
+# Whoever looks on this machine need not be told who else is there.
+LOCAL = "local"
 STATUS_EVENTS = {EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN, EventType.SERVER_FLAPPING}
 COLOURS = {
     EventType.SERVER_UP: "green",
@@ -77,6 +79,11 @@ def document(event: Event) -> dict[str, Any]:
 def what(event: Event) -> str:
     """Return what a person wants to know of the event, not yet cleaned for a terminal."""
     body = dict(event.body)
+    actor = body.pop("actor", LOCAL)
+    return _fact(event, body) + (f"  by {actor}" if actor != LOCAL else "")
+
+
+def _fact(event: Event, body: dict[str, Any]) -> str:
     if event.type in STATUS_EVENTS:
         return _verdict(body)
     if event.type in {EventType.SERVER_CREATED, EventType.SERVER_DELETED}:

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 GAP = "  "
-COLOURS = {"up": "green", "degraded": "yellow", "down": "red", "unknown": "dim", "disabled": "yellow", "removed": "dim"}
+COLOURS = {
+    "up": "green",
+    "degraded": "yellow",
+    "down": "red",
+    "unknown": "dim",
+    "disabled": "yellow",
+    "removed": "dim",
+    "expired": "yellow",
+    "revoked": "dim",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api import parameters, responses
+from api import access, parameters, responses
 from api.openapi.operation import Operation
 from api.parameters import EventQuery, EventStreamQuery
 from api.registry import Registry
@@ -47,9 +47,10 @@ class EventHandler:
     async def read(self, request: web.Request) -> web.Response:
         """`GET /api/events`."""
         query = parameters.read(request.query, EventQuery)
-        page = await self._registry.events(
-            query.after, limit=query.limit, wait=query.wait, types=query.type, server_id=query.server_id
-        )
+        async with access.lasting(request):
+            page = await self._registry.events(
+                query.after, limit=query.limit, wait=query.wait, types=query.type, server_id=query.server_id
+            )
         return responses.document(page)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -63,7 +64,8 @@ class EventHandler:
         that number is not held any more.
 
         Every 15 s a comment, or for a filtered stream an id without data, so that its cursor does not grow old.
-        A stream that cannot go on ends with a message `error` that holds the problem. A client that takes
+        A stream that cannot go on, or whose token is revoked or expires, ends with a message `error` that
+        holds the problem. A client that takes
         nothing in for 30 s is cut off, and can go on from its last id.
         """
         query = parameters.read(request.query, EventStreamQuery)

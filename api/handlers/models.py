@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api import bodies, parameters, responses
+from api import access, bodies, parameters, responses
 from api.handlers.servers import SERVERS, server_id
 from api.openapi.operation import Operation
 from api.parameters import ModelListing, NoParameters
@@ -56,4 +56,5 @@ class ModelHandler:
         parameters.read(request.query, NoParameters)
         patch = await bodies.read(request, ModelPatch, media_types=(bodies.MERGE_PATCH, bodies.JSON))
         model_name = request.match_info["model_name"]
-        return responses.document(await self._registry.patch_model(server_id(request), model_name, patch))
+        registry = self._registry.acting_as(access.of(request).actor)
+        return responses.document(await registry.patch_model(server_id(request), model_name, patch))

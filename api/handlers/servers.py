@@ -6,7 +6,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from api import bodies, edits, parameters, preconditions, responses
+from api import access, bodies, edits, parameters, preconditions, responses
 from api.openapi.operation import Operation
 from api.parameters import NoParameters, ServerListing
 from api.registry import Registry
@@ -115,6 +115,9 @@ class ServerHandler:
             ),
         ]
 
+    def _acting(self, request: web.Request) -> Registry:
+        return self._registry.acting_as(access.of(request).actor)
+
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/servers`."""
         listing = parameters.read(request.query, ServerListing)
@@ -124,7 +127,7 @@ class ServerHandler:
     async def create(self, request: web.Request) -> web.Response:
         """`POST /api/servers`."""
         parameters.read(request.query, NoParameters)
-        server = await self._registry.create_server(await bodies.read(request, ServerCreate))
+        server = await self._acting(request).create_server(await bodies.read(request, ServerCreate))
         return _with_tag(server, status=HTTPStatus.CREATED, location=f"{SERVERS}/{server.id}")
 
     async def show(self, request: web.Request) -> web.Response:
@@ -137,19 +140,19 @@ class ServerHandler:
         parameters.read(request.query, NoParameters)
         if_match = preconditions.if_match(request)
         new = await bodies.read(request, ServerReplace)
-        return _with_tag(await self._registry.replace_server(server_id(request), new, if_match=if_match))
+        return _with_tag(await self._acting(request).replace_server(server_id(request), new, if_match=if_match))
 
     async def patch(self, request: web.Request) -> web.Response:
         """`PATCH /api/servers/{id}`."""
         parameters.read(request.query, NoParameters)
         if_match = preconditions.if_match(request)
         patch = await bodies.read(request, ServerPatch, media_types=(bodies.MERGE_PATCH, bodies.JSON))
-        return _with_tag(await self._registry.patch_server(server_id(request), patch, if_match=if_match))
+        return _with_tag(await self._acting(request).patch_server(server_id(request), patch, if_match=if_match))
 
     async def delete(self, request: web.Request) -> web.Response:
         """`DELETE /api/servers/{id}`."""
         parameters.read(request.query, NoParameters)
-        await self._registry.delete_server(server_id(request), if_match=preconditions.if_match(request))
+        await self._acting(request).delete_server(server_id(request), if_match=preconditions.if_match(request))
         return responses.empty()
 
     async def check(self, request: web.Request) -> web.Response:

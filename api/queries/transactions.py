@@ -11,6 +11,8 @@ from monitor.postgres.database import Connection, Database
 ATTEMPTS = 5
 ONE_DEFAULT = "uq_ollama_servers_one_default"
 UNIQUE = {"uq_ollama_servers_name": "name", "uq_ollama_servers_url": "url"}
+# Until the end of the transaction; the triggers that make events read it.
+SIGN = "SELECT set_config('ollama_fleet.actor', $1, true)"
 
 T = TypeVar("T")
 
@@ -27,14 +29,16 @@ class RefusedError(FleetError):
     """A value got past the API's own rules but not past the database's."""
 
 
-async def run(database: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
+async def run(database: Database, work: Callable[[Connection], Awaitable[T]], *, actor: str) -> T:
     """Do some work in one transaction, and do it anew when another writer got in the way.
 
-    Raises `TakenError`, `RefusedError` or `DatabaseUnavailableError`; then nothing was written.
+    `actor` is who makes the change, as its events will say. Raises `TakenError`, `RefusedError` or
+    `DatabaseUnavailableError`; then nothing was written.
     """
     for _ in range(ATTEMPTS):
         try:
             async with database.transaction() as connection:
+                await connection.execute(SIGN, actor)
                 return await work(connection)
         except asyncpg.UniqueViolationError as error:
             # Two moves of the default mark at once: the one that is late sees the other's next time.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -182,4 +183,25 @@ monitor_leases = Table(
     Column("owner_name", Text),
     Column("epoch", BigInteger, nullable=False, server_default=ZERO),
     Column("expires_at", INSTANT, nullable=False, server_default=text("'-infinity'")),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("scopes", JSONB, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    Column("expires_at", INSTANT),
+    Column("last_used_at", INSTANT),
+    Column("revoked_at", INSTANT),
+    CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'", name="name_is_usable"),
+    CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
+    CheckConstraint(
+        "jsonb_typeof(scopes) = 'array' AND scopes <> '[]' "
+        """AND scopes <@ '["read", "write", "credentials", "admin"]'""",
+        name="scopes_are_known",
+    ),
+    Index("uq_api_tokens_name_in_use", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
 )
