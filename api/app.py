@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api import binding, bodies, middleware
+from api import binding, bodies, middleware, protocol_log
 from api.fan_out import FanOut
 from api.gate import Gate
 from api.handlers.description import DescriptionHandler
@@ -92,6 +92,7 @@ async def serve(
     runner = web.AppRunner(
         build(settings, database, wakeup=wakeup, streams=streams, tokens=tokens, vault=vault),
         access_log=None,
+        logger=protocol_log.logger(),
         auto_decompress=False,
         handler_cancellation=True,
         keepalive_timeout=IDLE_SECONDS,

@@ -32,7 +32,7 @@ async def test_an_event_tells_what_happened_to_which_server(api: ApiClient) -> N
     await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 7})
     created, updated = (await api.ask("GET", "/api/events")).body["items"]
     assert (created["type"], created["server_id"], created["model_id"]) == ("server.created", server["id"], None)
-    assert updated["body"] == {"priority": 7, "row_version": 2}
+    assert updated["body"] == {"priority": 7, "row_version": 2, "actor": "local"}
 
 
 async def test_filters_choose_events_and_the_cursor_still_moves_past_the_others(api: ApiClient) -> None:

@@ -111,12 +111,12 @@ async def test_a_person_reads_names_and_what_changed(typed: Typed, connection: C
     lines = (await typed_later(typed, "events")).out.splitlines()
     assert lines[0].split() == ["SEQ", "TIME", "TYPE", "SERVER", "WHAT"]
     assert [line.split(maxsplit=5)[3:] for line in lines[1:]] == [
-        ["server.created", "anna", "http://anna"],
-        ["server.updated", "anna", "priority=7"],
+        ["server.created", "anna", "http://anna  by fleet"],
+        ["server.updated", "anna", "priority=7  by fleet"],
         ["server.down", "anna", "was unknown; refused"],
-        ["model.added", "anna", "tiny:latest  1.0 kB"],
-        ["server.deleted", "anna", "http://anna"],
-        ["model.removed", "anna", "tiny:latest"],
+        ["model.added", "anna", "tiny:latest  1.0 kB  by fleet"],
+        ["server.deleted", "anna", "http://anna  by fleet"],
+        ["model.removed", "anna", "tiny:latest  by fleet"],
     ]
 
 

@@ -116,7 +116,7 @@ async def test_creation_and_deletion_of_a_server_are_told(connection: Connection
     assert created.body["status"] == "unknown"
     assert "planted" not in str(created.body)
     assert (deleted.type, deleted.server_id) == ("server.deleted", server_id)
-    assert deleted.body == {"name": "a", "url": "http://a"}
+    assert deleted.body == {"name": "a", "url": "http://a", "actor": "fleet"}
 
 
 async def test_a_server_inserted_as_available_is_up(connection: Connection, add_server: AddServer) -> None:
