@@ -7,6 +7,8 @@ base=$1
 file=$2
 # The stream says something every 15 s; a connection that says nothing for this long is dead.
 silence=${SILENCE_SECONDS:-40}
+# By way of a pipe: a command line can be read by every user of the machine.
+authorization=${FLEET_TOKEN:+"Authorization: Bearer $FLEET_TOKEN"}
 trap 'exit 0' TERM INT
 trap 'kill "${!:-}" 2>/dev/null || true' EXIT
 
@@ -42,7 +44,8 @@ while :; do
     cursor=$(cat "$file" 2>/dev/null || echo 0)
     # Not a pipeline: a shell that waits for one does not hear SIGTERM.
     exec 3< <(exec curl --silent --no-buffer --connect-timeout 5 \
-        --header "Last-Event-ID: $cursor" --write-out '\n:status %{http_code}\n' "$base/api/events/stream")
+        --header @<(printf '%s\n' "$authorization") --header "Last-Event-ID: $cursor" \
+        --write-out '\n:status %{http_code}\n' "$base/api/events/stream")
     take <&3
     kill "$!" 2>/dev/null || true
     sleep "$retry"

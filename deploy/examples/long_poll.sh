@@ -8,6 +8,8 @@ file=$2
 wait=${WAIT_SECONDS:-30}
 # An answer that takes so much longer than it was asked to does not come any more.
 silence=${SILENCE_SECONDS:-10}
+# By way of a pipe: a command line can be read by every user of the machine.
+authorization=${FLEET_TOKEN:+"Authorization: Bearer $FLEET_TOKEN"}
 trap 'exit 0' TERM INT
 trap 'kill "${!:-}" 2>/dev/null || true' EXIT
 
@@ -22,7 +24,7 @@ while :; do
     cursor=$(cat "$file" 2>/dev/null || echo 0)
     # Not a pipeline: a shell that waits for one does not hear SIGTERM.
     exec 3< <(exec curl --silent --connect-timeout 5 --max-time $((wait + silence)) --write-out '\n%{http_code}\n' \
-        "$base/api/events?after=$cursor&limit=500&wait=$wait")
+        --header @<(printf '%s\n' "$authorization") "$base/api/events?after=$cursor&limit=500&wait=$wait")
     { IFS= read -r page && IFS= read -r status; } <&3 || status=
     case $status in
     200)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from api import bodies
+from api import app, bodies
 from monitor.postgres.database import Connection
-from tests.api.client import Answer, ApiClient
+from monitor.settings import Settings
+from tests.api.client import Answer, ApiClient, serving
 
 JSON = {"Content-Type": "application/json"}
 GOOD: dict[str, Any] = {"name": "berta", "url": "http://berta.example"}
@@ -194,3 +195,21 @@ async def test_a_body_that_drips_is_given_up(api: ApiClient, monkeypatch: pytest
     assert status_line.startswith(b"HTTP/1.1 408")
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["half a head", "a head that drips"])
+async def test_a_connection_without_a_whole_request_is_closed(
+    settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch, *, drips: bool
+) -> None:
+    monkeypatch.setattr(app, "IDLE_SECONDS", 0.5)
+    async with serving(settings, dsn) as (api, _):
+        host, port = api.base_url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: ")
+        read = asyncio.create_task(reader.read())
+        async with asyncio.timeout(20):
+            while drips and not read.done():
+                writer.write(b"x")
+                await asyncio.wait([read], timeout=0.05)
+            assert await read == b""
+        writer.close()

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import pytest
 from yarl import URL
 
+from monitor.postgres import database
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import serving
+from tests.api.token_maker import make
 from tests.examples.follower import EXAMPLES, Cursor, following
 from tests.fakes.tcp_proxy import TcpProxy
 
@@ -63,6 +65,20 @@ async def test_it_prints_events_in_order_keeps_its_cursor_and_ends_on_sigterm(
         await eventually(lambda: cursor.is_at(3), what="the cursor of the newest event")
         await eventually(lambda: follower.has(3), what="the printed events")
         assert follower.seqs == [1, 2, 3]
+        await follower.terminate()
+
+
+async def test_it_sends_the_token_it_is_given_and_shows_it_to_nobody(
+    command: tuple[str, ...], dsn: str, connection: Connection, cursor: Cursor, eventually: Eventually
+) -> None:
+    psql = await database.connect(dsn, name="psql")
+    token = await make(psql, "reader", "read")
+    await psql.close()
+    await connection.execute(ADD, "a")
+    async with api(dsn) as url, following(*command, str(url), cursor.path, FLEET_TOKEN=token) as follower:
+        await eventually(lambda: cursor.is_at(1), what="the event")
+        listed = await asyncio.create_subprocess_exec("ps", "-ww", "-eo", "args", stdout=asyncio.subprocess.PIPE)
+        assert token.encode() not in (await listed.communicate())[0]
         await follower.terminate()
 
 

@@ -33,6 +33,7 @@ FORBIDDEN = [
     "COPY ollama_servers TO STDOUT",
     "SELECT * FROM fleet_event_pending",
     "SELECT * FROM monitor_leases",
+    "SELECT name FROM api_tokens",
     "INSERT INTO ollama_servers (name, url) VALUES ('x', 'http://x')",
     "UPDATE ollama_servers SET priority = 1",
     "DELETE FROM ollama_servers",
