@@ -105,7 +105,7 @@ def _needed(request: web.Request) -> Scope:
 
 
 def _require_clean_query(request: web.Request) -> None:
-    if request.query_string and any(name.lower() in SECRET_PARAMETERS for name in request.query):
+    if any(name.lower() in SECRET_PARAMETERS for name in request.query):
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             "token_in_query",

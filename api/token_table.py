@@ -30,6 +30,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     row: Row
+    digest: bytes
     access: Access
 
 
@@ -43,8 +44,9 @@ class TokenTable:
         """
         self._database = database
         self._open_when_empty = open_when_empty
-        self._known: dict[UUID, _Known] = {}
-        self._uses: dict[UUID, float] = {}
+        # By the id as a token has it, which spares every request to make a UUID of it.
+        self._known: dict[str, _Known] = {}
+        self._uses: dict[str, float] = {}
         self._reading = asyncio.Lock()
         self._begun = self._done = 0
         self.open_access: Access | None = None
@@ -67,9 +69,9 @@ class TokenTable:
         """Return what a token allows, or None for an unknown one; the access's grant may have ended."""
         token_id = tokens.public_id(token)
         known = None if token_id is None else self._known.get(token_id)
-        if known is None or not hmac.compare_digest(known.row["digest"], tokens.digest(token)):
+        if token_id is None or known is None or not hmac.compare_digest(known.digest, tokens.digest(token)):
             return None
-        self._uses[known.row["id"]] = grant.now()
+        self._uses[token_id] = grant.now()
         return known.access
 
     async def refresh(self) -> None:
@@ -108,12 +110,13 @@ class TokenTable:
     def _take(self, rows: list[Row]) -> None:
         before, self._known = self._known, {}
         for row in rows:
-            known = before.pop(row["id"], None)
+            token_id = row["id"].hex
+            known = before.pop(token_id, None)
             if known is None or _state(known.row) != _state(row):
                 if known is not None:
                     known.access.grant.end(_revoked(row) if row["revoked_at"] else _changed())
-                known = _Known(row=row, access=_access(row))
-            self._known[row["id"]] = known
+                known = _Known(row=row, digest=row["digest"], access=_access(row))
+            self._known[token_id] = known
         for gone in before.values():
             gone.access.grant.end(unknown())
         if not self.may_be_open and self.open_access is not None:
@@ -126,7 +129,7 @@ class TokenTable:
         uses, self._uses = self._uses, {}
         if not uses:
             return
-        ages = {token_id: max(0.0, grant.now() - at) for token_id, at in uses.items()}
+        ages = {UUID(token_id): max(0.0, grant.now() - at) for token_id, at in uses.items()}
         async with self._database.session() as connection:
             await queries.note_uses(connection, ages)
 

@@ -39,7 +39,7 @@ async def test_events_are_read_in_order_in_pages_and_by_kind(observer: Connectio
         (2, EventType.SERVER_CREATED, second),
         (3, EventType.SERVER_UPDATED, second),
     ]
-    assert everything[2].body == {"priority": 1, "row_version": 2}
+    assert everything[2].body == {"priority": 1, "row_version": 2, "actor": "fleet"}
     assert await event_log.read_after(observer, 1, limit=1) == everything[1:2]
     assert await event_log.read_after(observer, 0, limit=9, types=["server.updated"]) == everything[2:]
     assert await event_log.read_after(observer, 0, limit=9, server_id=first) == everything[:1]
