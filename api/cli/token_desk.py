@@ -10,7 +10,7 @@ from api import tokens
 from api.cli.invocation import Invocation
 from api.queries import tokens as queries
 from api.queries.rows import Row
-from monitor.domain.errors import FleetError
+from monitor.domain.errors import ConfigurationError, FleetError
 from monitor.postgres.database import Database
 
 
@@ -31,6 +31,12 @@ class TokenDesk:
     """Each method opens the database, does one thing, and closes it again."""
 
     def __init__(self, invocation: Invocation) -> None:
+        """Raises `ConfigurationError` when the commands are to work on a fleet elsewhere."""
+        if invocation.settings.api_url is not None:
+            raise ConfigurationError(
+                "OLLAMA_FLEET_API_URL is set, but tokens are made, listed and revoked in the database itself: do it on "
+                "the machine of the fleet, or unset it."
+            )
         self._invocation = invocation
 
     def created(self, name: str, *, scopes: Sequence[str], lifetime: timedelta | None) -> str:

@@ -65,8 +65,7 @@ class EventHandler:
 
         Every 15 s a comment, or for a filtered stream an id without data, so that its cursor does not grow old.
         A stream that cannot go on, or whose token is revoked or expires, ends with a message `error` that
-        holds the problem. A client that takes
-        nothing in for 30 s is cut off, and can go on from its last id.
+        holds the problem. A client that takes nothing in for 30 s is cut off, and can go on from its last id.
         """
         query = parameters.read(request.query, EventStreamQuery)
         return await self._streams.serve(request, query, last_event_id=parameters.last_event_id(request.headers))

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const [base, file] = process.argv.slice(2);
 const SILENCE_MS = Number(process.env.SILENCE_MS ?? 40_000); // The stream says something every 15 s.
 const LAST_RETRY_MS = 3_000;
-const TOKEN = process.env.FLEET_TOKEN; // Where the API wants one.
+const TOKEN = process.env.OLLAMA_FLEET_API_TOKEN; // Where the API wants one.
 const ENDINGS = { 410: 3, 409: 4 }; // Retention has passed the cursor; it is another database's.
 let cursor = existsSync(file) ? readFileSync(file, "utf8").trim() : "0";
 let retry = 100;

@@ -8,7 +8,7 @@ file=$2
 # The stream says something every 15 s; a connection that says nothing for this long is dead.
 silence=${SILENCE_SECONDS:-40}
 # By way of a pipe: a command line can be read by every user of the machine.
-authorization=${FLEET_TOKEN:+"Authorization: Bearer $FLEET_TOKEN"}
+authorization=${OLLAMA_FLEET_API_TOKEN:+"Authorization: Bearer $OLLAMA_FLEET_API_TOKEN"}
 trap 'exit 0' TERM INT
 trap 'kill "${!:-}" 2>/dev/null || true' EXIT
 

@@ -9,7 +9,7 @@ wait=${WAIT_SECONDS:-30}
 # An answer that takes so much longer than it was asked to does not come any more.
 silence=${SILENCE_SECONDS:-10}
 # By way of a pipe: a command line can be read by every user of the machine.
-authorization=${FLEET_TOKEN:+"Authorization: Bearer $FLEET_TOKEN"}
+authorization=${OLLAMA_FLEET_API_TOKEN:+"Authorization: Bearer $OLLAMA_FLEET_API_TOKEN"}
 trap 'exit 0' TERM INT
 trap 'kill "${!:-}" 2>/dev/null || true' EXIT
 

@@ -88,3 +88,10 @@ def test_events_of_the_command_line_are_local(typed: Typed) -> None:
     typed("servers", "add", "anna", "http://anna.example")
     (event,) = [json.loads(line) for line in typed("events", "--json").out.splitlines()]
     assert event["body"]["actor"] == "local"
+
+
+def test_tokens_of_a_fleet_elsewhere_are_not_made_here(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_FLEET_API_URL", "http://fleet.example:8420")
+    outcome = typed("token", "create", "ci", "--scope", "read")
+    assert (outcome.code, outcome.out) == (78, "")
+    assert "OLLAMA_FLEET_API_URL" in outcome.err

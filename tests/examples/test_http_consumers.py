@@ -75,7 +75,7 @@ async def test_it_sends_the_token_it_is_given_and_shows_it_to_nobody(
     token = await make(psql, "reader", "read")
     await psql.close()
     await connection.execute(ADD, "a")
-    async with api(dsn) as url, following(*command, str(url), cursor.path, FLEET_TOKEN=token) as follower:
+    async with api(dsn) as url, following(*command, str(url), cursor.path, OLLAMA_FLEET_API_TOKEN=token) as follower:
         await eventually(lambda: cursor.is_at(1), what="the event")
         listed = await asyncio.create_subprocess_exec("ps", "-ww", "-eo", "args", stdout=asyncio.subprocess.PIPE)
         assert token.encode() not in (await listed.communicate())[0]
