@@ -21,6 +21,7 @@ from api.openapi import document
 from api.openapi.codes import CODES
 from api.openapi.operation import Operation
 from api.streams import Streams
+from api.token_table import TokenTable
 from api.wakeup import Wakeup
 from monitor.domain.probe import Reason
 from monitor.postgres.database import Database
@@ -187,7 +188,8 @@ def operations() -> list[Operation]:
     settings = Settings()
     database = Database("postgresql://localhost/unused", name="reference")
     wakeup, streams = Wakeup(database), Streams(database, settings.policy, FanOut(database))
-    return app.build(settings, database, wakeup=wakeup, streams=streams)[app.OPERATIONS]
+    tokens = TokenTable(database, open_when_empty=True)
+    return app.build(settings, database, wakeup=wakeup, streams=streams, tokens=tokens)[app.OPERATIONS]
 
 
 def _codes(codes: Iterable[str]) -> str:

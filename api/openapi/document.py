@@ -21,6 +21,26 @@ ABOUT = (
     "A fleet of Ollama servers, kept true in PostgreSQL: servers, their health and models, every change as an event. "
     "Errors are `application/problem+json` (RFC 9457) with a stable `code`."
 )
+SECURITY = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Of `ollama-fleet token create`, with the scope `read` or `write`. An API on a loopback address "
+        "wants none before the first one was made; signs of life never need one.",
+    }
+}
+WITH_A_TOKEN = (
+    "token_missing",
+    "token_unknown",
+    "token_expired",
+    "token_revoked",
+    "token_changed",
+    "token_in_query",
+    "several_tokens",
+    "scope_missing",
+    "too_many_failures",
+)
+ON_WRITING = ("cross_site", "unsupported_media_type")
 EVERYWHERE = ("bad_request", "host_not_allowed", "unknown_parameter", "internal", "database_unavailable")
 NO_ROUTE = ("not_found", "method_not_allowed")
 WITH_A_BODY = ("bad_json", "body_too_slow", "too_large", "unsupported_media_type", "invalid")
@@ -57,7 +77,8 @@ def build(operations: Iterable[Operation]) -> dict[str, Any]:
         "info": {"title": TITLE, "description": ABOUT, "version": metadata.version(DISTRIBUTION)},
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in known)],
         "paths": paths,
-        "components": {"schemas": components.schemas},
+        "components": {"schemas": components.schemas, "securitySchemes": SECURITY},
+        "security": [{"token": []}, {}],
     }
 
 
@@ -124,13 +145,15 @@ def _responses(operation: Operation, components: Components) -> dict[str, Any]:
 
 
 def _codes(operation: Operation) -> list[str]:
-    extra = WITH_A_BODY if operation.body is not None else ()
+    extra: tuple[str, ...] = WITH_A_BODY if operation.body is not None else ()
     if operation.parameters is not NoParameters:
         extra = (*extra, "invalid")
     if _PATH_PARAMETER.search(operation.path):
         # What stands for the parameter may make another path of it, at which there is nothing or another method.
         extra = (*extra, *NO_ROUTE)
-    return list(dict.fromkeys((*operation.problems, *extra, *EVERYWHERE)))
+    if operation.method != "GET":
+        extra = (*extra, *ON_WRITING)
+    return list(dict.fromkeys((*operation.problems, *extra, *WITH_A_TOKEN, *EVERYWHERE)))
 
 
 def _by_status(codes: Sequence[str]) -> dict[int, list[str]]:

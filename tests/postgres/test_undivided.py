@@ -24,7 +24,7 @@ async def add(database: Database, name: str) -> None:
     async def insert(connection: Connection) -> None:
         await connection.execute(INSERT, name, f"http://{name}")
 
-    await transactions.run(database, insert)
+    await transactions.run(database, insert, actor="tests")
 
 
 async def names(connection: Connection) -> list[str]:
