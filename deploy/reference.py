@@ -23,6 +23,7 @@ from api.openapi.operation import Operation
 from api.streams import Streams
 from api.token_table import TokenTable
 from api.wakeup import Wakeup
+from monitor.credentials.vault import Vault
 from monitor.domain.probe import Reason
 from monitor.postgres.database import Database
 from monitor.settings import PREFIX, UNITS, Settings
@@ -189,7 +190,9 @@ def operations() -> list[Operation]:
     database = Database("postgresql://localhost/unused", name="reference")
     wakeup, streams = Wakeup(database), Streams(database, settings.policy, FanOut(database))
     tokens = TokenTable(database, open_when_empty=True)
-    return app.build(settings, database, wakeup=wakeup, streams=streams, tokens=tokens)[app.OPERATIONS]
+    return app.build(
+        settings, database, wakeup=wakeup, streams=streams, tokens=tokens, vault=Vault.of(settings, makes_ring=False)
+    )[app.OPERATIONS]
 
 
 def _codes(codes: Iterable[str]) -> str:
