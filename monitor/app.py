@@ -30,6 +30,7 @@ from monitor.postgres import credential_store, schema_version
 from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
 from monitor.postgres.event_log import PostgresEventLog
+from monitor.postgres.history_store import PostgresHistoryStore
 from monitor.postgres.inventory_store import PostgresInventoryStore
 from monitor.postgres.lease_store import PostgresLeaseStore
 from monitor.postgres.listener import Listener
@@ -39,6 +40,8 @@ from monitor.services.check import Check
 from monitor.services.discovery import Discovery
 from monitor.services.dispatcher import Dispatcher
 from monitor.services.fleet_watch import FleetWatch
+from monitor.services.historian import Historian
+from monitor.services.history_keeper import HistoryKeeper
 from monitor.services.housekeeping import Housekeeping
 from monitor.services.lease_keeper import LeaseKeeper
 from monitor.services.own_health import OwnHealth
@@ -77,7 +80,9 @@ class Monitor:
         servers = PostgresServerStore(self._database, policy=settings.policy, vault=vault)
         fleet, checks, listings = Fleet(), Schedule(), Schedule()
         self._keeper = LeaseKeeper(leases, changed=self._lease_changed)
-        self.recorder = BatchRecorder(servers, lease=self._keeper.current)
+        history = PostgresHistoryStore(self._database)
+        self._historian = Historian(history, fleet=fleet, lease=self._keeper.current)
+        self.recorder = BatchRecorder(servers, lease=self._keeper.current, note=self._historian.note)
         self._announcer = Announcer(PostgresAnnouncementStore(self._database), lease=self._keeper.current)
         self._health = OwnHealth(
             fleet=fleet,
@@ -127,11 +132,13 @@ class Monitor:
         housekeeping = Housekeeping(
             PostgresEventLog(self._database), retention=settings.event_retention, lease=self._keeper.current
         )
+        keep_history = HistoryKeeper(history, retention=settings.history_retention, lease=self._keeper.current)
         beats = [
             Beat(name="checks", every=CHECK_SWEEP, act=Sweep(checks, self._check_again, every=CHECK_SWEEP)),
             Beat(name="listings", every=LISTING_SWEEP, act=Sweep(listings, self._discover_again, every=LISTING_SWEEP)),
             Beat(name="connections", every=CONNECTION_SWEEP, act=self._sweep_connections),
             Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
+            Beat(name="history", every=HOUSEKEEPING, act=keep_history),
         ]
         self.metronome = Metronome(beats)
         self._listener = Listener(
@@ -162,6 +169,7 @@ class Monitor:
 
     def _lease_changed(self) -> None:
         self.recorder.clear()
+        self._historian.clear()
         self._announcer.lease_changed()
         self._health.clear()
         self._watch.wake()
@@ -209,6 +217,7 @@ class Monitor:
             part(name="work", then=(self._finish_work,), limit=PATIENCE + 1),
             part(name="own_health", run=self._health.run),
             part(name="recorder", run=self.recorder.run, then=(self.recorder.flush,)),
+            part(name="historian", run=self._historian.run, then=(self._historian.flush,)),
             part(name="announcer", run=self._announcer.run, then=(self._announcer.flush,)),
             part(name="fleet_watch", run=self._watch.run),
             part(name="lease", run=self._keeper.run, then=(self._keeper.give_up,)),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from monitor.domain.availability import Availability
 from monitor.domain.event import Announcement, Event
 from monitor.domain.fleet import Watched
+from monitor.domain.history import Page
 from monitor.domain.inventory import Difference, KnownModel, ModelId
 from monitor.domain.lease import Lease
 from monitor.domain.probe import Listing, LoadedModel, ProbeResult, Residency, ShownModel
@@ -157,6 +158,29 @@ class Doubt(Protocol):
 
     def weigh(self, watched: Watched, result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
         """Return what is to be believed of a server, given what a probe alone makes of it."""
+        ...
+
+
+class HistoryStore(Protocol):
+    """Where the history of servers is kept."""
+
+    async def clock(self) -> float:
+        """Return the time that history counts by, in seconds since 1970."""
+        ...
+
+    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
+        """Write pages of five minutes unless the lease is somebody else's; return the time."""
+        ...
+
+    async def roll_up(
+        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
+    ) -> list[ServerId]:
+        """Make pages of `span` of the finer ones that begin before a time, of at most `limit` servers after one;
+        return whose there were, in order."""
+        ...
+
+    async def delete_older(self, age: timedelta, lease: Lease, /) -> None:
+        """Delete days beyond an age."""
         ...
 
 

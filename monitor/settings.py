@@ -167,6 +167,12 @@ class Settings(BaseSettings):
         default=None,
         description="A .env file from which `up` takes servers at its first start, while there never was a server.",
     )
+    history_retention: Duration = Field(
+        default=timedelta(days=400),
+        ge=timedelta(days=31),
+        le=timedelta(days=36_500),
+        description="Age at which the days of history are deleted; a year and a month can be compared with the last.",
+    )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
 

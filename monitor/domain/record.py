@@ -16,7 +16,7 @@ class ServerRecord:
 
     `row_version` is the one the result was obtained under. `answered_at` is the time of the request
     that `answer` is for. `flapping` is whether the server comes and goes, `watch_state` whether a
-    connection to it is held.
+    connection to it is held. `good` is what a check itself said, whatever is believed after it.
     """
 
     server_id: ServerId
@@ -33,6 +33,7 @@ class ServerRecord:
     answer: dict[str, Any] | None = None
     flapping: bool | None = None
     watch_state: WatchState | None = None
+    good: bool | None = None
 
     def over(self, older: "ServerRecord | None") -> Self:
         """Return this record with what it does not say taken from an older one of the same row version."""

@@ -3,7 +3,9 @@
 The whole fleet is shard 0 for now.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from monitor.domain.lease import Lease
@@ -11,14 +13,20 @@ from monitor.postgres.database import Database
 
 TAKE = """
 UPDATE monitor_leases SET owner = $1, owner_name = $2, epoch = epoch + 1,
-    expires_at = clock_timestamp() + $3::interval
+    expires_at = clock_timestamp() + $3::interval, taken_at = clock_timestamp()
 WHERE shard = 0 AND (owner IS NULL OR expires_at < clock_timestamp())
 RETURNING epoch
 """
+# What the monitor counts goes along. Its table is not logged, so that this costs no more than the renewal alone.
 RENEW = """
-UPDATE monitor_leases SET expires_at = clock_timestamp() + $3::interval
-WHERE shard = 0 AND owner = $1 AND epoch = $2
-RETURNING epoch
+WITH renewed AS (
+    UPDATE monitor_leases SET expires_at = clock_timestamp() + $3::interval
+    WHERE shard = 0 AND owner = $1 AND epoch = $2
+    RETURNING epoch),
+told AS (
+    INSERT INTO monitor_stats (shard, at, body) SELECT 0, clock_timestamp(), $4 FROM renewed
+    ON CONFLICT (shard) DO UPDATE SET at = excluded.at, body = excluded.body)
+SELECT epoch FROM renewed
 """
 # The notification lets a monitor that stands by take over at once.
 GIVE_UP = """
@@ -32,11 +40,14 @@ SELECT pg_notify('ollama_fleet_requests', 'lease') FROM released
 class PostgresLeaseStore:
     """Implements `ports.LeaseStore`."""
 
-    def __init__(self, database: Database, *, owner: UUID, owner_name: str) -> None:
-        """`owner` names this process; `owner_name` says it to people (host and pid)."""
+    def __init__(
+        self, database: Database, *, owner: UUID, owner_name: str, stats: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        """`owner` names this process, `owner_name` says it to people (host and pid), `stats` is what it has counted."""
         self._database = database
         self._owner = owner
         self._owner_name = owner_name
+        self._stats = stats
 
     async def take(self, ttl: timedelta) -> Lease | None:
         """Take the lease if nobody holds it; return it, or None."""
@@ -47,7 +58,7 @@ class PostgresLeaseStore:
     async def renew(self, lease: Lease, ttl: timedelta) -> bool:
         """Prolong the lease; False means that another monitor has it now."""
         async with self._database.session() as connection:
-            return await connection.fetchval(RENEW, lease.owner, lease.epoch, ttl) is not None
+            return await connection.fetchval(RENEW, lease.owner, lease.epoch, ttl, self._stats()) is not None
 
     async def give_up(self, lease: Lease) -> None:
         """Free the lease, so that another monitor need not wait for its end."""

@@ -4,6 +4,8 @@ Triggers (events, `row_version`, consistency of `status` and `is_available`) liv
 Columns that change with every check stand side by side, so that PostgreSQL logs few bytes for them.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
@@ -183,6 +185,46 @@ monitor_leases = Table(
     Column("owner_name", Text),
     Column("epoch", BigInteger, nullable=False, server_default=ZERO),
     Column("expires_at", INSTANT, nullable=False, server_default=text("'-infinity'")),
+    Column("taken_at", INSTANT),
+)
+
+# What a monitor counts of its own work, for /metrics. Nothing is lost with it, so it is not logged.
+monitor_stats = Table(
+    "monitor_stats",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("at", INSTANT, nullable=False),
+    Column("body", JSONB, nullable=False),
+    prefixes=["UNLOGGED"],
+)
+
+
+def _history(name: str, *between: Column[Any]) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("server_id", Uuid, ForeignKey("ollama_servers.id", ondelete="CASCADE"), primary_key=True),
+        *between,
+        Column("timeline", LargeBinary, nullable=False),
+        Column("good", Integer, nullable=False),
+        Column("bad", Integer, nullable=False),
+        Column("latencies", LargeBinary, nullable=False),
+        Column("medians", LargeBinary, nullable=False),
+    )
+
+
+# Five minutes a row, for an hour or two. Two monitors may each write the part of one that was theirs.
+server_history_recent = _history(
+    "server_history_recent",
+    Column("start_at", INSTANT, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+)
+
+# An hour or a day a row; `span` is seconds. How the bytes are read: monitor/domain/history.py.
+server_history = _history(
+    "server_history",
+    Column("span", Integer, primary_key=True, autoincrement=False),
+    Column("start_at", INSTANT, primary_key=True),
 )
 
 api_tokens = Table(

@@ -111,6 +111,7 @@ class Check:
             answered_at=requested,
             answer=None if requested is None else _answer(result),
             flapping=watched.availability.flapping,
+            good=None if ours else result.reason in evaluation.ALIVE,
         )
         self._recorder.record(record, at_once=changed or requested is not None)
 

@@ -25,9 +25,17 @@ class BatchRecorder:
     back: subscribers then learn of each server that changed, once.
     """
 
-    def __init__(self, store: ResultStore, *, lease: Callable[[], Lease | None]) -> None:
+    def __init__(
+        self,
+        store: ResultStore,
+        *,
+        lease: Callable[[], Lease | None],
+        note: Callable[[ServerRecord], None] = lambda _: None,
+    ) -> None:
+        """`note` is told of every record, also of those that a newer one replaces before they are written."""
         self._store = store
         self._lease = lease
+        self._note = note
         self._waiting: dict[ServerId, ServerRecord] = {}
         self._urgent = asyncio.Event()
         self._stuck = False
@@ -36,6 +44,7 @@ class BatchRecorder:
 
     def record(self, record: ServerRecord, /, *, at_once: bool) -> None:
         """Take the newest record of a server."""
+        self._note(record)
         self._waiting[record.server_id] = record.over(self._waiting.get(record.server_id))
         if at_once:
             self._urgent.set()

@@ -1,0 +1,59 @@
+"""Keeps history small: five minutes become hours, hours become days, and days go when they are too old."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.history import DAY, HOUR
+from monitor.domain.lease import Lease
+from monitor.domain.server import ServerId
+from monitor.ports import HistoryStore
+
+# Of so many servers at once, which takes some 10 ms of ours.
+STEP = 50
+PAUSE = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+class HistoryKeeper:
+    """Called once a minute. The pages of the current and the last hour, or day, stay as they are, so that the
+    shorter windows are cut at five minutes, or an hour. Each span is gone through once per span."""
+
+    def __init__(self, store: HistoryStore, *, retention: timedelta, lease: Callable[[], Lease | None]) -> None:
+        """Days older than `retention` go, and only the monitor with the lease works on history."""
+        self._store = store
+        self._retention = retention
+        self._lease = lease
+        self._rolled_up: dict[int, int] = {}
+
+    async def __call__(self) -> None:
+        """Roll up what is due; with the database away, next minute is early enough."""
+        try:
+            for span in (HOUR, DAY):
+                before = int(await self._store.clock()) // span * span - span
+                if self._rolled_up.get(span) != before and await self._roll_up(span, before):
+                    self._rolled_up[span] = before
+        except DatabaseUnavailableError as error:
+            log.debug("history_put_off", error=str(error))
+
+    async def _roll_up(self, span: int, before: int) -> bool:
+        began = time.monotonic()
+        after: ServerId | None = None
+        servers = 0
+        while (lease := self._lease()) is not None:
+            done = await self._store.roll_up(span, before=before, after=after, limit=STEP, lease=lease)
+            servers += len(done)
+            if len(done) < STEP:
+                if span == DAY:
+                    await self._store.delete_older(self._retention, lease)
+                if servers:
+                    log.info("history_rolled_up", span_s=span, servers=servers, s=round(time.monotonic() - began, 1))
+                return True
+            after = done[-1]
+            await asyncio.sleep(PAUSE)
+        return False
