@@ -13,9 +13,11 @@ from api.gate import Gate
 from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
+from api.handlers.history import HistoryHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
 from api.openapi.operation import Operation
+from api.histories import Histories
 from api.registry import Registry
 from api.streams import Streams
 from api.token_table import TokenTable
@@ -52,6 +54,7 @@ def build(
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
+        HistoryHandler(Histories(database, settings.policy)),
         HealthHandler(registry),
     )
     operations = [operation for handler in handlers for operation in handler.operations()]

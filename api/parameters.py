@@ -20,6 +20,7 @@ from api import problems, texts
 from monitor.domain import url as base_url
 from monitor.domain.availability import Status
 from monitor.domain.event import EventType
+from monitor.domain.uptime import Window
 
 MAX_SEQ = 2**63 - 1
 MAX_DIGITS = len(str(MAX_SEQ))
@@ -92,6 +93,18 @@ class ModelListing(Parameters):
     """`GET /api/servers/{id}/models`: with `include_removed` also what the server lists no more."""
 
     include_removed: Switch = False
+
+
+class HistoryQuery(Parameters):
+    """`GET /api/servers/{id}/history`: the window that is cut into slots."""
+
+    window: Window = Window.DAY
+
+
+class HistoriesQuery(HistoryQuery):
+    """`GET /api/history`: of the servers given, else of all."""
+
+    server_id: list[UUID] = Field(default_factory=list, max_length=1000)
 
 
 class EventQuery(Parameters):

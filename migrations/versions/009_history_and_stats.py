@@ -15,6 +15,12 @@ depends_on = None
 def upgrade() -> None:
     """Create the tables, and note when a lease was taken."""
     op.add_column("monitor_leases", sa.Column("taken_at", sa.TIMESTAMP(timezone=True)))
+    op.create_index(
+        "ix_fleet_events_of_verdicts",
+        "fleet_events",
+        ["server_id", "seq"],
+        postgresql_where=sa.text("type IN ('server.up', 'server.degraded', 'server.down')"),
+    )
     op.create_table(
         "monitor_stats",
         sa.Column("shard", sa.SmallInteger, autoincrement=False),
@@ -39,6 +45,7 @@ def downgrade() -> None:
     """Drop all of it."""
     for table in ("server_history", "server_history_recent", "monitor_stats"):
         op.drop_table(table)
+    op.drop_index("ix_fleet_events_of_verdicts", "fleet_events")
     op.drop_column("monitor_leases", "taken_at")
 
 

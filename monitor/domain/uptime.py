@@ -80,7 +80,11 @@ class Slot:
 
 def runs(pages: Iterable[Page], present: Present | None) -> list[Run]:
     """Return all that is known, up to the present."""
-    known = timeline.merged([each.runs for each in pages])
+    return with_present(timeline.merged([each.runs for each in pages]), present)
+
+
+def with_present(known: list[Run], present: Present | None) -> list[Run]:
+    """Return a timeline, prolonged up to the present."""
     code = None if present is None else timeline.code(present.status)
     if present is not None and code is not None:
         timeline.append(known, (int(present.since * TICKS), int(present.until * TICKS), code))
@@ -118,7 +122,9 @@ def slots(pages: Iterable[Page], known: Iterable[Run], *, window: Window, now: f
     begins = starts(window, now)
     width = window.slot * TICKS
     times = _ticks(known, first=begins[0] * TICKS, width=width)
-    medians = slot_medians(pages, first=begins[0], width=window.slot)
+    medians = slot_medians(
+        ((each.start, each.span, each.medians) for each in pages), first=begins[0], width=window.slot
+    )
     found = []
     for begin, ticks, median in zip(begins, times, medians, strict=True):
         whole = min(window.slot, now - begin)
@@ -151,16 +157,18 @@ def letters(known: Iterable[Run], *, first: int, width: int) -> str:
     return "".join((UNKNOWN + LETTERS)[mark] for mark in marks)
 
 
-def slot_medians(pages: Iterable[Page], *, first: int, width: int) -> list[int]:
-    """Return a bucket of latency per slot: the worst median of the cells in it, or of the cell around it."""
+def slot_medians(pages: Iterable[tuple[int, int, bytes]], *, first: int, width: int) -> list[int]:
+    """Return a bucket of latency per slot: the worst median of the cells that touch it.
+
+    Of each page only its start and span, in seconds, and its medians are needed.
+    """
     found = [latency.NONE] * SLOTS
-    for page in pages:
-        cells = len(page.medians)
-        span = page.span // cells
-        for cell, median in enumerate(page.medians):
+    for begin, whole, medians in pages:
+        span = whole // len(medians)
+        for cell, median in enumerate(medians):
             if median == latency.NONE:
                 continue
-            start = page.start + cell * span - first
+            start = begin + cell * span - first
             for place in range(max(0, start // width), min(SLOTS, (start + span - 1) // width + 1)):
                 if found[place] == latency.NONE or found[place] < median:
                     found[place] = median

@@ -78,6 +78,12 @@ fleet_events = Table(
     Column("at", INSTANT, nullable=False),
     Column("body", JSONB, nullable=False),
     Index("ix_fleet_events_of_monitors", "seq", postgresql_where=text("type LIKE 'monitor.%'")),
+    Index(
+        "ix_fleet_events_of_verdicts",
+        "server_id",
+        "seq",
+        postgresql_where=text("type IN ('server.up', 'server.degraded', 'server.down')"),
+    ),
 )
 
 ollama_servers = Table(

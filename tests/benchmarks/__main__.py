@@ -9,13 +9,14 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, fleet, replay, start, stream
+from tests.benchmarks import checks, crash, delivery, fleet, history, replay, start, stream
 
 BENCHMARKS = {
     "checks": checks,
     "crash": crash,
     "delivery": delivery,
     "fleet": fleet,
+    "history": history,
     "replay": replay,
     "start": start,
     "stream": stream,

@@ -25,6 +25,11 @@ def page(start: int, *known: Run, milliseconds: float = 2.0) -> Page:
     return history.page(ID, start, runs=list(known), good=1, bad=0, latencies=counts)
 
 
+def cells(pages: list[Page]) -> list[tuple[int, int, bytes]]:
+    """What `slot_medians` needs of pages."""
+    return [(each.start, each.span, each.medians) for each in pages]
+
+
 @given(runs(), st.sampled_from(Window), st.floats(min_value=0, max_value=5000))
 def test_the_slots_of_a_window_add_up_to_it_and_the_letters_are_the_worst_of_each(
     known: list[Run], window: Window, later: float
@@ -68,7 +73,7 @@ def test_the_present_goes_on_where_the_pages_end() -> None:
 
 def test_each_slot_has_the_worst_median_of_the_pages_it_touches() -> None:
     pages = [page(START, milliseconds=2.0), page(START + 300, milliseconds=50.0)]
-    medians = uptime.slot_medians(pages, first=START - 600, width=450)
+    medians = uptime.slot_medians(cells(pages), first=START - 600, width=450)
     told = [latency.milliseconds(median) for median in medians[:4]]
     assert told == [
         None,
@@ -77,7 +82,7 @@ def test_each_slot_has_the_worst_median_of_the_pages_it_touches() -> None:
         None,
     ]
     hour = history.rolled_up(pages, HOUR)
-    assert uptime.slot_medians(hour, first=START - 600, width=450) == medians
+    assert uptime.slot_medians(cells(hour), first=START - 600, width=450) == medians
 
 
 def test_slots_stand_still_while_time_goes_on() -> None:

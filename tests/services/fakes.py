@@ -1,5 +1,6 @@
 """The ports to the database, in memory: it can be away, and it knows whose lease it is."""
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from monitor.domain import inventory
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import Event, EventType
 from monitor.domain.fleet import Watched
+from monitor.domain.history import Page
 from monitor.domain.inventory import Difference, KnownModel, ModelId
 from monitor.domain.lease import Lease
 from monitor.domain.probe import LoadedModel
@@ -206,3 +208,46 @@ class MemoryEvents:
         self.old -= step
         self.steps.append(step)
         return step
+
+
+class MemoryHistory:
+    """Implements `ports.HistoryStore`: keeps what is written, and tells the time that a test says it is."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        # In the middle of five minutes, so that no test comes upon their end.
+        self.ahead = 1_800_000_150 - time.monotonic()
+        self.written: list[Page] = []
+        self.batches: list[int] = []
+        self.due: dict[int, list[ServerId]] = {}
+        self.steps: list[tuple[int, int]] = []
+        self.expired = 0
+
+    async def clock(self) -> float:
+        """Return the time."""
+        self._database.reach()
+        return time.monotonic() + self.ahead
+
+    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
+        """Keep the pages if the lease still holds."""
+        self._database.reach()
+        if self._database.lease == lease:
+            self.written += pages
+            self.batches.append(len(pages))
+        return await self.clock()
+
+    async def roll_up(
+        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
+    ) -> list[ServerId]:
+        """Take out those that are due."""
+        self._database.reach()
+        if self._database.lease != lease:
+            return []
+        self.steps.append((span, before))
+        due = [each for each in self.due.get(span, []) if after is None or each > after]
+        return due[:limit]
+
+    async def delete_older(self, _age: timedelta, _lease: Lease, /) -> None:
+        """Count how often that is asked."""
+        self._database.reach()
+        self.expired += 1

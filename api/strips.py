@@ -1,0 +1,51 @@
+"""Rows of history turned into strips of letters, a few servers at a time, so that no other request waits for it."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from api.history_views import StripsView, StripView
+from api.queries.rows import Row
+from monitor.domain import latency, timeline, uptime
+from monitor.domain.availability import Status
+from monitor.domain.timeline import TICKS, Run
+from monitor.domain.uptime import Present, Window
+
+# So many servers take a few milliseconds.
+STEP = 50
+
+
+def present(row: Row) -> Present | None:
+    """Return what is believed of a server now, None when nothing is."""
+    if row["since"] is None or row["until"] is None:
+        return None
+    return Present(status=Status(row["status"]), since=row["since"], until=row["until"])
+
+
+async def view(rows: Sequence[Row], window: Window) -> StripsView:
+    """Return the strips of all servers in rows of `queries.history.many`."""
+    now = rows[0]["now"] if rows else time.time()
+    first = uptime.starts(window, now)[0]
+    items: dict[str, StripView] = {}
+    for number, row in enumerate(rows):
+        if number % STEP == STEP - 1:
+            await asyncio.sleep(0)
+        items[str(row["id"])] = _strip(row, first=first, width=window.slot)
+    start = datetime.fromtimestamp(first, UTC)
+    # Everything is known to fit: to have it validated would take as long again.
+    return StripsView.model_construct(window=window.value, start=start, slot_seconds=window.slot, items=items)
+
+
+def _strip(row: Row, *, first: int, width: int) -> StripView:
+    starts = row["starts"] or ()
+    parts: list[Run] = []
+    for start, data in zip(starts, row["timelines"] or (), strict=True):
+        parts += timeline.decode(data, start * TICKS)
+    known = uptime.with_present(timeline.merged([parts]), present(row))
+    pages = zip(starts, row["spans"] or (), row["medians"] or (), strict=True)
+    medians = uptime.slot_medians(pages, first=first, width=width)
+    return StripView.model_construct(
+        slots=uptime.letters(known, first=first, width=width),
+        latency_ms=[latency.milliseconds(median) for median in medians],
+    )

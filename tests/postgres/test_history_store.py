@@ -1,0 +1,176 @@
+"""History in the database: each page once, only by the owner of the fleet, bounded, and gone with its server."""
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain import history, timeline
+from monitor.domain.history import DAY, FIVE_MINUTES, HOUR, Page
+from monitor.domain.latency import Counts
+from monitor.domain.lease import Lease
+from monitor.domain.server import ServerId
+from monitor.domain.timeline import TICKS
+from monitor.postgres.database import Connection, Database
+from monitor.postgres.history_store import PostgresHistoryStore
+from tests.postgres.conftest import AddServer
+
+ROWS = """
+SELECT (SELECT count(*) FROM server_history_recent), (SELECT count(*) FROM server_history WHERE span = 3600),
+    (SELECT count(*) FROM server_history WHERE span = 86400)
+"""
+START = 1_800_000_000 // DAY * DAY
+
+
+@pytest.fixture
+def histories(fleet_database: Database) -> PostgresHistoryStore:
+    """On the test's database."""
+    return PostgresHistoryStore(fleet_database)
+
+
+def page(server_id: uuid.UUID, start: int, status: int = 0) -> Page:
+    """Five minutes in one status, with a check each minute."""
+    runs = [(start * TICKS, (start + FIVE_MINUTES) * TICKS, status)]
+    return history.page(ServerId(server_id), start, runs=runs, good=5, bad=0, latencies=Counts({40: 4, 60: 1}))
+
+
+async def rows(connection: Connection) -> tuple[int, int, int]:
+    """How many rows there are of five minutes, an hour, a day."""
+    found = await connection.fetchrow(ROWS)
+    assert found is not None
+    return found[0], found[1], found[2]
+
+
+async def roll_up(store: PostgresHistoryStore, span: int, lease: Lease, *, before: int, limit: int = 50) -> int:
+    """Roll up step by step; return the number of steps."""
+    after: ServerId | None = None
+    steps = 0
+    while done := await store.roll_up(span, before=before, after=after, limit=limit, lease=lease):
+        after = done[-1]
+        steps += 1
+    return steps
+
+
+async def known_seconds(connection: Connection) -> float:
+    """All the time that is known, whichever rows it is in."""
+    found = 0
+    for row in await connection.fetch(
+        "SELECT timeline FROM server_history_recent UNION ALL SELECT timeline FROM server_history"
+    ):
+        found += sum(timeline.totals(timeline.decode(row["timeline"], 0), 0, 2**60))
+    return found / TICKS
+
+
+async def test_pages_become_hours_and_days_and_nothing_is_lost_on_the_way(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    servers = [await add_server() for _ in range(3)]
+    for server_id in servers:
+        for hour in (0, 7, 25):
+            await histories.write(
+                [page(server_id, START + hour * HOUR + each * FIVE_MINUTES, each % 3) for each in range(12)], lease
+            )
+    assert await rows(connection) == (108, 0, 0)
+
+    assert await roll_up(histories, HOUR, lease, before=START + DAY, limit=2) == 2
+    assert await rows(connection) == (36, 6, 0)
+    assert await roll_up(histories, HOUR, lease, before=START + 2 * DAY) == 1
+    assert await rows(connection) == (0, 9, 0)
+
+    assert await roll_up(histories, DAY, lease, before=START + DAY) == 1
+    assert await rows(connection) == (0, 3, 3)
+    assert await known_seconds(connection) == 3 * 3 * HOUR
+    checks = await connection.fetchval("SELECT sum(good + bad) FROM server_history")
+    assert checks == 3 * 3 * 12 * 5
+
+
+async def test_what_is_written_late_joins_the_hour_that_is_there(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    server_id = await add_server()
+    for part in (0, 1):
+        await histories.write([page(server_id, START + part * FIVE_MINUTES)], lease)
+        await roll_up(histories, HOUR, lease, before=START + HOUR)
+        await roll_up(histories, DAY, lease, before=START + DAY)
+        assert await rows(connection) == (0, 0, 1)
+    assert await known_seconds(connection) == 2 * FIVE_MINUTES
+
+
+async def test_a_stale_owner_writes_and_rolls_up_nothing(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    server_id = await add_server()
+    await histories.write([page(server_id, START)], lease)
+    stale = replace(lease, epoch=lease.epoch - 1)
+
+    await histories.write([page(server_id, START + FIVE_MINUTES)], stale)
+    assert await histories.roll_up(HOUR, before=START + DAY, after=None, limit=10, lease=stale) == []
+    await histories.delete_older(timedelta(0), stale)
+
+    assert await rows(connection) == (1, 0, 0)
+
+
+async def test_a_page_that_is_written_twice_counts_once_and_that_of_another_owner_beside_it(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    written = page(await add_server(), START)
+    for _ in range(2):
+        await histories.write([written], lease)
+    assert await rows(connection) == (1, 0, 0)
+    await connection.execute("UPDATE monitor_leases SET epoch = epoch + 1")
+    await histories.write([written], replace(lease, epoch=lease.epoch + 1))
+    assert await rows(connection) == (2, 0, 0)
+
+
+async def test_a_server_that_is_gone_takes_its_history_along_and_spoils_no_others(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    gone, other = await add_server(), await add_server()
+    await histories.write([page(gone, START), page(other, START)], lease)
+    await roll_up(histories, HOUR, lease, before=START + HOUR)
+    await histories.write([page(gone, START + HOUR)], lease)
+    await connection.execute("DELETE FROM ollama_servers WHERE id = $1", gone)
+    assert await rows(connection) == (0, 1, 0)
+
+    await histories.write([page(gone, START + HOUR), page(other, START + HOUR)], lease)
+    assert await rows(connection) == (1, 1, 0)
+
+
+async def test_days_beyond_the_retention_go(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    server_id = await add_server()
+    now = int(await histories.clock())
+    today = now // DAY * DAY
+    await histories.write([page(server_id, today - days * DAY) for days in (2, 399, 401, 700)], lease)
+    await roll_up(histories, HOUR, lease, before=today)
+    await roll_up(histories, DAY, lease, before=today)
+    assert await rows(connection) == (0, 0, 4)
+    await histories.delete_older(timedelta(days=400), lease)
+    assert await rows(connection) == (0, 0, 2)
+
+
+async def test_a_year_of_ten_thousand_servers_stays_under_ten_gigabytes(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    servers = [await add_server() for _ in range(20)]
+    for server_id in servers:
+        # A restless server: three changes in each five minutes, a latency that is all over the place.
+        pages = []
+        for start in range(START, START + 2 * DAY, FIVE_MINUTES):
+            at = start * TICKS
+            runs = [(at + place * 1000, at + place * 1000 + 900, place % 3) for place in range(3)]
+            latencies = Counts({place: 1 for place in range(20, 60, 2)})
+            pages.append(history.page(ServerId(server_id), start, runs=runs, good=20, bad=0, latencies=latencies))
+        await histories.write(pages, lease)
+    size = "SELECT pg_total_relation_size($1)"
+    recent = await connection.fetchval(size, "server_history_recent") / (20 * 2 * 288)
+    await roll_up(histories, HOUR, lease, before=START + 2 * DAY)
+    hours = await connection.fetchval(size, "server_history") / (20 * 48)
+    await roll_up(histories, DAY, lease, before=START + 2 * DAY)
+    await connection.execute("VACUUM FULL server_history")
+    days = await connection.fetchval(size, "server_history") / (20 * 2)
+    # Twice as much as the rows take, for what is deleted and not reused yet.
+    total = 2 * 10_000 * (24 * recent + 48 * hours + 400 * days)
+    assert total < 10e9
