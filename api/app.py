@@ -14,10 +14,13 @@ from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
 from api.handlers.history import HistoryHandler
+from api.handlers.metrics import MetricsHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
-from api.openapi.operation import Operation
 from api.histories import Histories
+from api.metrics.scrape import Scrape
+from api.metrics.traffic import Traffic
+from api.openapi.operation import Operation
 from api.registry import Registry
 from api.streams import Streams
 from api.token_table import TokenTable
@@ -49,13 +52,18 @@ def build(
     """Return the application on a database that is open."""
     registry = Registry(database, settings, wakeup=wakeup, vault=vault)
     gate = Gate(tokens, hostnames=settings.api_hostnames)
-    app = web.Application(middlewares=[middleware.tell_problems, gate.admit], client_max_size=bodies.MAX_BYTES)
+    traffic = Traffic()
+    scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
+    app = web.Application(
+        middlewares=[traffic.middleware(), middleware.tell_problems, gate.admit], client_max_size=bodies.MAX_BYTES
+    )
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
         HistoryHandler(Histories(database, settings.policy)),
         HealthHandler(registry),
+        MetricsHandler(scrape),
     )
     operations = [operation for handler in handlers for operation in handler.operations()]
     app[OPERATIONS] = operations

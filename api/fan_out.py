@@ -6,12 +6,15 @@ was begins a new generation, and then every stream must ask the database whether
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Protocol
 
 from api import frames
 from api.frames import Filter, Frame
 from api.queries import events
 from api.recent import Page, Recent
+from monitor.domain.distribution import SECONDS, Distribution
+from monitor.domain.event import Event
 from monitor.postgres.database import Database
 
 PAGE = 500
@@ -46,6 +49,8 @@ class FanOut:
         self._followers: set[Follower] = set()
         self._live: set[Follower] = set()
         self.generation = 0
+        # From an event's own time, by the database's clock, until it was handed to all streams, by ours.
+        self.delivery = Distribution(SECONDS)
 
     async def advance(self) -> int:
         """Read on and hand out what is new; return the number of the newest event."""
@@ -63,6 +68,7 @@ class FanOut:
                 for new in frames.slices(map(frames.frame, extract.events)):
                     self._hand_out(new)
                     await asyncio.sleep(len(self._live) * SECONDS_PER_WRITE)
+                self._measure(extract.events)
             if len(extract.events) < PAGE:
                 return extract.last
 
@@ -112,6 +118,11 @@ class FanOut:
                 follower.cursor = max(follower.cursor, last)
         self._recent.add(new)
         self._position = last
+
+    def _measure(self, handed_out: list[Event]) -> None:
+        now = datetime.now(UTC)
+        for event in handed_out:
+            self.delivery.observe(max(0.0, (now - event.at).total_seconds()))
 
     def _jump(self, head: int) -> None:
         """Go on from the newest event: nobody wants those before."""

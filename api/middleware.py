@@ -30,13 +30,14 @@ async def tell_problems(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         return responses.problem(_from_aiohttp(request, error))
     except Exception:
-        log.exception("request_failed", method=request.method, route=_route(request))
+        log.exception("request_failed", method=request.method, route=route(request))
         return responses.problem(
             Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is a fault of the API; its log says more.")
         )
 
 
-def _route(request: web.Request) -> str:
+def route(request: web.Request) -> str:
+    """Return the pattern that a request's path fits, `unknown` when it fits none."""
     resource = request.match_info.route.resource
     return "unknown" if resource is None else resource.canonical
 

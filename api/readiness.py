@@ -4,6 +4,7 @@ import asyncio
 
 from api.queries import requests
 from api.views import ReadinessReport
+from api.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
@@ -16,15 +17,17 @@ class Readiness:
     """Looks at the database, the schema and the monitor.
 
     Without a monitor the API still is ready: it reads, writes and keeps requests, and shows by `stale`
-    that nobody checks. To take it out of service for that would only hide the registry, too.
+    that nobody checks. To take it out of service for that would only hide the registry, too. So it is
+    without the session that listens: events then come by the look that is taken every few seconds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wakeup: Wakeup) -> None:
         self._database = database
+        self._wakeup = wakeup
 
     async def report(self) -> ReadinessReport:
         """Return what works and what does not, with a reason for each that does not."""
-        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN}
+        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN, "listener": FAILED}
         reasons: list[str] = []
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -33,7 +36,18 @@ class Readiness:
             reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
         except (DatabaseUnavailableError, ConfigurationError, SchemaMismatchError) as error:
             reasons.append(str(error))
+        self._look_at_listener(checks, reasons)
         return ReadinessReport(ready=checks["schema"] == OK, reasons=reasons, checks=checks)
+
+    def _look_at_listener(self, checks: dict[str, str], reasons: list[str]) -> None:
+        listener = self._wakeup.listener
+        if listener is not None and listener.is_connected:
+            checks["listener"] = OK
+        elif checks["database"] == OK:
+            reasons.append(
+                "The session that listens for changes is away and is opened anew, so events come up to 5 s late; "
+                "if it stays so behind a pooler, set OLLAMA_FLEET_LISTEN_DATABASE_URL to the database itself."
+            )
 
     async def _look(self, checks: dict[str, str], reasons: list[str]) -> None:
         async with self._database.session() as connection:

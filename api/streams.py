@@ -32,11 +32,14 @@ class Streams:
 
     def __init__(self, database: Database, policy: Policy, fan_out: FanOut) -> None:
         self._database = database
-        self._fan_out = fan_out
+        self.fan_out = fan_out
         self._snapshots = Snapshots(database, policy)
         self._readers = asyncio.Semaphore(MOST_READERS)
         self._open: set[Stream] = set()
         self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     async def serve(
         self, request: web.Request, query: EventStreamQuery, *, last_event_id: int | None
@@ -44,7 +47,7 @@ class Streams:
         """Answer a request with a stream, until it ends; raises a `Problem` when it cannot begin."""
         self._require_room()
         wanted = Filter(types=frozenset(query.type), server_id=query.server_id)
-        generation = self._fan_out.generation
+        generation = self.fan_out.generation
         cursor, opening = await self._begin(query, last_event_id, generation)
         # Before a snapshot is complete there is nothing to go on from.
         first = frames.beginning(None if opening else cursor)
@@ -58,7 +61,7 @@ class Streams:
             cursor=cursor,
             generation=generation,
             wanted=wanted,
-            fan_out=self._fan_out,
+            fan_out=self.fan_out,
             read_on=self._read_on,
         )
         self._open.add(stream)
@@ -112,7 +115,7 @@ class Streams:
             return await events.head(self._database), []
 
     async def _require_held(self, cursor: int) -> None:
-        if not self._fan_out.holds(cursor):
+        if not self.fan_out.holds(cursor):
             async with self._readers:
                 extract = await events.extract(self._database, cursor, limit=0, types=[], server_id=None)
             event_pages.require_held(extract)

@@ -27,10 +27,11 @@ class Wakeup:
         self._change = asyncio.Event()
         self._head = 0
         self.is_closed = False
+        self.listener: Listener | None = None
 
     async def run(self, dsn: str) -> None:
         """Listen on a session of its own at `dsn` until cancelled."""
-        listener = Listener(
+        self.listener = Listener(
             dsn,
             name="ollama-fleet api listener",
             channels=(SERVER_CHANNEL, MODEL_CHANNEL),
@@ -38,7 +39,7 @@ class Wakeup:
             sender=self._database,
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(listener.run(), name="api_listener")
+            group.create_task(self.listener.run(), name="api_listener")
             group.create_task(self._follow(), name="api_wakeup")
 
     async def wait_past(self, seq: int, *, seconds: float) -> None:

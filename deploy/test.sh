@@ -22,4 +22,5 @@ need_tool() {
 
 set_up test
 need_tool systemd-analyze systemd
+need_tool promtool prometheus
 exec "$root/.venv/bin/python" "$root/deploy/checks.py" "$@"

@@ -5,19 +5,18 @@ under way ends or is cut → results are written → the lease is given up → s
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
-from monitor import lifecycle, systemd, watchdog
+from monitor import database_gate, lifecycle, systemd, watchdog
 from monitor.credentials.vault import Vault
-from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
 from monitor.domain.fleet import Fleet
 from monitor.domain.schedule import Schedule
@@ -26,7 +25,6 @@ from monitor.ollama.client import OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
 from monitor.ollama.watch import IdleConnections, most_connections
-from monitor.postgres import credential_store, schema_version
 from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
 from monitor.postgres.event_log import PostgresEventLog
@@ -50,6 +48,7 @@ from monitor.services.scheduler import Beat, Metronome
 from monitor.services.sentry import Sentry
 from monitor.services.sweep import Sweep
 from monitor.settings import Settings
+from monitor.stats import Stats
 
 NAME = "ollama-fleet monitor"
 CHECK_SWEEP = timedelta(seconds=0.1)
@@ -60,7 +59,6 @@ MOST_CONNECTING = 50
 HOUSEKEEPING = timedelta(minutes=1)
 MOST_LISTINGS = 100
 PATIENCE = 3.0
-SCHEMA_RETRY = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +73,10 @@ class Monitor:
         # Of its own, so that a thousand listings at once keep no result and no lease waiting.
         self._inventory_database = Database(dsn, name=f"{NAME} inventory", size=4, behind_pooler=pooler)
         leases = PostgresLeaseStore(
-            self._database, owner=uuid.uuid4(), owner_name=f"{socket.gethostname()}:{os.getpid()}"
+            self._database,
+            owner=uuid.uuid4(),
+            owner_name=f"{socket.gethostname()}:{os.getpid()}",
+            stats=self._count,
         )
         servers = PostgresServerStore(self._database, policy=settings.policy, vault=vault)
         fleet, checks, listings = Fleet(), Schedule(), Schedule()
@@ -133,8 +134,9 @@ class Monitor:
             PostgresEventLog(self._database), retention=settings.event_retention, lease=self._keeper.current
         )
         keep_history = HistoryKeeper(history, retention=settings.history_retention, lease=self._keeper.current)
+        sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP)
         beats = [
-            Beat(name="checks", every=CHECK_SWEEP, act=Sweep(checks, self._check_again, every=CHECK_SWEEP)),
+            Beat(name="checks", every=CHECK_SWEEP, act=sweep),
             Beat(name="listings", every=LISTING_SWEEP, act=Sweep(listings, self._discover_again, every=LISTING_SWEEP)),
             Beat(name="connections", every=CONNECTION_SWEEP, act=self._sweep_connections),
             Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
@@ -148,6 +150,19 @@ class Monitor:
             wake=self._woken,
             sender=self._database,
         )
+        self._stats = Stats(
+            check=self.check,
+            sweep=sweep,
+            checks=self._checks,
+            discoveries=self._discoveries,
+            recorder=self.recorder,
+            historian=self._historian,
+            health=self._health,
+            listener=self._listener,
+        )
+
+    def _count(self) -> dict[str, Any]:
+        return self._stats.document()
 
     def _check_soon(self, server_id: ServerId) -> None:
         self._checks.submit(server_id)
@@ -179,34 +194,13 @@ class Monitor:
         await self._database.open()
         await self._inventory_database.open()
         try:
-            await self._wait_for_schema(stop, ready)
+            await database_gate.wait(self._database, self._vault, stop=stop, ready=ready)
             if not stop.is_set():
                 await lifecycle.run(self._parts(), stop)
                 log.info("stopped")
         finally:
             await self._inventory_database.close()
             await self._database.close()
-
-    async def _wait_for_schema(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
-        """Check the schema and the key ring; with the database away the process counts as ready and keeps trying."""
-        away = False
-        while not stop.is_set():
-            try:
-                async with self._database.session() as connection:
-                    await schema_version.verify(connection)
-                    await credential_store.require_key_ring(connection, self._vault)
-            except DatabaseUnavailableError as error:
-                if not away:
-                    log.warning("database_away", error=str(error))
-                    ready()
-                away = True
-            else:
-                if not away:
-                    ready()
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SCHEMA_RETRY):
-                    await stop.wait()
 
     def _parts(self) -> list[lifecycle.Part]:
         """Return all that runs, in the order in which it ends."""

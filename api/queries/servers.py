@@ -28,15 +28,17 @@ EDITABLE = (
 )
 # $1 and $2 are the interval and the time-out, in seconds, of servers that override neither. By the
 # database's clock, which also wrote the times: a dead monitor cannot hide behind its last verdict.
-VIEW = """
-SELECT id, name, url, api_version, auth_type, auth_type <> 'none' AND auth_config <> '{}' AS auth_configured,
+STALE = """(
+    is_active AND coalesce(last_checked_at, greatest(created_at, updated_at)) < clock_timestamp() - make_interval(
+        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2)))"""
+VIEW = f"""
+SELECT id, name, url, api_version, auth_type, auth_type <> 'none' AND auth_config <> '{{}}' AS auth_configured,
     auth_config->>'header' AS auth_header, is_active, is_default,
     capabilities, max_concurrent, priority, labels, check_interval_seconds, check_timeout_seconds, rise, fall,
     connection_watch, status, status_reason, status_detail, status_changed_at, is_available, flapping_since,
     server_version, latency_ms, last_checked_at, next_check_at, models_listed_at,
     CASE WHEN is_active AND is_available THEN watch_state END AS watch_state, row_version, created_at, updated_at,
-    is_active AND coalesce(last_checked_at, greatest(created_at, updated_at)) < clock_timestamp() - make_interval(
-        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2)) AS stale
+    {STALE} AS stale
 FROM ollama_servers
 """
 READ_ONE = f"{VIEW} WHERE id = $3"

@@ -190,6 +190,14 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
+    @property
+    def sessions(self) -> tuple[int, int]:
+        """How many sessions are in use, and how many are open but idle."""
+        if self._pool is None:
+            return 0, 0
+        idle = self._pool.get_idle_size()
+        return self._pool.get_size() - idle, idle
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """Lend one session, as soon as one of them is free.

@@ -44,6 +44,7 @@ class Listener:
         self._wake = wake
         self._proof = None if sender is None else NotifyProof(sender)
         self.reconnects = 0
+        self.is_connected = False
 
     async def run(self) -> None:
         """Listen until cancelled; a lost session is opened again with a growing, jittered delay."""
@@ -63,11 +64,13 @@ class Listener:
                 if self._proof is not None:
                     proving = asyncio.create_task(self._proof.run(), name="notify_proof")
                 retry = FIRST_RETRY
+                self.is_connected = True
                 log.info("listener_connected", channels=list(self._channels))
                 await self._keep_alive(connection)
             except (*database.LOST, asyncpg.PostgresError) as error:
                 log.warning("listener_lost", error=str(error) or type(error).__name__)
             finally:
+                self.is_connected = False
                 if proving is not None:
                     proving.cancel()
                 # close() could wait for ever on a peer that is silent; there is nothing to say good-bye for.

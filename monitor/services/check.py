@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -40,7 +41,7 @@ class Check:
         self._recorder = recorder
         self._doubt = doubt
         self._discover = discover
-        self.done = 0
+        self.answers: Counter[Reason] = Counter()
 
     async def __call__(self, server_id: ServerId) -> None:
         """Check the server once; a result that comes after its server was edited or deleted is dropped."""
@@ -56,10 +57,10 @@ class Check:
             # The prober promises not to raise; should it, this server must not fall off the schedule.
             self._agenda.set(server_id, time.monotonic() + watched.server.policy.interval.total_seconds())
             raise
-        self.done += 1
         if self._fleet.is_current(watched):
             at = time.monotonic()
             result = self._doubt.own_fault(result, began=began, at=at, timeout=watched.server.policy.timeout)
+            self.answers[result.reason] += 1
             self._judge(watched, result, requested, at=at)
 
     def _judge(self, watched: Watched, result: ProbeResult, requested: datetime | None, *, at: float) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from monitor.domain import evaluation
 from monitor.domain.availability import Availability, Status
+from monitor.domain.distribution import SECONDS, Distribution
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.lateness import Lateness
@@ -57,6 +58,14 @@ class OwnHealth:
         self._healed_at = float("-inf")
         self._standing: list[ServerId] = []
         self._counted_at = float("-inf")
+        self.lag = Distribution(SECONDS)
+        # How often a verdict was held back, once for each check that would have given it.
+        self.held = 0
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the monitor takes itself to be cut off now."""
+        return self._guard.isolation is not None
 
     async def run(self) -> None:
         """Feel the loop's pulse, and end an isolation in time, until cancelled."""
@@ -65,6 +74,7 @@ class OwnHealth:
             await asyncio.sleep(BEAT)
             at = time.monotonic()
             lag = self._lateness.beat(at)
+            self.lag.observe(lag)
             if lag >= WORTH_TELLING:
                 log.warning("loop_late", seconds=round(lag, 1))
             if self._guard.isolation is not None:
@@ -109,6 +119,7 @@ class OwnHealth:
             if self._guard.suspects(at):
                 self._decide(at)
         if after.status is Status.DOWN and before.status is not Status.DOWN and self._guard.holds(at):
+            self.held += 1
             return evaluation.hold(before, after)
         return after
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
 import structlog
 
+from monitor.domain.distribution import RECORDS, SECONDS, Distribution
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.domain.record import ServerRecord
@@ -41,6 +43,13 @@ class BatchRecorder:
         self._stuck = False
         self.turns = 0
         self.dropped = 0
+        self.batch_records = Distribution(RECORDS)
+        self.batch_seconds = Distribution(SECONDS)
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not written yet."""
+        return len(self._waiting)
 
     def record(self, record: ServerRecord, /, *, at_once: bool) -> None:
         """Take the newest record of a server."""
@@ -81,6 +90,7 @@ class BatchRecorder:
         if lease is None or not self._waiting:
             return
         batch, self._waiting = list(self._waiting.values()), {}
+        began = time.monotonic()
         try:
             await self._write(batch, lease)
         except DatabaseUnavailableError as error:
@@ -95,6 +105,8 @@ class BatchRecorder:
             if self._stuck:
                 log.info("results_written_again", servers=len(batch))
             self._stuck = False
+            self.batch_records.observe(len(batch))
+            self.batch_seconds.observe(time.monotonic() - began)
 
     def _put_back(self, batch: list[ServerRecord], lease: Lease) -> None:
         if self._lease() != lease:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from monitor.domain.distribution import SECONDS, Distribution
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 
@@ -24,6 +25,8 @@ class Sweep:
         self._submit = submit
         self._every = every.total_seconds()
         self._timer: asyncio.TimerHandle | None = None
+        # How long after it was due each piece of work was handed over.
+        self.lag = Distribution(SECONDS)
 
     async def __call__(self) -> None:
         """Hand over what is due now, and arm the timer for what is to be punctual before the next beat."""
@@ -34,8 +37,9 @@ class Sweep:
     def _look(self, next_beat: float) -> None:
         self._timer = None
         now = time.monotonic()
-        for server_id, _ in self._agenda.due(now):
+        for server_id, due in self._agenda.due(now):
             self._submit(server_id)
+            self.lag.observe(now - due)
         soonest = self._agenda.soonest_punctual()
         if soonest is not None and soonest < next_beat:
             delay = max(soonest - now, FINEST)

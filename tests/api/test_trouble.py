@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import uuid
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -36,16 +37,24 @@ async def test_without_a_database_requests_get_503_and_the_process_lives(setting
         async with api.session.get(api.base_url + "/readyz") as response:
             report = await response.json()
         assert (response.status, report["ready"]) == (503, False)
-        assert report["checks"] == {"database": "failed", "schema": "unknown", "monitor": "unknown"}
+        unknown = {"schema": "unknown", "monitor": "unknown"}
+        assert report["checks"] == {"database": "failed", "listener": "failed", **unknown}
 
 
-async def test_ready_tells_whether_a_monitor_is_at_work(api: ApiClient, psql: Connection) -> None:
+async def test_ready_tells_whether_a_monitor_is_at_work_and_changes_are_heard_of(
+    api: ApiClient, psql: Connection, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    async def hears() -> bool:
+        return bool((await api.ask("GET", "/readyz")).body["checks"]["listener"] == "ok")
+
+    await eventually(hears)
     absent = await api.ask("GET", "/readyz")
     assert (absent.status, absent.body["ready"], absent.body["checks"]["monitor"]) == (200, True, "absent")
     assert "monitor" in absent.body["reasons"][0]
     async with stand_in.at_work(psql):
         there = await api.ask("GET", "/readyz")
-    assert there.body == {"ready": True, "reasons": [], "checks": {"database": "ok", "schema": "ok", "monitor": "ok"}}
+    assert there.body["checks"] == dict.fromkeys(("database", "schema", "monitor", "listener"), "ok")
+    assert (there.body["ready"], there.body["reasons"]) == (True, [])
 
 
 async def test_a_cut_session_is_replaced_without_a_restart(api: ApiClient, psql: Connection) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from api.histories import Histories
 from monitor.domain.availability import Status
 from monitor.domain.history import DAY, FIVE_MINUTES, HOUR
-from monitor.domain.ledger import Ledger
 from monitor.domain.lease import Lease
+from monitor.domain.ledger import Ledger
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import Window
 from monitor.postgres.database import Connection, Database
