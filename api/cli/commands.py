@@ -10,6 +10,7 @@ from api.cli import (
     database_commands,
     doctor_command,
     event_commands,
+    history_commands,
     import_commands,
     key_commands,
     model_commands,
@@ -85,3 +86,4 @@ _add_all(
         completion_command.completion,
     ],
 )
+_add_all(server_commands.servers, [history_commands.history])

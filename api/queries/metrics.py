@@ -24,9 +24,10 @@ SELECT (SELECT count(*) FROM ollama_servers WHERE NOT is_active) AS inactive, mo
     (SELECT coalesce(max(epoch), 0) FROM monitor_leases) AS epoch,
     stats.body AS stats, extract(epoch FROM clock_timestamp() - stats.at)::float8 AS stats_age
 FROM (
-    SELECT count(DISTINCT model_name) AS models, count(size_vram) AS models_loaded
-    FROM ollama_models AS model JOIN ollama_servers AS server ON server.id = server_id
-    WHERE model.is_active AND server.is_active) AS model
+    SELECT count(*) AS models, coalesce(sum(loaded), 0)::bigint AS models_loaded
+    FROM (SELECT count(size_vram) AS loaded
+          FROM ollama_models AS model JOIN ollama_servers AS server ON server.id = server_id
+          WHERE model.is_active AND server.is_active GROUP BY model_name) AS named) AS model
 LEFT JOIN monitor_stats AS stats
     ON EXISTS (SELECT 1 FROM monitor_leases WHERE shard = stats.shard AND expires_at > clock_timestamp())
 """

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, fleet, history, replay, start, stream
+from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, start, stream
 
 BENCHMARKS = {
     "checks": checks,
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "delivery": delivery,
     "fleet": fleet,
     "history": history,
+    "metrics": metrics,
     "replay": replay,
     "start": start,
     "stream": stream,

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import functools
 import re
-import socket
 import time
 from typing import Any
 
@@ -70,14 +69,14 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     """Hold the streams under load, replay what one missed, then do the same with the bare handler."""
     async with stage.database() as dsn, stage.session(dsn) as writer:
         await writer.execute(ADD)
-        port = _free_port()
+        port = stage.free_port()
         environment = {"OLLAMA_FLEET_DATABASE_URL": dsn, "OLLAMA_FLEET_API_PORT": str(port)}
         async with stage.process("-m", "api", environment=environment) as api:
             figures = await _measure(options, api.pid, port, writer)
             await writer.execute(AWAY, options.away)
             figures["replay_s"] = round(await _replay(port, options.away), 2)
             figures["replay_events"] = options.away
-    port = _free_port()
+    port = stage.free_port()
     size = figures["bytes_per_event"]
     async with stage.process("-c", BARE, str(port), str(size), str(options.rate)) as bare:
         await stage.line(bare)
@@ -222,10 +221,3 @@ class Reading(asyncio.Protocol):
         if self._seen is not None:
             now = time.perf_counter()
             self._seen += [(int(seq), now, name) for seq, name in HEADS.findall(data)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
