@@ -9,7 +9,7 @@ from api.history_views import StripsView, StripView
 from api.queries.rows import Row
 from monitor.domain import latency, timeline, uptime
 from monitor.domain.availability import Status
-from monitor.domain.timeline import TICKS, Run
+from monitor.domain.timeline import TICKS
 from monitor.domain.uptime import Present, Window
 
 # So many servers take a few milliseconds.
@@ -39,12 +39,10 @@ async def view(rows: Sequence[Row], window: Window) -> StripsView:
 
 def _strip(row: Row, *, first: int, width: int) -> StripView:
     starts = row["starts"] or ()
-    parts: list[Run] = []
-    for start, data in zip(starts, row["timelines"] or (), strict=True):
-        parts += timeline.decode(data, start * TICKS)
-    known = uptime.with_present(timeline.merged([parts]), present(row))
-    pages = zip(starts, row["spans"] or (), row["medians"] or (), strict=True)
-    medians = uptime.slot_medians(pages, first=first, width=width)
+    pages = sorted(zip((start * TICKS for start in starts), row["timelines"] or (), strict=True))
+    known = uptime.with_present(timeline.joined(pages), present(row))
+    cells = zip(starts, row["spans"] or (), row["medians"] or (), strict=True)
+    medians = uptime.slot_medians(cells, first=first, width=width)
     return StripView.model_construct(
         slots=uptime.letters(known, first=first, width=width),
         latency_ms=[latency.milliseconds(median) for median in medians],

@@ -1,7 +1,7 @@
 """Latencies as a histogram that can be added to another one: fixed buckets, each a tenth wider than the last.
 
 A percentile is told by the middle of its bucket, so it is at most 4.9 % off (the root of 1.1, less 1), however
-many histograms were added up. The first bucket holds all up to 0.05 ms; the last one is beyond any time-out.
+many histograms were added up. Bucket 1 holds all up to 0.05 ms; the last one is beyond any time-out.
 """
 
 import math
@@ -12,27 +12,30 @@ from monitor.domain import varint
 
 RATIO = 1.1
 LEAST_MS = 0.05
-LAST = 254
-# The place of a bucket where there is none.
-NONE = 255
+LAST = 255
+# Where there is no latency; less than every bucket.
+NONE = 0
 _LOG_RATIO = math.log(RATIO)
 
 Counts = Counter[int]
 
 
 def bucket(milliseconds: float) -> int:
-    """Return the number of the bucket, 0 to 254."""
+    """Return the number of the bucket, 1 to 255."""
     if milliseconds <= LEAST_MS:
-        return 0
-    return min(LAST, math.ceil(math.log(milliseconds / LEAST_MS) / _LOG_RATIO))
+        return 1
+    return min(LAST, 1 + math.ceil(math.log(milliseconds / LEAST_MS) / _LOG_RATIO))
 
 
-MIDDLES = tuple(LEAST_MS * RATIO ** (number - 0.5) for number in range(LAST + 1))
+MIDDLES: tuple[float | None, ...] = (
+    None,
+    *(round(LEAST_MS * RATIO ** (number - 1.5), 3) for number in range(1, LAST + 1)),
+)
 
 
 def milliseconds(number: int) -> float | None:
     """Return the latency that a bucket stands for, None for `NONE`."""
-    return None if number == NONE else round(MIDDLES[number], 3)
+    return MIDDLES[number]
 
 
 def percentile(counts: Mapping[int, int], share: float) -> int:

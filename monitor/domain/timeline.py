@@ -5,6 +5,7 @@ another. Only boundaries are ever rounded, never lengths, so that all parts of a
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from monitor.domain import varint
@@ -33,6 +34,25 @@ def append(runs: list[Run], run: Run) -> None:
             return
     if end > start:
         runs.append((start, end, status))
+
+
+def joined(pages: Sequence[tuple[int, bytes]]) -> list[Run]:
+    """Return what encoded timelines hold together; of each its start in ticks and its bytes, in order of starts.
+
+    Nearly all pages say "up all the time", and those of one span then have the same bytes: these are read once.
+    """
+    runs: list[Run] = []
+    for start, data in pages:
+        for begin, end, status in _decoded(data):
+            if runs and start + begin < runs[-1][1]:
+                return merged(decode(other, at) for at, other in pages)
+            append(runs, (start + begin, start + end, status))
+    return runs
+
+
+@lru_cache(maxsize=1000)
+def _decoded(data: bytes) -> tuple[Run, ...]:
+    return tuple(decode(data, 0))
 
 
 def merged(parts: Iterable[Sequence[Run]]) -> list[Run]:

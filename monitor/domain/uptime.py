@@ -7,6 +7,7 @@ Where time is known it is exact, and known and unknown time always add up to the
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from monitor.domain import latency, timeline
 from monitor.domain.availability import Status
@@ -163,16 +164,23 @@ def slot_medians(pages: Iterable[tuple[int, int, bytes]], *, first: int, width: 
     Of each page only its start and span, in seconds, and its medians are needed.
     """
     found = [latency.NONE] * SLOTS
-    for begin, whole, medians in pages:
-        span = whole // len(medians)
-        for cell, median in enumerate(medians):
-            if median == latency.NONE:
-                continue
-            start = begin + cell * span - first
-            for place in range(max(0, start // width), min(SLOTS, (start + span - 1) // width + 1)):
-                if found[place] == latency.NONE or found[place] < median:
-                    found[place] = median
+    for begin, span, medians in pages:
+        for place, low, high in _places(begin - first, span // len(medians), len(medians), width):
+            worst = max(medians[low:high])
+            found[place] = max(found[place], worst)
     return found
+
+
+# All servers have pages of the same times, so their places are worked out once.
+@lru_cache(maxsize=2000)
+def _places(start: int, cell: int, cells: int, width: int) -> list[tuple[int, int, int]]:
+    """Return the slots that some cells touch, of each its number and from which to before which cell."""
+    places = []
+    for place in range(max(0, start // width), min(SLOTS, (start + cells * cell - 1) // width + 1)):
+        low = max(0, (place * width - start) // cell)
+        high = min(cells, -(-((place + 1) * width - start) // cell))
+        places.append((place, low, high))
+    return places
 
 
 def _ticks(known: Iterable[Run], *, first: int, width: int) -> list[list[int]]:

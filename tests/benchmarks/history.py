@@ -25,6 +25,7 @@ WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 RECENT, OLD = "server_history_recent", "server_history"
 POLICY = Policy(interval=timedelta(seconds=15), timeout=timedelta(seconds=5), rise=2, fall=3)
 PART = 500
+ROUNDS = 5
 # Enough to see that it works.
 SMOKE = ("--servers", "5", "--days", "1")
 
@@ -138,9 +139,13 @@ class Past:
 async def _read(database: Database, servers: list[ServerId]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for window in Window:
-        started = time.perf_counter()
-        await Histories(database, POLICY).of_many([], window=window)
-        figures[f"strips_{window.value}_ms"] = round((time.perf_counter() - started) * 1000, 1)
+        times, cpu = [], time.process_time()
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            await Histories(database, POLICY).of_many([], window=window)
+            times.append(time.perf_counter() - started)
+        figures[f"strips_{window.value}_ms"] = round(min(times) * 1000, 1)
+        figures[f"strips_{window.value}_cpu_ms"] = round((time.process_time() - cpu) / ROUNDS * 1000, 1)
     started = time.perf_counter()
     for server_id in servers[:50]:
         await Histories(database, POLICY).of_server(server_id, window=Window.DAY)

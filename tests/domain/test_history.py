@@ -20,7 +20,7 @@ START = 1_800_000_000 // DAY * DAY
 FOREVER = 1e9
 
 latencies_ms = st.floats(min_value=0.05, max_value=400_000)
-counters = st.dictionaries(st.integers(0, latency.LAST), st.integers(1, 10**6)).map(Counter)
+counters = st.dictionaries(st.integers(1, latency.LAST), st.integers(1, 10**6)).map(Counter)
 checks = st.lists(
     st.tuples(
         st.floats(min_value=0.1, max_value=700),
@@ -64,7 +64,7 @@ def test_a_histogram_comes_back(counts: Counter[int]) -> None:
     assert latency.decode(latency.encode(counts)) == counts
 
 
-@given(st.lists(st.integers(0, latency.LAST), min_size=1, max_size=200), st.sampled_from((0.5, 0.95, 0.99)))
+@given(st.lists(st.integers(1, latency.LAST), min_size=1, max_size=200), st.sampled_from((0.5, 0.95, 0.99)))
 def test_a_percentile_is_the_one_of_the_sorted_list(buckets: list[int], share: float) -> None:
     rank = max(1, -(-int(share * 1000) * len(buckets) // 1000))
     assert latency.percentile(Counter(buckets), share) == sorted(buckets)[rank - 1]
@@ -77,6 +77,13 @@ def test_of_nothing_there_is_no_percentile() -> None:
 @given(runs())
 def test_a_timeline_comes_back(known: list[Run]) -> None:
     assert timeline.decode(timeline.encode(known, START * TICKS), START * TICKS) == known
+
+
+@given(st.lists(runs(), min_size=1, max_size=4), st.booleans())
+def test_timelines_joined_are_the_same_as_merged(parts: list[list[Run]], one_after_the_other: bool) -> None:
+    at = [START * TICKS + number * HOUR * TICKS * one_after_the_other for number in range(len(parts))]
+    pages = [(start, timeline.encode(part, START * TICKS)) for start, part in zip(at, parts, strict=True)]
+    assert timeline.joined(pages) == timeline.merged(timeline.decode(data, start) for start, data in pages)
 
 
 @given(runs())
