@@ -1,8 +1,8 @@
 """Keeps history: what checks find is added up in memory, and written when five minutes of a server are full.
 
-Why five minutes, and a statement apart: a page costs the database about 250 bytes of write-ahead log. At one page
-a minute that would be more than the check itself at 4 checks a minute; at one in five minutes it is a dozen bytes
-a check. All servers' pages fill at the same moment, so they are written 500 at a time, a statement each: neither
+Why five minutes, and a statement apart: a page costs the database about 300 bytes of write-ahead log. At one page
+a minute and 4 checks a minute that would be half as much as the checks themselves; at one in five minutes it is a
+tenth. All servers' pages fill at the same moment, so they are written 500 at a time, a statement each: neither
 the event loop nor a result that waits for the database notices. What is lost with a monitor that is killed is
 five minutes at most, and reads as unknown.
 """

@@ -34,12 +34,23 @@ class HistoryKeeper:
     async def __call__(self) -> None:
         """Roll up what is due; with the database away, next minute is early enough."""
         try:
+            now = int(await self._store.clock())
             for span in (HOUR, DAY):
-                before = int(await self._store.clock()) // span * span - span
-                if self._rolled_up.get(span) != before and await self._roll_up(span, before):
+                before = now // span * span - span
+                if self._rolled_up.get(span) != before and await self._tried(span, before):
                     self._rolled_up[span] = before
         except DatabaseUnavailableError as error:
             log.debug("history_put_off", error=str(error))
+
+    async def _tried(self, span: int, before: int) -> bool:
+        try:
+            return await self._roll_up(span, before)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            # A row that somebody wrote by hand, perhaps: history is not worth an end of all checks.
+            log.exception("history_not_rolled_up", span_s=span)
+            return True
 
     async def _roll_up(self, span: int, before: int) -> bool:
         began = time.monotonic()

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -29,6 +30,23 @@ async def test_only_one_of_two_has_it(monitors: list[PostgresLeaseStore]) -> Non
     assert await two.take(TTL) is None
     assert await one.take(TTL) is None
     assert await one.renew(held, TTL)
+
+
+async def test_what_the_owner_counts_goes_along_with_each_renewal_and_nobody_elses(
+    fleet_database: Database, connection: Connection
+) -> None:
+    counted = {"n": 1}
+    store = PostgresLeaseStore(fleet_database, owner=uuid.uuid4(), owner_name="x", stats=lambda: counted)
+    held = await store.take(TTL)
+    assert held is not None
+    for number in (1, 2):
+        counted["n"] = number
+        assert await store.renew(held, TTL)
+        assert await connection.fetchval("SELECT body->>'n' FROM monitor_stats") == str(number)
+    counted["n"] = 3
+    assert not await store.renew(replace(held, epoch=held.epoch - 1), TTL)
+    assert await connection.fetchval("SELECT body->>'n' FROM monitor_stats") == "2"
+    assert await connection.fetchval("SELECT taken_at < expires_at FROM monitor_leases")
 
 
 async def test_only_one_of_many_that_ask_at_once_gets_it(fleet_database: Database) -> None:

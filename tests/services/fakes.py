@@ -222,6 +222,7 @@ class MemoryHistory:
         self.due: dict[int, list[ServerId]] = {}
         self.steps: list[tuple[int, int]] = []
         self.expired = 0
+        self.is_broken = False
 
     async def clock(self) -> float:
         """Return the time."""
@@ -244,6 +245,8 @@ class MemoryHistory:
         if self._database.lease != lease:
             return []
         self.steps.append((span, before))
+        if self.is_broken:
+            raise IndexError("a page that is cut off")
         due = [each for each in self.due.get(span, []) if after is None or each > after]
         return due[:limit]
 

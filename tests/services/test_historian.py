@@ -182,3 +182,15 @@ async def test_rolling_up_is_put_off_without_the_database_or_the_lease(
     held[0] = database.lease
     await keeper()
     assert len(store.steps) == 2
+
+
+async def test_history_that_cannot_be_read_is_told_and_harms_nothing_else(
+    database: MemoryDatabase, store: MemoryHistory
+) -> None:
+    store.is_broken = True
+    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: database.lease)
+    with capture_logs() as logs:
+        await keeper()
+        await keeper()
+    assert [line["event"] for line in logs] == ["history_not_rolled_up"] * 2
+    assert [span for span, _ in store.steps] == [HOUR, DAY]

@@ -83,6 +83,20 @@ async def test_of_one_server_only_the_newest_record_is_written(records: BatchRec
     assert store.batches == [[replace(found(at=2.0, status=Status.DOWN), server_version="0.9.6")]]
 
 
+async def test_every_record_is_noted_also_those_that_are_never_written(
+    store: MemoryServers, database: MemoryDatabase
+) -> None:
+    noted: list[ServerRecord] = []
+    records = BatchRecorder(store, lease=lambda: database.lease, note=noted.append)
+    told = [found(at=1.0), found(at=2.0)]
+    for each in told:
+        records.record(each, at_once=False)
+    assert (noted, records.waiting) == (told, 1)
+    await records.flush()
+    assert records.waiting == 0
+    assert records.batch_records.document()["sum"] == 1
+
+
 async def test_with_the_database_away_the_newest_records_wait_and_are_written_once(
     records: BatchRecorder,
     store: MemoryServers,
