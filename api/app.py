@@ -17,7 +17,6 @@ from api.handlers.history import HistoryHandler
 from api.handlers.metrics import MetricsHandler
 from api.handlers.models import ModelHandler
 from api.handlers.servers import ServerHandler
-from api.histories import Histories
 from api.metrics.scrape import Scrape
 from api.metrics.traffic import Traffic
 from api.openapi.operation import Operation
@@ -61,7 +60,7 @@ def build(
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
-        HistoryHandler(Histories(database, settings.policy)),
+        HistoryHandler(registry),
         HealthHandler(registry),
         MetricsHandler(scrape),
     )

@@ -91,6 +91,5 @@ def _slot(slot: Slot) -> SlotView:
 
 
 def _transition(row: Row) -> TransitionView:
-    body = row["body"]
-    told = {name: body.get(name) for name in ("to", "reason", "detail")}
-    return TransitionView(seq=row["seq"], at=row["at"], from_=body.get("from"), **told)
+    told = {name: row["body"].get(name) for name in ("from", "to", "reason", "detail")}
+    return TransitionView.model_validate({"seq": row["seq"], "at": row["at"], **told})

@@ -42,7 +42,7 @@ class TransitionView(BaseModel):
     seq: int
     at: datetime
     # The name that is shown is a keyword of Python.
-    from_: str | None = Field(serialization_alias="from")
+    from_: str | None = Field(alias="from")
     to: str | None
     reason: str | None
     detail: str | None

@@ -8,6 +8,7 @@ from api.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
+from monitor.postgres.listener import Listener
 
 LIMIT_SECONDS = 3.0
 OK, FAILED, UNKNOWN, ABSENT = "ok", "failed", "unknown", "absent"
@@ -21,13 +22,14 @@ class Readiness:
     without the session that listens: events then come by the look that is taken every few seconds.
     """
 
-    def __init__(self, database: Database, wakeup: Wakeup) -> None:
+    def __init__(self, database: Database, wakeup: Wakeup | None) -> None:
+        """`wakeup` is what the API listens with; a command has none, and nothing to miss."""
         self._database = database
         self._wakeup = wakeup
 
     async def report(self) -> ReadinessReport:
         """Return what works and what does not, with a reason for each that does not."""
-        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN, "listener": FAILED}
+        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN}
         reasons: list[str] = []
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -36,14 +38,15 @@ class Readiness:
             reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
         except (DatabaseUnavailableError, ConfigurationError, SchemaMismatchError) as error:
             reasons.append(str(error))
-        self._look_at_listener(checks, reasons)
+        if self._wakeup is not None:
+            self._look_at_listener(self._wakeup.listener, checks, reasons)
         return ReadinessReport(ready=checks["schema"] == OK, reasons=reasons, checks=checks)
 
-    def _look_at_listener(self, checks: dict[str, str], reasons: list[str]) -> None:
-        listener = self._wakeup.listener
-        if listener is not None and listener.is_connected:
-            checks["listener"] = OK
-        elif checks["database"] == OK:
+    def _look_at_listener(self, listener: Listener | None, checks: dict[str, str], reasons: list[str]) -> None:
+        is_connected = listener is not None and listener.is_connected
+        checks["listener"] = OK if is_connected else FAILED
+        # What has not begun to listen has not lost it.
+        if listener is not None and not is_connected and checks["database"] == OK:
             reasons.append(
                 "The session that listens for changes is away and is opened anew, so events come up to 5 s late; "
                 "if it stays so behind a pooler, set OLLAMA_FLEET_LISTEN_DATABASE_URL to the database itself."

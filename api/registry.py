@@ -13,6 +13,8 @@ from api import authentication, cursors, edits, problems, references, views
 from api.access import LOCAL
 from api.authentication import Auth
 from api.event_pages import EventPages
+from api.histories import Histories
+from api.history_views import HistoryView
 from api.on_demand import OnDemand
 from api.parameters import NO_FILTERS, ServerFilters
 from api.queries import events, models, requests, transactions
@@ -39,6 +41,7 @@ from monitor.domain import model_name as model_names
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
+from monitor.domain.uptime import Window
 from monitor.postgres import credential_store
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
@@ -58,6 +61,8 @@ class Registry:
         self._actor = LOCAL
         self._policy = settings.policy
         self._allowed_networks = settings.allowed_networks
+        self._readiness = Readiness(database, wakeup)
+        self.histories = Histories(database, settings.policy)
         wakeup = wakeup or Wakeup(database)
         self._on_demand = OnDemand(database, settings.policy, wakeup)
         self._event_pages = EventPages(database, wakeup)
@@ -189,9 +194,13 @@ class Registry:
             raise problems.discovery_failed(answer.reason, answer.detail)
         return answer
 
+    async def history(self, server_id: UUID, *, window: Window) -> HistoryView:
+        """Return what a server was like."""
+        return await self.histories.of_server(server_id, window=window)
+
     async def readiness(self) -> ReadinessReport:
         """Return whether database, schema and monitor are well, with a reason for each that is not."""
-        return await Readiness(self._database).report()
+        return await self._readiness.report()
 
     async def events(
         self,

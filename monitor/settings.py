@@ -24,6 +24,7 @@ from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
 
 PREFIX = "OLLAMA_FLEET_"
+CENTURY = timedelta(days=36_500)
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ms|s|m|h|d)?")
 
@@ -138,10 +139,7 @@ class Settings(BaseSettings):
     rise: int = Field(default=2, ge=1, le=100, description="Good probes in a row that bring a server back up.")
     fall: int = Field(default=3, ge=1, le=100, description="Bad probes in a row that take a server down.")
     max_concurrent_checks: int = Field(
-        default=1000,
-        ge=1,
-        le=100_000,
-        description="Most probes under way at once; each takes a file descriptor.",
+        default=1000, ge=1, le=100_000, description="Most probes under way at once; each takes a file descriptor."
     )
     connection_watch: bool = Field(
         default=True,
@@ -160,7 +158,7 @@ class Settings(BaseSettings):
     event_retention: Duration = Field(
         default=timedelta(days=7),
         ge=timedelta(minutes=1),
-        le=timedelta(days=36_500),
+        le=CENTURY,
         description="Age at which events are deleted; a subscriber away for longer has to start from a snapshot.",
     )
     import_env: Path | None = Field(
@@ -168,10 +166,7 @@ class Settings(BaseSettings):
         description="A .env file from which `up` takes servers at its first start, while there never was a server.",
     )
     history_retention: Duration = Field(
-        default=timedelta(days=400),
-        ge=timedelta(days=31),
-        le=timedelta(days=36_500),
-        description="Age at which the days of history are deleted; a year and a month can be compared with the last.",
+        default=timedelta(days=400), ge=timedelta(days=31), le=CENTURY, description="Age at which history is deleted."
     )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")

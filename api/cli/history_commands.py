@@ -9,8 +9,8 @@ from api.cli.invocation import Invocation, pass_invocation
 from api.cli.server_commands import json_option, reference_argument
 
 if TYPE_CHECKING:
+    from api.cli.reach import FleetRegistry
     from api.history_views import HistoryView
-    from monitor.postgres.database import Database
 
 WINDOWS = ("1h", "24h", "7d", "30d")
 
@@ -40,14 +40,10 @@ def history(invocation: Invocation, /, *, reference: str, window: str, as_json: 
 
 def _found(invocation: Invocation, reference: str, window: str) -> "HistoryView":
     from api.cli import listing  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-    from api.histories import Histories  # noqa: PLC0415
-    from api.registry import Registry  # noqa: PLC0415
     from monitor.domain.uptime import Window  # noqa: PLC0415
 
-    settings = invocation.settings
+    async def read(registry: "FleetRegistry") -> "HistoryView":
+        server = await listing.one_server(registry, reference)
+        return await registry.history(server.id, window=Window(window))
 
-    async def read(database: "Database") -> "HistoryView":
-        server = await listing.one_server(Registry(database, settings), reference)
-        return await Histories(database, settings.policy).of_server(server.id, window=Window(window))
-
-    return invocation.on_database(read)
+    return invocation.on_registry(read)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from api.history_views import HistoryView
 from api.parameters import ServerFilters
 from api.queries.events import Extract
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
@@ -19,6 +20,7 @@ from api.views import (
     ServerView,
 )
 from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.uptime import Window
 
 
 class FleetRegistry(Protocol):
@@ -68,6 +70,10 @@ class FleetRegistry(Protocol):
 
     async def request_discovery(self, server_id: UUID) -> DiscoveryAnswer:
         """Have the monitor list a server's models now."""
+        ...
+
+    async def history(self, server_id: UUID, *, window: Window) -> HistoryView:
+        """Return what a server was like."""
         ...
 
     async def readiness(self) -> ReadinessReport:

@@ -4,26 +4,48 @@ from aiohttp import web
 
 from api import parameters, responses
 from api.handlers.servers import SERVERS, server_id
-from api.histories import Histories
+from api.history_views import HistoryView, StripsView
+from api.openapi.operation import Operation
 from api.parameters import HistoriesQuery, HistoryQuery
+from api.registry import Registry
 
 
 class HistoryHandler:
     """History over HTTP."""
 
-    def __init__(self, histories: Histories) -> None:
-        self._histories = histories
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here."""
-        return [web.get(SERVERS + "/{server_id}/history", self.one), web.get("/api/history", self.many)]
+        return [
+            Operation(
+                tag="history",
+                method="GET",
+                path=SERVERS + "/{server_id}/history",
+                handler=self.one,
+                summary="Tell what a server was like: uptime, latency, a window in 90 slots, its latest transitions",
+                parameters=HistoryQuery,
+                answer=HistoryView,
+                problems=("server_not_found",),
+            ),
+            Operation(
+                tag="history",
+                method="GET",
+                path="/api/history",
+                handler=self.many,
+                summary="Tell what servers were like in 90 slots each, a letter a slot",
+                parameters=HistoriesQuery,
+                answer=StripsView,
+            ),
+        ]
 
     async def one(self, request: web.Request) -> web.Response:
         """`GET /api/servers/{id}/history`."""
         query = parameters.read(request.query, HistoryQuery)
-        return responses.document(await self._histories.of_server(server_id(request), window=query.window))
+        return responses.document(await self._registry.history(server_id(request), window=query.window))
 
     async def many(self, request: web.Request) -> web.Response:
         """`GET /api/history`."""
         query = parameters.read(request.query, HistoriesQuery)
-        return responses.document(await self._histories.of_many(query.server_id, window=query.window))
+        return responses.document(await self._registry.histories.of_many(query.server_id, window=query.window))

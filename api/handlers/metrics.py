@@ -4,6 +4,7 @@ from aiohttp import web
 
 from api import responses
 from api.metrics.scrape import Scrape
+from api.openapi.operation import Operation
 
 # The oldest format, which every scraper reads; names and labels need nothing newer.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -15,9 +16,18 @@ class MetricsHandler:
     def __init__(self, scrape: Scrape) -> None:
         self._scrape = scrape
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here."""
-        return [web.get("/metrics", self.read)]
+        return [
+            Operation(
+                tag="health",
+                method="GET",
+                path="/metrics",
+                handler=self.read,
+                summary="Tell Prometheus of the servers, the monitor and the API, in its text format",
+                media_type=CONTENT_TYPE,
+            )
+        ]
 
     async def read(self, _: web.Request) -> web.Response:
         """`GET /metrics`."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from api import authentication, bodies, edits
 from api.cli.remote.connection import ApiConnection
+from api.history_views import HistoryView
 from api.parameters import NO_FILTERS, ServerFilters
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import (
@@ -25,6 +26,7 @@ from api.views import (
     ServerView,
 )
 from monitor.domain.errors import FleetError
+from monitor.domain.uptime import Window
 
 SERVERS = "/api/servers"
 READ_AT_ONCE = 8
@@ -98,6 +100,11 @@ class RemoteRegistry:
     async def request_discovery(self, server_id: UUID) -> DiscoveryAnswer:
         """Have the monitor list a server's models now."""
         return self._api.read(DiscoveryAnswer, await self._api.ask("POST", f"{SERVERS}/{server_id}/discover"))
+
+    async def history(self, server_id: UUID, *, window: Window) -> HistoryView:
+        """Return what a server was like."""
+        answer = await self._api.ask("GET", f"{SERVERS}/{server_id}/history", parameters=[("window", window.value)])
+        return self._api.read(HistoryView, answer)
 
     async def readiness(self) -> ReadinessReport:
         """Return whether database, schema and monitor are well; an API that is not ready says so, too."""
