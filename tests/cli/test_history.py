@@ -21,8 +21,7 @@ UPDATE ollama_servers SET status = 'down', status_reason = 'refused', status_det
 
 
 @pytest.fixture(autouse=True)
-def _two_servers(on_database: str, typed: Typed, tmp_path: Path) -> None:
-    assert on_database
+def _two_servers(on_fleet: None, typed: Typed, tmp_path: Path) -> None:
     script = tmp_path / "rows.sql"
     script.write_text(ROWS)
     assert typed("db", "psql", "--", "-qv", "ON_ERROR_STOP=1", "-f", str(script)).code == 0
