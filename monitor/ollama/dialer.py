@@ -7,12 +7,13 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TypeVar
 
 from monitor.domain.probe import Reason
-from monitor.ollama import failure, guard, race
+from monitor.ollama import failure, guard, handshake, race
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
 from monitor.ollama.race import Endpoint
@@ -60,18 +61,37 @@ class Dialer:
 
         `reached` is told of each stage as it begins.
         """
-        loop = asyncio.get_running_loop()
-        reached(Stage.RESOLVING)
-        endpoints = self._admit(await self._look_up(host), port)
-        reached(Stage.CONNECTING)
-        connection = await self._connect(endpoints)
+        connection = await self._reach(host, port, reached)
         if secure:
             reached(Stage.HANDSHAKING)
             _, protocol = await self._shake_hands(connection, host, factory)
         else:
-            _, protocol = await loop.create_connection(factory, sock=connection)
+            _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connection)
         reached(Stage.CONNECTED)
         return protocol
+
+    async def dial_idle(self, host: str, port: int, *, secure: bool, factory: Callable[[], P]) -> P:
+        """Connect like `dial`, to hold the connection and never use it; raises `FailureError` with the reason.
+
+        A server behind TLS has to prove itself, but the protocol gets the bare TCP connection, on which what
+        the server still sends arrives as ciphertext.
+        """
+        connection = await self._reach(host, port, lambda _stage: None)
+        try:
+            if secure:
+                with _trouble_with_tls():
+                    await handshake.prove(connection, tls=self._tls, host=host)
+        except BaseException:
+            connection.close()
+            raise
+        _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connection)
+        return protocol
+
+    async def _reach(self, host: str, port: int, reached: Callable[[Stage], None]) -> socket.socket:
+        reached(Stage.RESOLVING)
+        endpoints = self._admit(await self._look_up(host), port)
+        reached(Stage.CONNECTING)
+        return await self._connect(endpoints)
 
     async def _look_up(self, host: str) -> list[str]:
         """Return the addresses of a host: looked up once for each connection, a literal one is its own."""
@@ -105,14 +125,20 @@ class Dialer:
         self, connection: socket.socket, host: str, factory: Callable[[], P]
     ) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
-        try:
+        with _trouble_with_tls():
             return await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            raise _wrap(failure.of_tls(error)) from error
-        except OSError as error:
-            raise FailureError(
-                Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."
-            ) from error
+
+
+@contextmanager
+def _trouble_with_tls() -> Iterator[None]:
+    try:
+        yield
+    except (ssl.SSLError, ssl.CertificateError) as error:
+        raise _wrap(failure.of_tls(error)) from error
+    except OSError as error:
+        raise FailureError(
+            Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."
+        ) from error
 
 
 def _wrap(found: Failure) -> FailureError:

@@ -1,7 +1,8 @@
 """One idle TCP connection to a server, whose end tells at once that the server may be gone.
 
 Ollama closes no idle connection, so nothing is ever sent here, and no timer runs: the kernel's keep-alive
-tells of a host that vanished.
+tells of a host that vanished. Behind TLS, too, it is a bare TCP connection that is held, once the server has
+proved itself: its end shows as well without what TLS would keep for it.
 """
 
 import asyncio
@@ -16,21 +17,25 @@ from monitor.domain import url as base_url
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.server import Server
 from monitor.domain.watching import Ending
-from monitor.ollama.dialer import Dialer, Stage
+from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import FailureError
 
 # First probe after 10 s of silence, then every 5 s; dead after three without an answer: 25 s.
 KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 25_000))
 OTHER_DESCRIPTORS = 100
+# Session tickets and a farewell are a few hundred bytes each; a server that goes on is speaking.
+MOST_CIPHERTEXT = 16 * 1024
 
 
 class IdleConnection(asyncio.Protocol):
     """Implements `ports.Hold`: tells once how it ended, unless it was closed by us."""
 
-    __slots__ = ("_ended", "_transport")
+    __slots__ = ("_ended", "_tolerated", "_transport")
 
-    def __init__(self, ended: Callable[[Ending], None]) -> None:
+    def __init__(self, ended: Callable[[Ending], None], *, tolerated: int) -> None:
+        """`tolerated` bytes may come in and are thrown away."""
         self._ended: Callable[[Ending], None] | None = ended
+        self._tolerated = tolerated
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -50,7 +55,9 @@ class IdleConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """End a connection on which the server speaks without being asked."""
-        self._finish(Ending.SPOKE)
+        self._tolerated -= len(data)
+        if self._tolerated < 0:
+            self._finish(Ending.SPOKE)
 
     def eof_received(self) -> None:
         """End a connection that the server has ended."""
@@ -74,7 +81,6 @@ class IdleConnection(asyncio.Protocol):
     def _let_go(self) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
-            # Not `close`: over TLS that would send a farewell and wait for one.
             transport.abort()
 
 
@@ -88,13 +94,13 @@ class IdleConnections:
         """Connect within the server's time-out; None when that cannot be done, which is no verdict."""
         try:
             target = URL(base_url.normalize(server.url), encoded=True)
+            secure = target.scheme == "https"
             async with asyncio.timeout(server.policy.timeout.total_seconds()):
-                return await self._dialer.dial(
+                return await self._dialer.dial_idle(
                     target.raw_host or "",
                     target.port or 0,
-                    secure=target.scheme == "https",
-                    factory=lambda: IdleConnection(ended),
-                    reached=_unheard,
+                    secure=secure,
+                    factory=lambda: IdleConnection(ended, tolerated=MOST_CIPHERTEXT if secure else 0),
                 )
         except (FailureError, InvalidUrlError, ValueError, OSError):
             # TimeoutError is an OSError.
@@ -106,6 +112,3 @@ def most_connections() -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(0, limit - OTHER_DESCRIPTORS) // 2
 
-
-def _unheard(_stage: Stage) -> None:
-    pass

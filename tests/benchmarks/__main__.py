@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, start, stream
+from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, start, stream, watch
 
 BENCHMARKS = {
     "checks": checks,
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "replay": replay,
     "start": start,
     "stream": stream,
+    "watch": watch,
 }
 
 

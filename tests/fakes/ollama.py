@@ -1,7 +1,7 @@
 """A fake Ollama server: real sockets, recorded answers, and any misbehaviour a test asks for.
 
-`python -m tests.fakes.ollama --port N [--host H] [--version V]` runs one as a process: it prints
-`ready PORT` and ends on SIGTERM.
+`python -m tests.fakes.ollama --port N [--host H] [--version V] [--certificate FILE]` runs one as a process:
+it prints `ready PORT` and ends on SIGTERM.
 """
 
 import argparse
@@ -221,10 +221,14 @@ def _digest(seed: str) -> str:
     return hashlib.sha256(seed.encode()).hexdigest()
 
 
-async def _serve(host: str, port: int, recorded: str) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with FakeOllama(host=host, port=port, recorded=recorded) as server:
+    tls = None
+    if options.certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.certificate)
+    async with FakeOllama(host=options.host, port=options.port, recorded=options.version, tls=tls) as server:
         sys.stdout.write(f"ready {server.port}\n")
         sys.stdout.flush()
         await ended.wait()
@@ -236,8 +240,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--version", default=recordings.LATEST, help="which recorded version to be")
-    options = parser.parse_args()
-    asyncio.run(_serve(options.host, options.port, options.version))
+    parser.add_argument("--certificate", help="a PEM file with key and certificates: serve behind TLS")
+    asyncio.run(_serve(parser.parse_args()))
 
 
 if __name__ == "__main__":
