@@ -111,4 +111,3 @@ def most_connections() -> int:
     """Return how many may be held, so that each of their servers has a file descriptor for its checks too."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(0, limit - OTHER_DESCRIPTORS) // 2
-

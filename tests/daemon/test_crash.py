@@ -1,71 +1,18 @@
-"""A server that dies is known long before its next check, and holding a connection to it does no harm."""
+"""A server that dies is known long before its next check, and a connection is held only where it is to be."""
 
 import asyncio
-import json
 import signal
-import ssl
 import sys
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
-from pathlib import Path
+from contextlib import suppress
 
-import asyncpg
 import pytest
-import trustme
 
 from tests.daemon.conftest import Daemon
 from tests.daemon.observer import Observer
+from tests.daemon.watching import RARELY, SOON, WATCH_STATE, downs, until_left_alone, until_watched
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.ollama import FakeOllama
-from tests.fakes.tcp_proxy import TcpProxy
-
-# Nothing that happens within seconds comes from a regular check.
-RARELY = timedelta(minutes=10)
-SOON = 5.0
-WATCH_STATE = "SELECT watch_state = $1 FROM ollama_servers"
-
-
-@asynccontextmanager
-async def downs(dsn: str) -> AsyncIterator["asyncio.Queue[str]"]:
-    """Lend the ids of servers that go down, as a LISTEN session hears of them."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
-
-    def hear(*arguments: object) -> None:
-        payload = json.loads(str(arguments[-1]))
-        if payload["type"] == "server.down":
-            heard.put_nowait(payload["server_id"])
-
-    session = await asyncpg.connect(dsn)
-    try:
-        await session.add_listener("ollama_servers", hear)
-        yield heard
-    finally:
-        await session.close()
-
-
-async def until_watched(observer: Observer, fakes: Sequence[FakeOllama]) -> None:
-    """Wait until each server has had a connection without a single byte at two looks in a row."""
-    before: dict[int, object] = {}
-
-    async def held() -> bool:
-        nonlocal before
-        now = {index: set(fake.silent_connections) for index, fake in enumerate(fakes)}
-        same = all(now[index] & before.get(index, set()) for index in now)  # type: ignore[operator]
-        before = dict(now)
-        return same
-
-    await observer.until_true(held)
-
-
-async def until_left_alone(observer: Observer, fake: FakeOllama) -> None:
-    """Wait until no connection without a byte is left."""
-
-    async def left() -> bool:
-        return not fake.silent_connections
-
-    await observer.until_true(left)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -111,26 +58,6 @@ async def test_many_servers_that_die_at_once_are_all_known_and_the_others_stay_u
         await until_watched(observer, [fleet[0], *list(fleet)[15:]])
         await fleet.die(0)
         assert uuid.UUID(await asyncio.wait_for(heard.get(), SOON)) == ids[0]
-    await observer.check_history()
-
-
-async def test_a_server_behind_tls_is_watched_too(
-    dsn: str, observer: Observer, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    async with (
-        FakeOllama(tls=context) as fake,
-        daemon(check_interval=RARELY, discovery_interval=RARELY),
-        downs(dsn) as heard,
-    ):
-        server_id = await observer.add(fake.url)
-        await until_watched(observer, [fake])
-        await fake.stop()
-        assert uuid.UUID(await asyncio.wait_for(heard.get(), SOON)) == server_id
     await observer.check_history()
 
 
@@ -214,16 +141,4 @@ async def test_an_operator_can_leave_a_single_server_unwatched(observer: Observe
         await until_watched(observer, [fleet[1]])
         assert await observer.value(f"{WATCH_STATE} WHERE id = $2", "watched", ids[1])
         assert not fleet[0].silent_connections
-    await observer.check_history()
-
-
-async def test_a_host_that_vanishes_without_a_word_is_found_by_the_checks(observer: Observer, daemon: Daemon) -> None:
-    async with FakeOllama() as fake, TcpProxy((fake.host, fake.port)) as proxy, daemon():
-        server_id = await observer.add(proxy.url)
-        await observer.until_status(server_id, "up")
-        proxy.freeze()
-        await observer.until_status(server_id, "down")
-        assert await observer.value("SELECT status_reason FROM ollama_servers") == "timeout"
-        proxy.thaw()
-        await observer.until_status(server_id, "up")
     await observer.check_history()

@@ -10,7 +10,9 @@ from datetime import timedelta
 import pytest
 
 from monitor.domain.server import Policy, Server, ServerId
+from monitor.domain.watching import Ending
 from monitor.ollama.client import OllamaClient
+from monitor.ollama.watch import IdleConnection, IdleConnections
 from tests.fakes.ollama import FakeOllama
 
 
@@ -25,6 +27,25 @@ async def eventually(condition: Callable[[], bool], *, seconds: float = 5.0) -> 
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # conditions are of many kinds, few have an event
             await asyncio.sleep(0.005)
+
+
+class Bench:
+    """Idle connections, and a note of how they ended."""
+
+    def __init__(self, client: OllamaClient) -> None:
+        self.connections = IdleConnections(client.dialer)
+        self.endings: list[Ending] = []
+
+    async def hold(self, url: str, *, patience: float = 5.0) -> IdleConnection | None:
+        """Try to hold a connection to a URL."""
+        return await self.connections.hold(server_at(url, timeout=patience), self.endings.append)
+
+    async def held(self, url: str) -> IdleConnection:
+        """Hold a connection to a URL."""
+        connection = await self.hold(url)
+        assert connection is not None
+        assert connection.is_open
+        return connection
 
 
 @contextmanager

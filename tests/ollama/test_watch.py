@@ -3,69 +3,21 @@
 import asyncio
 import resource
 import socket
-import ssl
-from collections.abc import AsyncIterator
 from ipaddress import IPv4Network
 
 import pytest
-import trustme
 
 from monitor.domain.watching import Ending
 from monitor.ollama import watch
 from monitor.ollama.client import OllamaClient
-from monitor.ollama.names import NameResolver
-from monitor.ollama.watch import IdleConnection, IdleConnections
 from tests.fakes.ollama import FakeOllama
-from tests.ollama.conftest import eventually, filled, server_at
-
-HOST = "gpu-1.example"
-
-
-class Bench:
-    """Idle connections, and a note of how they ended."""
-
-    def __init__(self, client: OllamaClient) -> None:
-        self.connections = IdleConnections(client.dialer)
-        self.endings: list[Ending] = []
-
-    async def hold(self, url: str, *, patience: float = 5.0) -> IdleConnection | None:
-        """Try to hold a connection to a URL."""
-        return await self.connections.hold(server_at(url, timeout=patience), self.endings.append)
-
-    async def held(self, url: str) -> IdleConnection:
-        """Hold a connection to a URL."""
-        connection = await self.hold(url)
-        assert connection is not None
-        assert connection.is_open
-        return connection
+from tests.ollama.conftest import Bench, eventually, filled
 
 
 @pytest.fixture
 async def bench(client: OllamaClient) -> Bench:
     """Idle connections as in production."""
     return Bench(client)
-
-
-@pytest.fixture
-def authority() -> trustme.CA:
-    """Return an authority of the test's own."""
-    return trustme.CA()
-
-
-@pytest.fixture
-async def secure(authority: trustme.CA) -> AsyncIterator[Bench]:
-    """Idle connections that trust the authority, and find every name on this machine."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    async with OllamaClient(tls=context, names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
-        yield Bench(client)
-
-
-def certified(authority: trustme.CA) -> FakeOllama:
-    """Return a server behind TLS that the authority vouches for."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(HOST).configure_cert(context)
-    return FakeOllama(tls=context)
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "abort"])
@@ -130,21 +82,6 @@ async def test_the_kernel_looks_after_the_connection(bench: Bench, fake: FakeOll
     connection.close()
 
 
-async def test_a_server_behind_tls_is_watched_like_any_other(authority: trustme.CA, secure: Bench) -> None:
-    async with certified(authority) as fake:
-        connection = await secure.held(f"https://{HOST}:{fake.port}")
-        await eventually(lambda: len(fake.connections) == 1)
-        connection.close()
-        await eventually(lambda: not fake.connections)
-        assert secure.endings == []
-        await secure.held(f"https://{HOST}:{fake.port}")
-        await eventually(lambda: len(fake.connections) == 1)
-        (served,) = fake.connections
-        assert served.received_bytes == 0
-        await fake.stop()
-        await eventually(lambda: secure.endings == [Ending.CLOSED])
-
-
 async def test_a_connection_that_cannot_be_had_is_no_error(bench: Bench, fake: FakeOllama) -> None:
     await fake.stop()
     for url in (
@@ -155,12 +92,6 @@ async def test_a_connection_that_cannot_be_had_is_no_error(bench: Bench, fake: F
     ):
         assert await bench.hold(url) is None
     assert bench.endings == []
-
-
-async def test_a_server_without_trusted_tls_is_not_watched(secure: Bench) -> None:
-    async with certified(trustme.CA()) as fake:
-        assert await secure.hold(f"https://{HOST}:{fake.port}") is None
-        await eventually(lambda: not fake.connections)
 
 
 async def test_an_attempt_that_hangs_ends_with_the_servers_time_out(bench: Bench, fake: FakeOllama) -> None:
