@@ -26,7 +26,7 @@ from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
 from monitor.domain.server import Server
-from monitor.ollama import failure, guard
+from monitor.ollama import connector, failure, guard
 from monitor.ollama.connector import GuardedConnector
 from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import Failure, FailureError
@@ -80,11 +80,7 @@ class OllamaClient:
             tls=tls or ssl.create_default_context(),
             allowed_networks=allowed_networks,
         )
-        self._connector = GuardedConnector(
-            self.dialer,
-            # What chunked coding adds to a body is little, unless a server means to do harm.
-            max_bytes=max(max_list, MAX_BODY) * 5 // 4,
-        )
+        self._connector = GuardedConnector(self.dialer)
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -141,6 +137,7 @@ class OllamaClient:
         question = _Question(method=method, target=target, body=body, credential=server.credential, max_body=max_body)
         # Not the event loop's clock: that of uvloop stands still during a turn.
         began = time.perf_counter()
+        connector.max_body.set(max_body)
         try:
             async with asyncio.timeout_at(deadline):
                 found = await self._exchange_fresh(question)

@@ -6,6 +6,7 @@ only, never about literal addresses.
 
 import asyncio
 import functools
+from contextvars import ContextVar
 
 from aiohttp import BaseConnector, ClientPayloadError, ClientRequest, ClientTimeout
 from aiohttp.client_proto import ResponseHandler
@@ -18,7 +19,13 @@ from monitor.ollama.failure import Failure, FailureError
 
 KEEPALIVE_SECONDS = 300.0
 MAX_HEAD = 64 * 1024
+PIECE = 64 * 1024
+# Chunked coding adds 8 bytes to each chunk of 2 KiB that Go sends, which is a quarter of this share.
+CHUNKED_SHARE = 64
 TOO_MUCH = "The server sends more than any answer needs."
+
+# How long the body of the answer to the running task's request may be.
+max_body: ContextVar[int] = ContextVar("max_body", default=0)
 
 
 class CountingHandler(ResponseHandler):
@@ -28,23 +35,33 @@ class CountingHandler(ResponseHandler):
     interim answers, chunk extensions and trailers.
     """
 
-    cap = 0
-    received = 0
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._most = 0
+        self._received = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes may still come, and one more by which it shows that there are more."""
+        return max(1, self._most - self._received + 1)
 
     def set_response_params(self, **parameters: object) -> None:
         """Begin to count anew for the next answer."""
-        self.received = 0
+        body = max_body.get()
+        self._most = MAX_HEAD + body + body // CHUNKED_SHARE
+        self._received = 0
         self._payload = None
         super().set_response_params(**parameters)  # type: ignore[arg-type]  # passed on unread
 
     def data_received(self, data: bytes) -> None:
         """Count before parsing; what comes in at once may be the head and much of the body."""
         in_head = self._payload is None or self._payload is EMPTY_PAYLOAD
-        if self.received > (MAX_HEAD if in_head else self.cap):
+        over = in_head and self._received > MAX_HEAD
+        self._received += len(data)
+        if over or self._received > self._most:
             self._give_up()
-            return
-        self.received += len(data)
-        super().data_received(data)
+        else:
+            super().data_received(data)
 
     def _give_up(self) -> None:
         error = ClientPayloadError(TOO_MUCH)
@@ -56,16 +73,57 @@ class CountingHandler(ResponseHandler):
             self.transport.abort()
 
 
+class Intake(asyncio.BufferedProtocol):
+    """Takes no more from a connection's socket than its handler wants, where a plain protocol is given what there is.
+
+    `buffer` is shared by all connections: what is in it is taken out before anyone else reads.
+    """
+
+    __slots__ = ("_buffer", "handler")
+
+    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop) -> None:
+        self._buffer = buffer
+        self.handler = CountingHandler(loop)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the room for the next read."""
+        return self._buffer[: self.handler.wanted]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand on what was read."""
+        self.handler.data_received(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand on."""
+        self.handler.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on."""
+        self.handler.connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Hand on; the transport then closes itself."""
+        self.handler.eof_received()
+
+    def pause_writing(self) -> None:
+        """Hand on."""
+        self.handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on."""
+        self.handler.resume_writing()
+
+
 class GuardedConnector(BaseConnector):
     """Makes and pools connections, only to addresses that the guard allows."""
 
     allowed_protocol_schema_set = frozenset({"http", "https"})
 
-    def __init__(self, dialer: Dialer, *, max_bytes: int) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         super().__init__(keepalive_timeout=KEEPALIVE_SECONDS, limit=0)
         self._dialer = dialer
-        self._max_bytes = max_bytes
-        self._factory = functools.partial[ResponseHandler](self._make_handler, self._loop)
+        buffer = memoryview(bytearray(PIECE))
+        self._make_intake = functools.partial(Intake, buffer, self._loop)
         self._stages: dict[asyncio.Task[object] | None, Stage] = {}
 
     def take_stage(self) -> Stage | None:
@@ -86,11 +144,6 @@ class GuardedConnector(BaseConnector):
             case _:
                 return Failure(reason=Reason.TIMEOUT, detail="Connected, but no whole answer in time.")
 
-    def _make_handler(self, loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-        handler = CountingHandler(loop)
-        handler.cap = self._max_bytes
-        return handler
-
     async def _create_connection(
         self,
         req: ClientRequest,
@@ -104,6 +157,7 @@ class GuardedConnector(BaseConnector):
         def reached(stage: Stage) -> None:
             self._stages[task] = stage
 
-        return await self._dialer.dial(
-            key.host, key.port or 0, secure=key.is_ssl, factory=self._factory, reached=reached
+        intake = await self._dialer.dial(
+            key.host, key.port or 0, secure=key.is_ssl, factory=self._make_intake, reached=reached
         )
+        return intake.handler

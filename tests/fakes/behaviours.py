@@ -165,6 +165,13 @@ def gzip_bomb(size: int = 200 * MEBIBYTE) -> Behaviour:
     return status(200, body, JSON | {"Content-Encoding": "gzip"})
 
 
+def chunked(body: bytes, size: int) -> Behaviour:
+    """Answer 200 with a body in chunks of some bytes each."""
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return raw(head_of(200, JSON | {"Transfer-Encoding": "chunked"}) + coded + b"0\r\n\r\n", close=False)
+
+
 def bad_chunks() -> Behaviour:
     """Send a chunked body whose second length is no number."""
     return raw(head_of(200, JSON | {"Transfer-Encoding": "chunked"}) + b"1\r\n{\r\nzz\r\n}\r\n0\r\n\r\n")

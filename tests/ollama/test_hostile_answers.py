@@ -3,11 +3,15 @@
 import asyncio
 import time
 import tracemalloc
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
+import uvloop
 
 from monitor.domain.probe import Reason
-from monitor.ollama.client import MAX_LIST, OllamaClient
+from monitor.ollama.client import MAX_BODY, MAX_LIST, OllamaClient
+from monitor.ollama.connector import MAX_HEAD, Intake
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
 from tests.fakes import behaviours
@@ -16,8 +20,8 @@ from tests.fakes.exchange import Behaviour
 from tests.fakes.ollama import FakeOllama
 from tests.ollama.conftest import eventually, server_at
 
-# What the kernel holds between two sockets counts as sent, though nobody has read it.
-SOCKET_BUFFERS = 8 * MEBIBYTE
+# What may come on top of a body, and the byte by which it shows that there is more.
+HEADS_AND_CODING = 2 * MAX_HEAD + 1
 HOSTILE = {
     "body": behaviours.endless_body(),
     "chunks": behaviours.endless_chunks(),
@@ -30,15 +34,46 @@ HOSTILE = {
 ENDLESS = pytest.mark.parametrize("behaviour", HOSTILE.values(), ids=HOSTILE.keys())
 
 
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes were taken from sockets, read by read."""
+    reads: list[int] = []
+    update = Intake.buffer_updated
+
+    def note(intake: Intake, nbytes: int) -> None:
+        reads.append(nbytes)
+        update(intake, nbytes)
+
+    monkeypatch.setattr(Intake, "buffer_updated", note)
+    return reads
+
+
 @ENDLESS
-async def test_an_answer_without_an_end_is_cut_at_the_cap(
-    client: OllamaClient, fake: FakeOllama, behaviour: Behaviour
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_no_more_of_an_answer_without_an_end_is_taken_than_an_honest_one_may_have(
+    taken: list[int], run: Callable[[Coroutine[Any, Any, None]], None], behaviour: Behaviour
 ) -> None:
-    fake.behave(behaviour)
-    result = await HttpProber(client).probe(server_at(fake.url, timeout=30))
-    assert result.reason in {Reason.TOO_LARGE, Reason.PROTOCOL}
-    assert fake.sent_bytes < 2 * MAX_LIST + SOCKET_BUFFERS
-    await eventually(lambda: not fake.connections)
+    async def ask() -> None:
+        async with FakeOllama() as fake, OllamaClient() as client:
+            fake.behave(behaviour)
+            server = server_at(fake.url, timeout=30)
+            assert (await HttpProber(client).probe(server)).reason in {Reason.TOO_LARGE, Reason.PROTOCOL}
+            assert sum(taken) <= MAX_BODY + HEADS_AND_CODING
+            taken.clear()
+            assert (await HttpLister(client).list_models(server)).reason in {Reason.TOO_LARGE, Reason.PROTOCOL}
+            assert 0 < sum(taken) <= MAX_LIST + HEADS_AND_CODING
+            await eventually(lambda: not fake.connections)
+
+    run(ask())
+
+
+@pytest.mark.parametrize("size", [512, 2048, 100_000])
+async def test_a_list_as_long_as_the_cap_may_come_in_chunks(client: OllamaClient, fake: FakeOllama, size: int) -> None:
+    body = b'{"models": []}'.ljust(MAX_LIST)
+    fake.behave(behaviours.chunked(body, size))
+    assert (await HttpLister(client).list_models(server_at(fake.url, timeout=30))).reason is Reason.OK
+    fake.behave(behaviours.chunked(body, 1))
+    assert (await HttpLister(client).list_models(server_at(fake.url, timeout=30))).reason is Reason.TOO_LARGE
 
 
 @ENDLESS
