@@ -33,6 +33,8 @@ NO_ROUTE = {
     errno.EHOSTUNREACH: "The host cannot be reached.",
     errno.EHOSTDOWN: "The host cannot be reached.",
     errno.ENETUNREACH: "There is no route to the network of the host.",
+    # So Linux says of a route that is a black hole.
+    errno.EINVAL: "The route to the host leads nowhere.",
     errno.EAFNOSUPPORT: "This machine does not speak the address family of the host.",
 }
 

@@ -21,7 +21,12 @@ from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import FailureError
 
 # First probe after 10 s of silence, then every 5 s; dead after three without an answer: 25 s.
-KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 25_000))
+KEEPALIVE: tuple[tuple[str, int], ...] = (
+    ("TCP_KEEPIDLE", 10),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 25_000),
+)
 OTHER_DESCRIPTORS = 100
 # Session tickets and a farewell are a few hundred bytes each; a server that goes on is speaking.
 MOST_CIPHERTEXT = 16 * 1024

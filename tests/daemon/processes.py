@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.fakes.network import Network
+
 QUICK = {
     "OLLAMA_FLEET_CHECK_INTERVAL": "500ms",
     "OLLAMA_FLEET_CHECK_TIMEOUT": "1s",
@@ -42,12 +44,11 @@ class DaemonProcess:
 
 
 @asynccontextmanager
-async def running(dsn: str, **settings: str) -> AsyncIterator[DaemonProcess]:
-    """Run a daemon on a database; it is killed at the end if it still runs."""
+async def running(dsn: str, *, room: Network | None = None, **settings: str) -> AsyncIterator[DaemonProcess]:
+    """Run a daemon on a database, perhaps in a network of the test's own; it is killed at the end if it still runs."""
+    command = [sys.executable, "-m", "monitor"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "monitor",
+        *(command if room is None else room.inside(*command)),
         env={**os.environ, **QUICK, **settings, "OLLAMA_FLEET_DATABASE_URL": dsn},
     )
     try:
