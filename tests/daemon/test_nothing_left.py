@@ -6,27 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.daemon.conftest import Daemon
+from tests.daemon.hostility import HOSTILE
 from tests.daemon.observer import Observer
-from tests.fakes import behaviours
 from tests.fakes.fleet import FakeFleet
-
-HOSTILE = (
-    behaviours.hang(),
-    behaviours.hang_up(),
-    behaviours.reset(),
-    behaviours.cut_short(),
-    behaviours.status(403),
-    behaviours.status(503, headers={"Retry-After": "1"}),
-    behaviours.html(),
-    behaviours.redirect("http://127.0.0.1:9/"),
-    behaviours.drip(),
-    behaviours.endless_body(),
-    behaviours.endless_headers(),
-    behaviours.continue_flood(),
-    behaviours.gzip_bomb(),
-    behaviours.bad_chunks(),
-    behaviours.nested(),
-)
 
 
 def descriptors() -> int:
