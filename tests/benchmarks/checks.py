@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from monitor.postgres.database import Connection
-from tests.benchmarks import stage
+from tests.benchmarks import peers, stage
 from tests.fakes import fleet
 
 STATISTICS = """
@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     # Sessions tell PostgreSQL's statistics of the first listings only when they have been idle for 10 s.
     parser.add_argument("--settle", type=float, default=12.0, help="seconds to wait before measuring")
+    parser.add_argument("--peer", action="store_true", help=f"let {peers.BLACKBOX} and {peers.GATUS} do the same")
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -58,6 +59,14 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             await asyncio.sleep(options.settle)
             figures = await _watch(options, daemon, servers, connection)
         bare = await _bare_client(urls, options.seconds / 3)
+        if options.peer:
+            found = await peers.measure(urls, servers=servers, dsn=dsn, seconds=options.seconds)
+            figures["peers"] = found
+            figures["ratio_to_peers"] = {
+                name: round(figures["checks_per_cpu_second"] / peer["checks_per_cpu_second"], 1)
+                for name, peer in found.items()
+                if isinstance(peer, dict)
+            }
     figures["bare_client_requests_per_cpu_second"] = round(bare)
     figures["ratio_to_bare_client"] = round(figures["checks_per_cpu_second"] / bare, 2)
     return figures

@@ -38,9 +38,9 @@ async def database() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def session(dsn: str) -> AsyncIterator[Connection]:
-    """Lend a session."""
-    connection: Connection = await asyncpg.connect(dsn)
+async def session(dsn: str, *, database: str | None = None) -> AsyncIterator[Connection]:
+    """Lend a session, perhaps with another database than the address names."""
+    connection: Connection = await asyncpg.connect(dsn, database=database)
     try:
         yield connection
     finally:
