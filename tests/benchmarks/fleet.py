@@ -31,7 +31,7 @@ FROM ollama_servers WHERE status = 'up' AND latency_ms IS NOT NULL
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say how big the fleet is."""
-    parser.add_argument("--servers", type=int, default=1000)
+    parser.add_argument("--servers", type=int, nargs="+", default=[1000], help="one fleet after the other")
     parser.add_argument("--models", type=int, default=20, help="models of each server")
     parser.add_argument("--hanging", type=float, default=0.05, help="share of the servers that never answer")
     parser.add_argument("--interval", type=float, default=15.0, help="seconds between two checks of a server")
@@ -39,14 +39,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure each fleet with a daemon of its own, and whether the cost grows with the number of servers alone."""
+    runs = [await _measure(options, count) for count in options.servers]
+    first, last = runs[0], runs[-1]
+    return {
+        "runs": runs,
+        # 1.0: a server of the last fleet costs the processor what one of the first does.
+        "cost_of_a_server_in_the_last_to_the_first": round(
+            last["cores"] * first["servers"] / (first["cores"] * last["servers"]), 2
+        ),
+    }
+
+
+async def _measure(options: argparse.Namespace, count: int) -> dict[str, Any]:
     """Add all servers at once to a daemon at work; then watch it at its regular pace."""
-    hanging = int(options.servers * options.hanging)
-    answering = options.servers - hanging
+    hanging = int(count * options.hanging)
+    answering = count - hanging
     environment = {
         "OLLAMA_FLEET_CHECK_INTERVAL": str(options.interval),
         "OLLAMA_FLEET_DISCOVERY_INTERVAL": "1h",
     }
-    async with stage.database() as dsn, stage.session(dsn) as connection, _fleet(options, hanging) as urls:
+    async with stage.database() as dsn, stage.session(dsn) as connection, _fleet(options, count, hanging) as urls:
         environment["OLLAMA_FLEET_DATABASE_URL"] = dsn
         async with stage.process("-m", "monitor", environment=environment) as daemon:
             await _until(connection, "SELECT owner IS NOT NULL FROM monitor_leases")
@@ -59,30 +72,30 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             await asyncio.sleep(2 * options.interval)
             lags, cores, memory = await _watch(options, daemon, connection)
     return {
-        "servers": options.servers,
+        "servers": count,
         "hanging": hanging,
         "all_answering_checked_s": round(known, 2),
         "all_listed_s": round(listed, 1),
         "start_lag_p50_s": round(stage.percentile(lags, 0.5), 3),
         "start_lag_p99_s": round(stage.percentile(lags, 0.99), 3),
         "checks_measured": len(lags),
-        "cores": round(cores, 2),
+        "cores": round(cores, 3),
         "memory_mb": round(memory),
     }
 
 
 @asynccontextmanager
-async def _fleet(options: argparse.Namespace, hanging: int) -> AsyncIterator[list[str]]:
+async def _fleet(options: argparse.Namespace, total: int, hanging: int) -> AsyncIterator[list[str]]:
     """Run as many processes as their descriptors ask for; yield all URLs, the hanging ones spread among them."""
     async with AsyncExitStack() as stack:
         urls: list[str] = []
-        for first in range(0, options.servers, PER_PROCESS):
-            count = min(PER_PROCESS, options.servers - first)
+        for first in range(0, total, PER_PROCESS):
+            count = min(PER_PROCESS, total - first)
             arguments = ["--count", str(count), "--first", str(first), "--models", str(options.models)]
             servers = await stack.enter_async_context(stage.process("-m", "tests.fakes.fleet", *arguments))
             port = int((await stage.line(servers))[1])
             urls += [f"http://{fleet.address(number)}:{port}" for number in range(first, first + count)]
-            step = max(1, options.servers // hanging) if hanging else options.servers + 1
+            step = max(1, total // hanging) if hanging else total + 1
             for index in range(0, count, step):
                 await stage.ask(servers, f"hang {index}")
         yield urls

@@ -1,10 +1,12 @@
 """What operators do while the daemon works: edits, deletions, requests, by plain SQL."""
 
+import asyncio
 from datetime import timedelta
 
 from tests.daemon.conftest import Daemon
 from tests.daemon.observer import Observer
 from tests.fakes import behaviours
+from tests.fakes.exchange import Connection, Request
 from tests.fakes.ollama import FakeOllama
 
 
@@ -30,6 +32,36 @@ async def test_an_edited_address_is_checked_at_once_and_the_late_result_is_dropp
         assert await observer.value("SELECT server_version FROM ollama_servers") == "9.9.9"
     seen = await observer.value("SELECT count(*) FROM fleet_events WHERE body ->> 'server_version' = '0.0.1'")
     assert seen == 0
+    await observer.check_history()
+
+
+async def test_what_is_found_out_about_a_deleted_server_is_not_said_of_one_with_its_name_and_address(
+    observer: Observer, daemon: Daemon
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+    async with FakeOllama() as fake, daemon(check_timeout=timedelta(seconds=10)):
+
+        async def answer_late(connection: Connection, request: Request) -> None:
+            asked.set()
+            await answer.wait()
+            connection.answer(200, b'{"version": "0.0.1"}')
+
+        old = await observer.add(fake.url)
+        await observer.until_status(old, "up")
+        fake.behave(answer_late, path="/api/version")
+        async with asyncio.timeout(15):
+            await asked.wait()
+        await observer.connection.execute("DELETE FROM ollama_servers")
+        fake.behave_well()
+        new = await observer.add(fake.url)
+        await observer.until_status(new, "up")
+        answer.set()
+        mark = await observer.value("SELECT clock_timestamp()")
+        await observer.until("SELECT last_checked_at > $1 FROM ollama_servers", mark)
+        assert await observer.value("SELECT array_agg(id) FROM ollama_servers") == [new]
+    seen = await observer.value("SELECT count(*) FROM fleet_events WHERE body ->> 'server_version' = '0.0.1'")
+    assert seen == 0
+    assert (await observer.types(old))[-1] == "server.deleted"
     await observer.check_history()
 
 
