@@ -47,6 +47,7 @@ class Metronome:
     def __init__(self, beats: list[Beat]) -> None:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._failed: asyncio.Queue[Exception] = asyncio.Queue()
+        self._stopping = False
         self.beats = 0
         for beat in beats:
             self._scheduler.add_job(
@@ -63,6 +64,10 @@ class Metronome:
             self.beats += 1
             try:
                 await beat.act()
+            except asyncio.CancelledError:
+                # APScheduler would take what it has cancelled itself for an error.
+                if not self._stopping:
+                    raise
             except Exception as error:
                 self._failed.put_nowait(error)
 
@@ -85,7 +90,14 @@ class Metronome:
                     self._rearm()
             raise failure
         finally:
-            self._scheduler.shutdown(wait=False)
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self._scheduler.pause()
+        # What has been called but not begun gets as far as to where its cancellation is understood.
+        await asyncio.sleep(0)
+        self._stopping = True
+        self._scheduler.shutdown(wait=False)
 
     def _rearm(self) -> None:
         for job in self._scheduler.get_jobs():

@@ -1,5 +1,7 @@
 """The metronome beats on, ends with a beat that raises, and is not fooled by a wall clock that is set."""
 
+import asyncio
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -91,3 +93,25 @@ def test_a_beat_that_was_missed_is_never_made_up_for() -> None:
         following = every.get_next_fire_time(now - late, now)
         assert following == now + timedelta(seconds=1)
         assert following > now
+
+
+async def test_beats_under_way_at_the_end_are_cut_off_without_an_error(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def act() -> None:
+        await asyncio.sleep(0)
+
+    often = timedelta(milliseconds=1)
+    beats = [Beat(name=f"quick {number}", every=often, act=act) for number in range(20)]
+
+    async def cut_off(metronome: Metronome) -> None:
+        async with running(metronome.run()):
+            await until(lambda: metronome.beats > 40)
+        await asyncio.sleep(0)
+
+    for _ in range(10):
+        await cut_off(Metronome([*beats, Beat(name="hanging", every=often, act=hang)]))
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
