@@ -1,14 +1,18 @@
 """Servers behind TLS: trusted, self-signed, expired, with another name, and hanging in the handshake."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import trustme
+import uvloop
 
 from monitor.domain.probe import Reason
-from monitor.ollama.client import OllamaClient
+from monitor.ollama.client import MAX_LIST, OllamaClient
+from monitor.ollama.lister import HttpLister
 from monitor.ollama.names import NameResolver
 from monitor.ollama.prober import HttpProber
 from tests.fakes import behaviours
@@ -92,3 +96,25 @@ async def test_a_hanging_answer_after_the_handshake_is_a_timeout(authority: trus
         fake.behave(behaviours.hang())
         server = server_at(f"https://{HOST}:{fake.port}", timeout=0.5)
         assert (await HttpProber(trusting).probe(server)).reason is Reason.TIMEOUT
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_list_as_long_as_the_cap_comes_whole_and_one_without_an_end_is_cut(
+    authority: trustme.CA, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def ask() -> None:
+        async with (
+            FakeOllama(tls=serving(authority.issue_cert("127.0.0.1"))) as fake,
+            OllamaClient(tls=context) as client,
+        ):
+            lister, server = HttpLister(client), server_at(fake.url, timeout=30)
+            for _ in range(2):
+                fake.behave(behaviours.document('{"models": []}'.ljust(MAX_LIST)))
+                assert (await lister.list_models(server)).reason is Reason.OK
+            fake.behave(behaviours.endless_body())
+            assert (await lister.list_models(server)).reason is Reason.TOO_LARGE
+
+    run(ask())
