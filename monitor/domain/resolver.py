@@ -1,0 +1,216 @@
+"""Which server for this request? The owner's three rules, as one pure function over the fleet.
+
+1. A URL was given: the server registered under it, whatever its health; never an inactive one. Else the URL
+   itself, as a dynamic server that nobody saves.
+2. Only a model: the first in the order of choice of the active servers that have it active.
+3. Neither: the default server if it is active, else the first active one.
+
+No configuration, no environment and no clock is looked at: the same fleet gives the same answer.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from monitor.domain import explanation, nearest
+from monitor.domain import model_name as model_names
+from monitor.domain import url as urls
+from monitor.domain.directory import Copy, Directory, Entry, Standing
+from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
+from monitor.domain.explanation import Explanation, PassedOver
+from monitor.domain.model_name import ModelName
+
+# What nobody knows of a dynamic server: one request at once does no harm.
+MAX_CONCURRENT = 1
+MOST_IN_A_SENTENCE = 3
+
+
+class Source(StrEnum):
+    """Where the answer comes from."""
+
+    REGISTERED = "registered"
+    DYNAMIC = "dynamic"
+
+
+class Code(StrEnum):
+    """Why there is no answer; stable, for programs."""
+
+    INVALID = "invalid"
+    SERVER_INACTIVE = "server_inactive"
+    MODEL_NOT_FOUND = "model_not_found"
+    NO_SERVER_AVAILABLE = "no_server_available"
+    NO_ACTIVE_SERVER = "no_active_server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked. `cloud` allows a stub whose model runs elsewhere, which is never done unasked: prompts
+    would leave the house. An empty text is not the same as none: it is refused.
+    """
+
+    server_url: str | None = None
+    model: str | None = None
+    explain: bool = False
+    cloud: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`server` is None for a dynamic one; `copy` is the model there, if one was asked for and is known.
+
+    `model_name` is spelt as its server does, else as it was asked for.
+    """
+
+    rule: int
+    base_url: str
+    server: Entry | None
+    model_name: str | None = None
+    copy: Copy | None = None
+    explanation: Explanation | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where it comes from."""
+        return Source.DYNAMIC if self.server is None else Source.REGISTERED
+
+    @property
+    def model_known(self) -> bool | None:
+        """Whether the server has the model, as far as is known; None if none was asked for."""
+        return None if self.model_name is None else self.copy is not None
+
+    @property
+    def max_concurrent(self) -> int:
+        """Most requests at once."""
+        return MAX_CONCURRENT if self.server is None else self.server.max_concurrent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """No server. `field` is the part of the request that is at fault, `nearest` are names that are there.
+
+    `servers` are those that would do but cannot, and why; `more` is how many others there are of them.
+    """
+
+    code: Code
+    detail: str
+    field: str | None = None
+    server: Entry | None = None
+    nearest: tuple[str, ...] = ()
+    servers: tuple[PassedOver, ...] = ()
+    more: int = 0
+    explanation: Explanation | None = None
+
+
+def resolve(request: Request, fleet: Directory) -> Answer | Refusal:
+    """Return the server for a request, or why there is none."""
+    key = None
+    if request.model is not None:
+        key = model_names.key(request.model)
+        refused = _refuse_model(request.model, key, fleet)
+        if refused is not None:
+            return refused
+    if request.server_url is not None:
+        return _by_url(request, request.server_url, key, fleet)
+    if request.model is not None and key is not None:
+        return _by_model(request, request.model, key, fleet)
+    return _by_default(request, fleet)
+
+
+def _refuse_model(model: str, key: str, fleet: Directory) -> Refusal | None:
+    # A server may list what Ollama never would; whoever asks for just that gets it.
+    if len(model) <= model_names.MAX_LENGTH and fleet.holders(key):
+        return None
+    try:
+        ModelName.parse(model)
+    except InvalidModelNameError as error:
+        return Refusal(code=Code.INVALID, detail=str(error), field="model")
+    return None
+
+
+def _by_url(request: Request, text: str, key: str | None, fleet: Directory) -> Answer | Refusal:
+    try:
+        url = urls.normalize(text)
+    except InvalidUrlError as error:
+        return Refusal(code=Code.INVALID, detail=str(error), field="server_url")
+    entry = fleet.at(url)
+    explained = explanation.of_url(fleet, url, entry) if request.explain else None
+    if entry is None:
+        return Answer(rule=1, base_url=url, server=None, model_name=request.model, explanation=explained)
+    if not entry.is_active:
+        detail = f"The server {entry.name} at {url} is registered but inactive. Activate it, or ask for another one."
+        return Refusal(code=Code.SERVER_INACTIVE, detail=detail, server=entry, explanation=explained)
+    copy = None if key is None else _copy_on(entry, key)
+    return Answer(
+        rule=1,
+        base_url=url,
+        server=entry,
+        model_name=request.model if copy is None else copy.model_name,
+        copy=copy,
+        explanation=explained,
+    )
+
+
+def _copy_on(entry: Entry, key: str) -> Copy | None:
+    copies = (copy for copy in entry.copies.values() if copy.key == key and copy.is_active)
+    return min(copies, key=lambda copy: copy.rank, default=None)
+
+
+def _by_model(request: Request, model: str, key: str, fleet: Directory) -> Answer | Refusal:
+    holders = fleet.holders(key)
+    least = Standing.CLOUD if request.cloud else Standing.LOCAL
+    first = holders[0] if holders and holders[0].standing <= least else None
+    chosen = first if first is not None and first.server.is_available else None
+    explained = None
+    if request.explain:
+        explained = explanation.of_model(fleet, model, holders, chosen=chosen, cloud=request.cloud)
+    if first is None:
+        return _not_found(request, model, key, fleet, explained)
+    if chosen is None:
+        return _unavailable(model, holders, first.standing, explained)
+    server = chosen.server
+    return Answer(
+        rule=2,
+        base_url=server.base_url,
+        server=server,
+        model_name=chosen.model_name,
+        copy=chosen,
+        explanation=explained,
+    )
+
+
+def _not_found(request: Request, model: str, key: str, fleet: Directory, explained: Explanation | None) -> Refusal:
+    holders = fleet.holders(key)
+    near = nearest.names(fleet, key, cloud=request.cloud)
+    if holders and holders[0].standing is Standing.CLOUD:
+        why = f"The model {model} is only there as a stub that runs at {holders[0].remote_host}"
+        then = "Ask with cloud=true if prompts may go there"
+    elif holders:
+        why = f"The model {model} is only where the server is inactive or the model is switched off"
+        then = "Switch one of them on"
+    else:
+        why = f"No active server has the model {model}"
+        then = f"Nearest: {', '.join(near)}" if near else "Pull it on one of them, or ask for another one"
+    return Refusal(code=Code.MODEL_NOT_FOUND, detail=f"{why}. {then}.", nearest=near, explanation=explained)
+
+
+def _unavailable(model: str, holders: list[Copy], standing: Standing, explained: Explanation | None) -> Refusal:
+    servers = list(dict.fromkeys(copy.server for copy in holders if copy.standing is standing))
+    told = tuple(PassedOver(server=one, reason=explanation.state(one)) for one in servers[: explanation.MOST])
+    some = ", ".join(f"{one.server.name} {one.reason}" for one in told[:MOST_IN_A_SENTENCE])
+    rest = len(servers) - MOST_IN_A_SENTENCE
+    return Refusal(
+        code=Code.NO_SERVER_AVAILABLE,
+        detail=f"No server that has the model {model} is available: {some}{f', and {rest} more' if rest > 0 else ''}.",
+        servers=told,
+        more=len(servers) - len(told),
+        explanation=explained,
+    )
+
+
+def _by_default(request: Request, fleet: Directory) -> Answer | Refusal:
+    default = fleet.default
+    chosen = default if default is not None and default.is_active else next(iter(fleet.active), None)
+    explained = explanation.of_default(fleet, chosen) if request.explain else None
+    if chosen is None:
+        what = "No registered server is active. Activate one" if fleet.servers else "No server is registered. Add one"
+        return Refusal(code=Code.NO_ACTIVE_SERVER, detail=f"{what}, or ask with server_url.", explanation=explained)
+    return Answer(rule=3, base_url=chosen.base_url, server=chosen, explanation=explained)
