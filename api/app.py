@@ -16,11 +16,15 @@ from api.handlers.health import HealthHandler
 from api.handlers.history import HistoryHandler
 from api.handlers.metrics import MetricsHandler
 from api.handlers.models import ModelHandler
+from api.handlers.resolve import ResolveHandler
 from api.handlers.servers import ServerHandler
 from api.metrics.scrape import Scrape
 from api.metrics.traffic import Traffic
+from api.mirror import Mirror
+from api.misses import Misses
 from api.openapi.operation import Operation
 from api.registry import Registry
+from api.resolution import Desk
 from api.streams import Streams
 from api.token_table import TokenTable
 from api.wakeup import Wakeup
@@ -45,12 +49,14 @@ def build(
     *,
     wakeup: Wakeup,
     streams: Streams,
+    mirror: Mirror,
     tokens: TokenTable,
     vault: Vault,
 ) -> web.Application:
     """Return the application on a database that is open."""
     registry = Registry(database, settings, wakeup=wakeup, vault=vault)
     gate = Gate(tokens, hostnames=settings.api_hostnames)
+    misses = Misses(database, settings.discovery_interval)
     traffic = Traffic()
     scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
     app = web.Application(
@@ -60,6 +66,7 @@ def build(
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
+        ResolveHandler(mirror, Desk(settings.policy, settings.allowed_networks), misses),
         HistoryHandler(registry),
         HealthHandler(registry),
         MetricsHandler(scrape),
@@ -72,6 +79,7 @@ def build(
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()
         streams.close()
+        await misses.close()
 
     app.on_shutdown.append(release_waiters)
     return app
@@ -95,12 +103,13 @@ async def serve(
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
     vault = vault or Vault.of(settings, makes_ring=False)
-    fan_out = FanOut(database)
+    mirror = Mirror(database)
+    fan_out = FanOut(database, mirror)
     wakeup = Wakeup(database, look=fan_out.advance)
     streams = Streams(database, settings.policy, fan_out)
     tokens = TokenTable(database, open_when_empty=is_loopback)
     runner = web.AppRunner(
-        build(settings, database, wakeup=wakeup, streams=streams, tokens=tokens, vault=vault),
+        build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault),
         access_log=None,
         logger=protocol_log.logger(),
         auto_decompress=False,
@@ -115,9 +124,11 @@ async def serve(
                 return
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
-            follow = _follow(database, wakeup, listen_dsn=settings.listen_database_url or dsn, vault=vault)
+            follow = _follow(
+                database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault
+            )
             tasks = [
-                group.create_task(follow, name="api_wakeup"),
+                group.create_task(follow, name="api_follow"),
                 group.create_task(streams.beat(), name="api_heartbeat"),
                 group.create_task(tokens.run(), name="api_tokens"),
             ]
@@ -162,10 +173,12 @@ async def _require_token(database: Database, tokens: TokenTable, *, settings: Se
     await binding.require_token(tokens, settings.api_host)
 
 
-async def _follow(database: Database, wakeup: Wakeup, *, listen_dsn: str, vault: Vault) -> None:
+async def _follow(database: Database, wakeup: Wakeup, mirror: Mirror, *, listen_dsn: str, vault: Vault) -> None:
     """Follow the event log, but not before it is known to be there, and the right key ring with it."""
     await _verify_schema(database, vault)
-    await wakeup.run(listen_dsn)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wakeup.run(listen_dsn), name="api_wakeup")
+        group.create_task(mirror.run(), name="api_mirror")
 
 
 async def _verify_schema(database: Database, vault: Vault) -> None:

@@ -112,12 +112,12 @@ def model_not_found(model_name: str) -> Problem:
     )
 
 
-def require_allowed_address(server_url: str | None, allowed: tuple[Network, ...]) -> None:
+def require_allowed_address(server_url: str | None, allowed: tuple[Network, ...], *, field: str = "url") -> None:
     """Raise the `Problem` for a URL that names an address which the monitor would never connect to."""
     address = None if server_url is None else url.literal_address(server_url)
     refusal = None if address is None else guard.check(address, allowed)
     if refusal is not None:
-        raise problems.invalid_field("url", f"the address {address} is {refusal}, so it is not allowed")
+        raise problems.invalid_field(field, f"the address {address} is {refusal}, so it is not allowed")
 
 
 def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Hands the event log to all streams of this process: read once, written down once, and nobody is waited for.
+"""Hands the event log to all who follow it in this process: read once, written down once, nobody is waited for.
 
 Invariant: every live stream has been handed all events up to `position`, or is itself ahead of it. A stream
 that cannot take more is let go, catches up by itself and joins again; a log that does not go on where it
@@ -6,12 +6,14 @@ was begins a new generation, and then every stream must ask the database whether
 """
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
 from api import frames
 from api.frames import Filter, Frame
 from api.queries import events
+from api.queries.events import Extract
 from api.recent import Page, Recent
 from monitor.domain.distribution import SECONDS, Distribution
 from monitor.domain.event import Event
@@ -39,11 +41,24 @@ class Follower(Protocol):
         ...
 
 
-class FanOut:
-    """One reader for all streams; `advance` is called whenever the log may have grown, never twice at once."""
+class Observer(Protocol):
+    """Who wants every event as it is, from the beginning of the process on."""
 
-    def __init__(self, database: Database) -> None:
+    def take(self, extract: Extract, *, asked_at: float) -> None:
+        """Take in what was read next of the log; it was asked for at a monotonic time."""
+        ...
+
+    def break_off(self) -> None:
+        """Hear that the log does not go on where it was."""
+        ...
+
+
+class FanOut:
+    """One reader for all; `advance` is called whenever the log may have grown, never twice at once."""
+
+    def __init__(self, database: Database, observer: Observer) -> None:
         self._database = database
+        self._observer = observer
         self._position: int | None = None
         self._recent = Recent()
         self._followers: set[Follower] = set()
@@ -54,21 +69,19 @@ class FanOut:
 
     async def advance(self) -> int:
         """Read on and hand out what is new; return the number of the newest event."""
-        if self._position is None or not self._followers:
+        if self._position is None:
             head = await events.head(self._database)
-            # One may have come meanwhile, and joined at where we were.
-            if self._position is None or not self._followers:
-                self._jump(head)
-                return head
+            # A stream may have come meanwhile, and joined at where it was.
+            if self._position is None:
+                self._position = head
         while True:
+            asked_at = time.monotonic()
             extract = await events.extract(self._database, self._position, limit=PAGE, types=[], server_id=None)
             if not extract.is_held:
                 self._break_off(extract.last)
-            elif extract.events:
-                for new in frames.slices(map(frames.frame, extract.events)):
-                    self._hand_out(new)
-                    await asyncio.sleep(len(self._live) * SECONDS_PER_WRITE)
-                self._measure(extract.events)
+            else:
+                self._observer.take(extract, asked_at=asked_at)
+                await self._pass_on(extract)
             if len(extract.events) < PAGE:
                 return extract.last
 
@@ -102,6 +115,17 @@ class FanOut:
             return None
         return self._recent.after(follower.cursor, follower.wanted)
 
+    async def _pass_on(self, extract: Extract) -> None:
+        if extract.events and not self._followers:
+            # Nobody wants these, so they are not written down.
+            self._recent.clear()
+            self._position = extract.events[-1].seq
+            return
+        for new in frames.slices(map(frames.frame, extract.events)):
+            self._hand_out(new)
+            await asyncio.sleep(len(self._live) * SECONDS_PER_WRITE)
+        self._measure(extract.events)
+
     def _hand_out(self, new: list[Frame]) -> None:
         start, last = self._position, new[-1].seq
         shared: dict[Filter, bytes] = {}
@@ -124,18 +148,11 @@ class FanOut:
         for event in handed_out:
             self.delivery.observe(max(0.0, (now - event.at).total_seconds()))
 
-    def _jump(self, head: int) -> None:
-        """Go on from the newest event: nobody wants those before."""
-        if self._position is not None and head < self._position:
-            self._break_off(head)
-        elif head != self._position:
-            self._recent.clear()
-            self._position = head
-
     def _break_off(self, head: int) -> None:
         self.generation += 1
         self._recent.clear()
         self._position = head
+        self._observer.break_off()
         for follower in list(self._live):
             self._let_go(follower)
 

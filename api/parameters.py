@@ -107,6 +107,33 @@ class HistoriesQuery(HistoryQuery):
     server_id: list[UUID] = Field(default_factory=list, max_length=1000)
 
 
+class ResolveQuery(Parameters):
+    """`GET /api/resolve`. `cloud` allows a model that a server only passes on to a cloud."""
+
+    server_url: str | None = None
+    model: str | None = None
+    explain: Switch = False
+    cloud: Switch = False
+
+
+class CatalogueFilters(Parameters):
+    """Which models are wanted: those for which all of this is true somewhere, or nowhere where it says false."""
+
+    is_active: Switch | None = None
+    is_available: Switch | None = None
+    loaded: Switch | None = None
+    cloud: Switch | None = None
+    digest_drift: Switch | None = None
+    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
+
+
+class CatalogueListing(CatalogueFilters):
+    """`GET /api/models`."""
+
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
 class EventQuery(Parameters):
     """`GET /api/events`. Without `after` it begins with the oldest event held; `wait` is seconds."""
 

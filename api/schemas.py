@@ -78,3 +78,12 @@ class ModelPatch(Strict):
     is_active: bool | None = None
     name: texts.ModelTitle | None = None
     capabilities: texts.Capabilities | None = None
+
+
+class ResolveBody(Strict):
+    """What `POST /api/resolve` takes; the same as the parameters of GET."""
+
+    server_url: str | None = None
+    model: str | None = None
+    explain: bool = False
+    cloud: bool = False

@@ -24,6 +24,13 @@ ASK = {
         """
     for demand in Demand
 }
+# Of the servers that answer now, those listed longest ago. A row that somebody else writes at the moment is left
+# out: to wait for it while others are locked could become a deadlock with the monitor's own writing.
+ASK_ALL = """
+UPDATE ollama_servers SET discovery_requested_at = clock_timestamp() WHERE id IN (
+    SELECT id FROM ollama_servers WHERE is_active AND is_available
+    ORDER BY models_listed_at NULLS FIRST, id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
+"""
 ANSWER = {
     demand: f"""
         SELECT coalesce({demand}_answered_at >= $2, false) AS is_answered, {demand}_result AS result
@@ -38,6 +45,12 @@ EXISTS = "SELECT EXISTS (SELECT 1 FROM ollama_servers WHERE id = $1)"
 async def ask(connection: Connection, demand: Demand, server_id: UUID) -> Row | None:
     """Write a request; None when there is no such active server."""
     return await connection.fetchrow(ASK[demand], server_id)
+
+
+async def ask_all(connection: Connection, *, limit: int) -> int:
+    """Write a request for a discovery to servers that are active and available; return to how many."""
+    status = await connection.execute(ASK_ALL, limit)
+    return int(status.rpartition(" ")[2])
 
 
 async def answer(connection: Connection, demand: Demand, *, server_id: UUID, requested_at: datetime) -> Row | None:

@@ -6,6 +6,7 @@ import pytest
 
 from api.fan_out import FanOut
 from api.frames import Filter
+from api.mirror import Mirror
 from monitor.postgres.database import Connection, Database
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"
@@ -38,7 +39,7 @@ async def fan_out(dsn: str) -> AsyncIterator[FanOut]:
     """On a database of the test's own."""
     database = Database(dsn, name="fan-out")
     await database.open()
-    yield FanOut(database)
+    yield FanOut(database, Mirror(database))
     await database.close()
 
 

@@ -1,0 +1,180 @@
+"""The fleet in the memory of this process: read once, then kept true by the events that the fan-out reads anyway.
+
+Invariant: `now().fleet` is the fleet after event `seq`, of one generation of the log. What cannot be folded (a
+gap, a log that was replaced, an event of another shape) has the whole fleet read anew; until then the last one
+stands. With the database away it goes on answering, and says how old it is.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import structlog
+
+from api.problems import RETRY_SECONDS, Problem
+from api.queries import directory
+from api.queries.events import Extract
+from monitor.domain import folding
+from monitor.domain.directory import Directory
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.event import Event
+from monitor.domain.folding import UnfoldableError
+from monitor.postgres.database import Database
+
+# The times of the checks make no events, so they are read every few seconds.
+TIMES_SECONDS = 5.0
+# The log is looked at every 5 s even without a hint, so one that was read is younger than this.
+STALE_SECONDS = 8.0
+RETRY_AFTER_SECONDS = 1.0
+# How long a request waits for the first reading, right after the start.
+PATIENCE_SECONDS = 2.0
+# Events that come while the fleet is read; more of them, and it is read once more.
+MOST_WAITING = 20_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The fleet after event `seq`; `age_seconds` since that was last known to be the newest one.
+
+    `at` is the time by the clock of the database.
+    """
+
+    fleet: Directory
+    seq: int
+    age_seconds: float
+    is_stale: bool
+    at: datetime
+
+
+class Mirror:
+    """Follows the log as an observer of the fan-out."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._fleet: Directory | None = None
+        self._seq = 0
+        self._true_at = 0.0
+        # By the clock of the database, and by ours.
+        self._clocks: tuple[datetime, float] | None = None
+        self._waiting: list[Event] = []
+        self._breaks = 0
+        self._to_read = asyncio.Event()
+        self._to_read.set()
+        self._has_read = asyncio.Event()
+
+    def now(self) -> Snapshot | None:
+        """Return the fleet, None before it was read for the first time."""
+        if self._fleet is None or self._clocks is None:
+            return None
+        now = self._clock()
+        age = max(0.0, now - self._true_at)
+        at, read = self._clocks
+        return Snapshot(
+            fleet=self._fleet,
+            seq=self._seq,
+            age_seconds=age,
+            is_stale=age > STALE_SECONDS,
+            at=at + timedelta(seconds=now - read),
+        )
+
+    async def wait(self) -> Snapshot:
+        """Return the fleet, waiting a little for the first reading; raises the 503 `Problem` when there is none."""
+        snapshot = self.now()
+        if snapshot is not None:
+            return snapshot
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._has_read.wait()
+        snapshot = self.now()
+        if snapshot is None:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "fleet_not_read",
+                "The fleet has not been read from the database yet since the start; /readyz says why. Ask again soon.",
+                headers={"Retry-After": RETRY_SECONDS},
+            )
+        return snapshot
+
+    def take(self, extract: Extract, *, asked_at: float) -> None:
+        """Take in what was read of the log; it was asked for at a monotonic time."""
+        if self._to_read.is_set():
+            self._waiting += extract.events
+            if len(self._waiting) > MOST_WAITING:
+                self._waiting.clear()
+            return
+        self._fold(extract.events)
+        if self._seq == extract.last:
+            self._true_at = max(self._true_at, asked_at)
+        elif not extract.events:
+            # They went by before we had read the fleet.
+            self._to_read.set()
+
+    def break_off(self) -> None:
+        """Hear that the log does not go on where it was."""
+        self._breaks += 1
+        self._waiting.clear()
+        self._to_read.set()
+
+    async def run(self) -> None:
+        """Read the fleet when that is needed, and the times every few seconds, until cancelled."""
+        while True:
+            try:
+                if self._to_read.is_set():
+                    await self._read()
+                else:
+                    await self._read_times()
+            except (DatabaseUnavailableError, ConfigurationError) as error:
+                log.debug("fleet_not_read", error=str(error))
+                await asyncio.sleep(RETRY_AFTER_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TIMES_SECONDS):
+                    await self._to_read.wait()
+
+    async def _read(self) -> None:
+        asked_at, breaks = self._clock(), self._breaks
+        reading = await directory.read(self._database)
+        if breaks != self._breaks:
+            return
+        self._fleet, self._seq, self._true_at = reading.fleet, reading.seq, asked_at
+        self._clocks = reading.at, asked_at
+        self._to_read.clear()
+        waiting, self._waiting = self._waiting, []
+        self._fold(waiting)
+        self._has_read.set()
+        log.info("fleet_mirrored", servers=len(reading.fleet.servers), seq=reading.seq)
+
+    async def _read_times(self) -> None:
+        asked_at = self._clock()
+        times = await directory.times(self._database)
+        self._clocks = times.at, asked_at
+        if self._fleet is not None:
+            for server_id, fresh_from in times.fresh_from.items():
+                entry = self._fleet.servers.get(server_id)
+                if entry is not None:
+                    entry.fresh_from = fresh_from
+
+    def _fold(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.seq <= self._seq:
+                continue
+            try:
+                folding.apply(self._successor(event), event)
+            except UnfoldableError as error:
+                log.warning("fleet_to_be_read_anew", error=str(error))
+                self._to_read.set()
+                return
+            self._seq = event.seq
+
+    def _successor(self, event: Event) -> Directory:
+        """Return the fleet that an event follows on."""
+        if self._fleet is None or event.seq != self._seq + 1:
+            raise UnfoldableError(f"Event {event.seq} does not follow {self._seq}.")
+        return self._fleet

@@ -1,0 +1,50 @@
+"""What the resolver could not find may have been pulled a moment ago: has the servers listed anew, but not often."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from api.queries import requests
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.postgres.database import Database
+
+# Of those that could have the model, listed longest ago first.
+MOST_SERVERS = 100
+
+log = structlog.get_logger(__name__)
+
+
+class Misses:
+    """Asks the monitor for discoveries, at most once per discovery interval, and waits for none of them."""
+
+    def __init__(self, database: Database, interval: timedelta, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._interval = interval.total_seconds()
+        self._clock = clock
+        self._not_before = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+
+    def note(self) -> None:
+        """Hear that a model was not found, or only where it cannot be used."""
+        now = self._clock()
+        if now >= self._not_before:
+            self._not_before = now + self._interval
+            self._asking = asyncio.create_task(self._ask(), name="miss_discovery")
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+    async def _ask(self) -> None:
+        try:
+            async with self._database.session() as connection:
+                asked = await requests.ask_all(connection, limit=MOST_SERVERS)
+        except (DatabaseUnavailableError, ConfigurationError) as error:
+            log.debug("miss_discovery_not_asked", error=str(error))
+        else:
+            log.info("miss_discovery_asked", servers=asked)

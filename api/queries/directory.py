@@ -1,0 +1,62 @@
+"""The fleet as the resolver needs it, read at one moment; and the times of the last checks, which make no events."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from monitor.domain import folding
+from monitor.domain.directory import Directory
+from monitor.postgres import event_log
+from monitor.postgres.database import Database
+
+BATCH = 1000
+FRESH_FROM = "coalesce(last_checked_at, greatest(created_at, updated_at)) AS fresh_from"
+SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {FRESH_FROM} FROM ollama_servers"
+MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_models WHERE removed_at IS NULL"
+TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
+NOW = "SELECT clock_timestamp()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The fleet as of event `seq`, read at `at` by the clock of the database."""
+
+    fleet: Directory
+    seq: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """When each server was last known to be fresh, and the time by the same clock at which that was read."""
+
+    fresh_from: dict[UUID, datetime]
+    at: datetime
+
+
+async def read(database: Database) -> Reading:
+    """Read the whole fleet in one transaction, some rows at a time so that other requests get their turn."""
+    fleet = Directory()
+    async with (
+        database.session() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        _, seq = await event_log.extent(connection)
+        at: datetime = await connection.fetchval(NOW)
+        servers = await connection.cursor(SERVERS)
+        while rows := await servers.fetch(BATCH):
+            for row in rows:
+                folding.add_server(fleet, row["id"], dict(row), fresh_from=row["fresh_from"])
+        models = await connection.cursor(MODELS)
+        while rows := await models.fetch(BATCH):
+            for row in rows:
+                folding.add_model(fleet, row["server_id"], row["id"], dict(row))
+    return Reading(fleet=fleet, seq=seq, at=at)
+
+
+async def times(database: Database) -> Times:
+    """Read only the times."""
+    async with database.session() as connection:
+        at: datetime = await connection.fetchval(NOW)
+        rows = await connection.fetch(TIMES)
+    return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)
