@@ -52,6 +52,12 @@ class Snapshot:
     at: datetime
 
 
+async def read_once(database: Database) -> Snapshot:
+    """Return the fleet as it is now, for one who asks once."""
+    reading = await directory.read(database)
+    return Snapshot(fleet=reading.fleet, seq=reading.seq, age_seconds=0.0, is_stale=False, at=reading.at)
+
+
 class Mirror:
     """Follows the log as an observer of the fan-out."""
 

@@ -9,10 +9,13 @@ import structlog
 
 from api.queries import requests
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.resolver import Code
 from monitor.postgres.database import Database
 
 # Of those that could have the model, listed longest ago first.
 MOST_SERVERS = 100
+# The answers of the resolver that a listing might change.
+CODES = frozenset({Code.MODEL_NOT_FOUND, Code.NO_SERVER_AVAILABLE})
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +25,7 @@ class Misses:
 
     def __init__(self, database: Database, interval: timedelta, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._interval = interval.total_seconds()
+        self._interval = interval
         self._clock = clock
         self._not_before = float("-inf")
         self._asking: asyncio.Task[None] | None = None
@@ -31,7 +34,7 @@ class Misses:
         """Hear that a model was not found, or only where it cannot be used."""
         now = self._clock()
         if now >= self._not_before:
-            self._not_before = now + self._interval
+            self._not_before = now + self._interval.total_seconds()
             self._asking = asyncio.create_task(self._ask(), name="miss_discovery")
 
     async def close(self) -> None:
@@ -42,9 +45,13 @@ class Misses:
 
     async def _ask(self) -> None:
         try:
-            async with self._database.session() as connection:
-                asked = await requests.ask_all(connection, limit=MOST_SERVERS)
+            await ask(self._database, self._interval)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             log.debug("miss_discovery_not_asked", error=str(error))
-        else:
-            log.info("miss_discovery_asked", servers=asked)
+
+
+async def ask(database: Database, interval: timedelta) -> None:
+    """Ask for discoveries now, of servers that nobody asked for one within the interval."""
+    async with database.session() as connection:
+        asked = await requests.ask_all(connection, interval=interval, limit=MOST_SERVERS)
+    log.info("miss_discovery_asked", servers=asked)

@@ -15,6 +15,7 @@ from api.cli import (
     key_commands,
     model_commands,
     process_commands,
+    resolve_commands,
     server_commands,
     status_commands,
     token_commands,
@@ -74,10 +75,14 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
 
 
 _add_all(ollama_fleet, process_commands.COMMANDS)
-_add_all(ollama_fleet, [status_commands.status, server_commands.servers, model_commands.models, event_commands.events])
 _add_all(
     ollama_fleet,
     [
+        status_commands.status,
+        server_commands.servers,
+        model_commands.models,
+        resolve_commands.resolve,
+        event_commands.events,
         import_commands.import_env,
         token_commands.token,
         key_commands.keys,

@@ -30,10 +30,12 @@ COLUMNS = (
 
 
 @click.group(
-    cls=ListByDefault, epilog="Example: ollama-fleet models gpu-1", short_help="List models, switch one off or on."
+    cls=ListByDefault,
+    epilog="Example: ollama-fleet models gpu-1",
+    short_help="List models, find one, switch one off or on.",
 )
 def models() -> None:
-    """List models (`models [SERVER]` is short for `models list [SERVER]`), switch one off or on."""
+    """List models (`models [SERVER]` is short for `models list [SERVER]`), find one, switch one off or on."""
 
 
 @models.command("list", epilog="Example: ollama-fleet models list gpu-1 --all")
@@ -48,6 +50,23 @@ def list_(invocation: Invocation, *, reference: str | None, removed_too: bool, a
         output.as_json([model.model_dump(mode="json") for model in found])
     else:
         output.table(COLUMNS, _rows(found), empty="No model is known yet; `ollama-fleet servers list` shows why.")
+
+
+@models.command(epilog="Example: ollama-fleet models where llama3.2:3b")
+@click.argument("model", required=False)
+@json_option
+@pass_invocation
+def where(invocation: Invocation, *, model: str | None, as_json: bool) -> None:
+    """Show which servers have a model, the first choice first, or of every model how many do.
+
+    One name can mean different models: then their digests differ, and DRIFT says so.
+    """
+    from api.cli import catalogue_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    if model is None:
+        catalogue_view.show_all(invocation, as_json=as_json)
+    else:
+        catalogue_view.show_one(invocation, model, as_json=as_json)
 
 
 @models.command(epilog="Example: ollama-fleet models disable gpu-1 llama3.2:3b")

@@ -2,25 +2,24 @@
 
 from aiohttp import web
 
-from api import bodies, catalogue, parameters, responses
+from api import bodies, catalogue, misses, parameters, responses
 from api.mirror import Mirror
 from api.misses import Misses
 from api.parameters import CatalogueListing, NoParameters, ResolveQuery
 from api.problems import Problem
 from api.resolution import Desk
 from api.schemas import ResolveBody
-from monitor.domain.resolver import Code, Request
-
-MISSES = frozenset({Code.MODEL_NOT_FOUND, Code.NO_SERVER_AVAILABLE})
+from monitor.domain.resolver import Request
 
 
 class ResolveHandler:
     """Resolution and the catalogue over HTTP."""
 
-    def __init__(self, mirror: Mirror, desk: Desk, misses: Misses) -> None:
+    def __init__(self, mirror: Mirror, desk: Desk, noticed: Misses) -> None:
+        """`noticed` hears of what was not found."""
         self._mirror = mirror
         self._desk = desk
-        self._misses = misses
+        self._noticed = noticed
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
@@ -58,7 +57,7 @@ class ResolveHandler:
         try:
             resolution = self._desk.resolve(wanted, snapshot)
         except Problem as problem:
-            if problem.code in MISSES:
-                self._misses.note()
+            if problem.code in misses.CODES:
+                self._noticed.note()
             raise
         return responses.document(resolution)

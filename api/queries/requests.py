@@ -1,6 +1,6 @@
 """Statements for work on demand: a request is a time in a column, done means a later time beside it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -24,12 +24,14 @@ ASK = {
         """
     for demand in Demand
 }
-# Of the servers that answer now, those listed longest ago. A row that somebody else writes at the moment is left
-# out: to wait for it while others are locked could become a deadlock with the monitor's own writing.
+# Of the servers that answer now, those listed longest ago, and none twice within $1 whoever asks. A row that somebody
+# else writes at the moment is left out: to wait for it while others are locked could become a deadlock.
 ASK_ALL = """
 UPDATE ollama_servers SET discovery_requested_at = clock_timestamp() WHERE id IN (
-    SELECT id FROM ollama_servers WHERE is_active AND is_available
-    ORDER BY models_listed_at NULLS FIRST, id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
+    SELECT id FROM ollama_servers
+    WHERE is_active AND is_available
+        AND coalesce(discovery_requested_at, '-infinity') < clock_timestamp() - $1::interval
+    ORDER BY models_listed_at NULLS FIRST, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)
 """
 ANSWER = {
     demand: f"""
@@ -47,9 +49,9 @@ async def ask(connection: Connection, demand: Demand, server_id: UUID) -> Row | 
     return await connection.fetchrow(ASK[demand], server_id)
 
 
-async def ask_all(connection: Connection, *, limit: int) -> int:
-    """Write a request for a discovery to servers that are active and available; return to how many."""
-    status = await connection.execute(ASK_ALL, limit)
+async def ask_all(connection: Connection, *, interval: timedelta, limit: int) -> int:
+    """Ask for discoveries of servers that are up, and were not asked within an interval; return of how many."""
+    status = await connection.execute(ASK_ALL, interval, limit)
     return int(status.rpartition(" ")[2])
 
 

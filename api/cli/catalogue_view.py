@@ -1,0 +1,91 @@
+"""The catalogue of models for a person: one model with its servers, or every model in a line."""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from api import catalogue, mirror
+from api.catalogue import CatalogueEntry
+from api.cli import output, text
+from api.cli.invocation import Invocation
+from api.cli.output import Column
+from api.parameters import CatalogueFilters
+
+PAGE = 500
+SHORT_DIGEST = 12
+MODEL_COLUMNS = (
+    Column(title="MODEL", wraps=True),
+    Column(title="SERVERS", right=True),
+    Column(title="USABLE"),
+    Column(title="LOADED ON", wraps=True),
+    Column(title="SIZE", right=True),
+    Column(title="DRIFT"),
+    Column(title="CLOUD"),
+    Column(title="CAPABILITIES", wraps=True),
+)
+PLACE_COLUMNS = (
+    Column(title="SERVER", wraps=True),
+    Column(title="STATUS", coloured=True),
+    Column(title="MODEL", wraps=True),
+    Column(title="LOADED"),
+    Column(title="SIZE", right=True),
+    Column(title="RUNS AT", wraps=True),
+    Column(title="DIGEST"),
+)
+
+
+def show_all(invocation: Invocation, *, as_json: bool) -> None:
+    """Print every model with how many servers have it."""
+    snapshot = invocation.on_database(mirror.read_once)
+    found: list[CatalogueEntry] = []
+    cursor: str | None = None
+    while True:
+        page = catalogue.page(snapshot, CatalogueFilters(), limit=PAGE, cursor=cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    if as_json:
+        output.as_json([entry.model_dump(mode="json") for entry in found])
+    else:
+        output.table(
+            MODEL_COLUMNS, _models(found), empty="No model is known yet; `ollama-fleet servers list` shows why."
+        )
+
+
+def show_one(invocation: Invocation, model: str, *, as_json: bool) -> None:
+    """Print the servers that have a model; raises the `Problem` that names the nearest ones."""
+    entry = catalogue.one(invocation.on_database(mirror.read_once), model)
+    if as_json:
+        output.as_json(entry.model_dump(mode="json"))
+        return
+    output.table(PLACE_COLUMNS, _places(entry), empty="")
+    if entry.digest_drift:
+        output.note(f"The servers have {len(entry.digests)} different models under this name: pull it anew on them.")
+
+
+def _models(found: Sequence[CatalogueEntry]) -> Iterator[list[str]]:
+    for entry in found:
+        yield [
+            text.printable(entry.model_name),
+            str(entry.servers_total),
+            text.word(entry.is_available),
+            text.word(entry.loaded_on),
+            text.size(entry.size_bytes),
+            text.word(entry.digest_drift),
+            text.word(entry.cloud),
+            text.word(entry.capabilities),
+        ]
+
+
+def _places(entry: CatalogueEntry) -> Iterator[list[str]]:
+    width = SHORT_DIGEST if sys.stdout.isatty() else None
+    for place in entry.servers:
+        yield [
+            text.printable(place.server_name),
+            place.status if place.is_active else "disabled",
+            text.printable(place.model_name),
+            text.size(place.size_vram),
+            text.size(place.size_bytes),
+            text.word(place.remote_host),
+            text.word(place.digest)[:width],
+        ]

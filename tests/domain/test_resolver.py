@@ -1,0 +1,179 @@
+"""The owner's rules, row by row, and what must hold for any fleet and any request."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.domain import resolver
+from monitor.domain.directory import Directory
+from monitor.domain.resolver import Answer, Refusal, Request
+from tests import boxes as made
+from tests import rules
+from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, UP, Box, Has
+from tests.rules import TABLE, Row, ask
+
+
+def plain(outcome: Answer | Refusal) -> dict[str, Any]:
+    """Return an outcome as REST would show it, as far as the table goes."""
+    if isinstance(outcome, Refusal):
+        return {"code": outcome.code.value}
+    server, copy = outcome.server, outcome.copy
+    return {
+        "source": outcome.source.value,
+        "rule": outcome.rule,
+        "server": None if server is None else {"name": server.name},
+        "base_url": outcome.base_url,
+        "model_name": outcome.model_name,
+        "model_known": outcome.model_known,
+        "available": None if server is None else server.is_available,
+        "loaded": None if copy is None else copy.is_loaded,
+        "remote_host": None if copy is None else copy.remote_host,
+        "max_concurrent": outcome.max_concurrent,
+    }
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.title)
+def test_the_rules_row_by_row(row: Row) -> None:
+    rules.check(row, plain(resolver.resolve(row.request, made.directory(row.boxes))))
+
+
+STATES = st.sampled_from([UP, UP, DOWN, {}, OFF, {**UP, "flapping_since": NOW}])
+NAMES = ["m:latest", "M:latest", "m:1b", "acme/m:latest", "Odd One"]
+MODELS = st.builds(Has, st.sampled_from(NAMES), st.sampled_from([{}, LOADED, OFF, CLOUD]))
+BOXES = st.builds(
+    lambda name, state, priority, models: Box(name, {**state, "priority": priority}, models),
+    st.sampled_from("abcdefgh"),
+    STATES,
+    st.integers(-1, 1),
+    st.lists(MODELS, max_size=3, unique_by=lambda model: model.name).map(tuple),
+)
+FLEETS = st.lists(BOXES, max_size=6, unique_by=lambda box: box.name).map(tuple)
+URLS = st.sampled_from([None, None, "http://a:11434", "HTTP://B:11434/api", "http://nobody:1", "nonsense"])
+REQUESTS = st.builds(
+    Request,
+    server_url=URLS,
+    model=st.none() | st.sampled_from([*NAMES, "m", "n", "odd one", "hf.co/x/y", "a b"]),
+    explain=st.booleans(),
+    cloud=st.booleans(),
+)
+
+
+def contents(fleet: Directory) -> str:
+    """Return all that a directory holds, as text."""
+    servers = sorted(fleet.servers.values(), key=lambda entry: entry.name)
+    return json.dumps(
+        [
+            [entry.name, entry.url, entry.status, sorted(copy.model_name for copy in entry.copies.values())]
+            for entry in servers
+        ]
+    )
+
+
+def told(outcome: Answer | Refusal) -> str:
+    """Return all that an outcome says, without the identity of objects."""
+    explained = outcome.explanation
+    reasons = () if explained is None else [(one.server.name, one.reason) for one in explained.passed_over]
+    more = [outcome.detail, outcome.nearest] if isinstance(outcome, Refusal) else []
+    return repr((plain(outcome), explained and explained.sentence, reasons, more))
+
+
+@settings(deadline=None, max_examples=300)
+@given(FLEETS, REQUESTS, st.randoms(use_true_random=False))
+def test_an_answer_depends_on_the_fleet_alone_and_never_is_an_inactive_server(
+    boxes: tuple[Box, ...], request: Request, chance: random.Random
+) -> None:
+    fleet = made.directory(boxes)
+    before = contents(fleet)
+    outcome = resolver.resolve(request, fleet)
+    shuffled = list(boxes)
+    chance.shuffle(shuffled)
+    assert told(resolver.resolve(request, made.directory(tuple(shuffled)))) == told(outcome)
+    assert told(resolver.resolve(request, fleet)) == told(outcome)
+    assert contents(fleet) == before, "resolving stored something"
+    if isinstance(outcome, Answer) and outcome.server is not None:
+        assert outcome.server.is_active
+        assert request.server_url is not None or outcome.copy is None or outcome.copy.is_active
+    if isinstance(outcome, Answer) and outcome.server is None:
+        assert request.server_url is not None
+
+
+@settings(deadline=None, max_examples=200)
+@given(FLEETS, REQUESTS)
+def test_every_server_is_chosen_or_passed_over_with_a_reason(boxes: tuple[Box, ...], request: Request) -> None:
+    asked = Request(server_url=request.server_url, model=request.model, cloud=request.cloud, explain=True)
+    outcome = resolver.resolve(asked, made.directory(boxes))
+    if outcome.explanation is not None:
+        chosen = [] if outcome.server is None else [outcome.server.name]
+        passed = [one.server.name for one in outcome.explanation.passed_over]
+        assert sorted({*passed, *chosen}) == sorted(box.name for box in boxes)
+        assert len(passed) == len(set(passed))
+        assert all(one.reason for one in outcome.explanation.passed_over)
+
+
+def test_an_explanation_names_the_step_at_which_each_server_fell_behind() -> None:
+    boxes = (
+        Box("chosen", {**UP, "priority": 5}, (Has("m:latest", LOADED),)),
+        Box("down", {**DOWN, "priority": 9}, (Has("m:latest", LOADED),)),
+        Box("flapping", {**UP, "flapping_since": NOW}, (Has("m:latest", LOADED),)),
+        Box("cold", {**UP, "priority": 9}, (Has("m:latest"),)),
+        Box("low", {**UP, "priority": 1}, (Has("m:latest", LOADED),)),
+        Box("later", {**UP, "priority": 5}, (Has("m:latest", LOADED),)),
+        Box("off", {**OFF}, (Has("m:latest"),)),
+        Box("switched", {**UP}, (Has("m:latest", OFF),)),
+        Box("stub", {**UP}, (Has("m:latest", CLOUD),)),
+        Box("without", {**UP}),
+    )
+    outcome = resolver.resolve(Request(model="m", explain=True), made.directory(boxes))
+    assert outcome.explanation is not None
+    assert outcome.explanation.rule == 2
+    assert "chosen comes first" in outcome.explanation.sentence
+    assert {one.server.name: one.reason for one in outcome.explanation.passed_over} == {
+        "down": "is down (refused)",
+        "flapping": "comes and goes (flapping)",
+        "cold": "does not have the model in memory",
+        "low": "has priority 1, less than 5",
+        "later": "is as good, but comes later by name",
+        "off": "is inactive",
+        "switched": "has the model switched off",
+        "stub": "has only a stub of the model, which runs at https://ollama.com:443, and cloud models were not allowed",
+        "without": "does not have the model",
+    }
+
+
+def test_a_refusal_says_what_each_server_that_has_the_model_lacks() -> None:
+    boxes = (Box("a", DOWN, (Has("m:latest"),)), Box("b", {}, (Has("m:latest"),)), Box("c", UP))
+    outcome = resolver.resolve(ask("m"), made.directory(boxes))
+    assert isinstance(outcome, Refusal)
+    assert {one.server.name: one.reason for one in outcome.servers} == {
+        "a": "is down (refused)",
+        "b": "has not been checked yet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [
+        ("llama3:70b", ("llama3:8b", "llama3:latest", "llama3.2:3b")),
+        ("lama3", ("llama3:8b", "llama3:latest", "llama3.2:3b")),
+        ("qwen2.5-code", ("qwen2.5-coder:7b",)),
+        ("tiny-gguf", (rules.HF,)),
+        ("zzz", ()),
+    ],
+)
+def test_a_miss_names_the_nearest_models_that_can_be_had(asked: str, nearest: tuple[str, ...]) -> None:
+    names = ("llama3:latest", "llama3:8b", "llama3.2:3b", "qwen2.5-coder:7b", rules.HF)
+    boxes = (Box("a", UP, tuple(map(Has, names))), Box("b", UP, (Has("lama3:off", OFF), Has("zzz:cloud", CLOUD))))
+    outcome = resolver.resolve(ask(asked), made.directory(boxes))
+    assert isinstance(outcome, Refusal)
+    assert outcome.nearest == nearest
+
+
+def test_a_big_fleet_is_explained_in_part_and_the_rest_counted() -> None:
+    boxes = tuple(Box(f"box-{number:04}", UP) for number in range(1000))
+    outcome = resolver.resolve(Request(explain=True), made.directory(boxes))
+    assert outcome.explanation is not None
+    assert (len(outcome.explanation.passed_over), outcome.explanation.more) == (200, 799)
