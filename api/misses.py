@@ -45,13 +45,14 @@ class Misses:
 
     async def _ask(self) -> None:
         try:
-            await ask(self._database, self._interval)
+            asked = await ask(self._database, self._interval)
         except (DatabaseUnavailableError, ConfigurationError) as error:
             log.debug("miss_discovery_not_asked", error=str(error))
+        else:
+            log.info("miss_discovery_asked", servers=asked)
 
 
-async def ask(database: Database, interval: timedelta) -> None:
-    """Ask for discoveries now, of servers that nobody asked for one within the interval."""
+async def ask(database: Database, interval: timedelta) -> int:
+    """Ask for discoveries now, of servers that nobody asked for one within the interval; return of how many."""
     async with database.session() as connection:
-        asked = await requests.ask_all(connection, interval=interval, limit=MOST_SERVERS)
-    log.info("miss_discovery_asked", servers=asked)
+        return await requests.ask_all(connection, interval=interval, limit=MOST_SERVERS)

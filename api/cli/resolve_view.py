@@ -1,5 +1,6 @@
 """Asks the resolver on the database of the command, and shows the answer to a person."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.problems import Problem
 from api.resolution import Desk, Resolution
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Request
 from monitor.postgres.database import Database
 
@@ -46,7 +48,9 @@ def _ask(invocation: Invocation, request: Request) -> Resolution:
             return desk.resolve(request, await mirror.read_once(database))
         except Problem as problem:
             if problem.code in misses.CODES:
-                await misses.ask(database, settings.discovery_interval)
+                # What the person hears of is the refusal, whatever becomes of this.
+                with contextlib.suppress(DatabaseUnavailableError):
+                    await misses.ask(database, settings.discovery_interval)
             raise
 
     return invocation.on_database(ask)

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from yarl import URL
@@ -31,6 +31,13 @@ class ApiClient:
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
         self.session = session
         self.base_url = base_url
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, base_url: str) -> AsyncIterator[Self]:
+        """Lend a client with a session of its own."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+            yield cls(session, base_url)
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Ask once, with the path as it is written; every answer from 400 on must be a proper problem."""
@@ -64,8 +71,8 @@ async def serving(settings: Settings, dsn: str) -> AsyncIterator[tuple[ApiClient
         await asyncio.wait([ready])
         if serve.done():
             await serve
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            yield ApiClient(session, await ready), stop
+        async with ApiClient.open(await ready) as client:
+            yield client, stop
     finally:
         stop.set()
         await serve
