@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, start, stream, watch
+from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, resolve, start, stream, watch
 
 BENCHMARKS = {
     "checks": checks,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "history": history,
     "metrics": metrics,
     "replay": replay,
+    "resolve": resolve,
     "start": start,
     "stream": stream,
     "watch": watch,

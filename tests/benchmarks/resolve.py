@@ -1,0 +1,172 @@
+"""`/api/resolve` for a big fleet, in quiet and in a storm of events, beside a bare handler that answers as much."""
+
+import argparse
+import asyncio
+import statistics
+import time
+import tracemalloc
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from api.queries import directory
+from monitor.postgres.database import Connection, Database
+from tests.benchmarks import load, stage
+from tests.benchmarks.stream import free_port
+
+# Without the triggers: 50,000 events would only be old ones.
+FILL = """
+SET session_replication_role = replica;
+INSERT INTO ollama_servers (name, url, status, is_available, priority, last_checked_at)
+    SELECT 'gpu-' || n, 'http://gpu-' || n || '.example:11434', CASE WHEN n % 10 = 0 THEN 'down' ELSE 'up' END,
+        n % 10 <> 0, n % 7, now() FROM generate_series(1, {servers}) AS n;
+INSERT INTO ollama_models (server_id, name, model_name, size_bytes, digest, capabilities, family)
+    SELECT id, model, model, 4000000000, md5(model) || md5(model), '["completion", "tools"]', 'llama'
+    FROM ollama_servers, generate_series(1, {models}) AS n, LATERAL (SELECT {model_name} AS model) AS named;
+SET session_replication_role = origin;
+"""
+SHARED, OWN = "'model-' || n || ':8b'", "'model-' || n || '-of-' || ollama_servers.name || ':8b'"
+# Of one server after the other; every verdict moves all its models in the order of choice.
+STORM = """
+UPDATE ollama_servers SET status = CASE status WHEN 'up' THEN 'down' ELSE 'up' END WHERE name = 'gpu-' || $1::int
+"""
+BARE = """
+import asyncio, sys
+from aiohttp import web
+
+async def answer(request):
+    return web.Response(body=body, content_type="application/json")
+
+async def main(port):
+    app = web.Application()
+    app.add_routes([web.get("/api/resolve", answer)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+body = b"x" * int(sys.argv[2])
+import uvloop
+uvloop.run(main(int(sys.argv[1])))
+"""
+# Enough to see that it works.
+SMOKE = ("--servers", "20", "--models", "3", "--rounds", "1", "--seconds", "0.3", "--rate", "20")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say how big the fleet is, and how it is asked."""
+    parser.add_argument("--servers", type=int, default=1000)
+    parser.add_argument("--models", type=int, default=50, help="models of each server")
+    parser.add_argument("--distinct", action="store_true", help="no two servers have the same model")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each part of a round")
+    parser.add_argument("--rate", type=float, default=100.0, help="events per second in the storm")
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Ask ours, the bare handler, and ours in a storm, in turn."""
+    async with stage.database() as dsn, stage.session(dsn) as writer:
+        model_name = OWN if options.distinct else SHARED
+        await writer.execute(FILL.format(servers=options.servers, models=options.models, model_name=model_name))
+        figures = {"servers": options.servers, "models": options.models, "snapshot_mb": await _snapshot_mb(dsn)}
+        port, bare_port = free_port(), free_port()
+        environment = {"OLLAMA_FLEET_DATABASE_URL": dsn, "OLLAMA_FLEET_API_PORT": str(port)}
+        async with stage.process("-m", "api", environment=environment) as api:
+            paths = _paths(options)
+            size = await _body_bytes(port, paths)
+            async with stage.process("-c", BARE, str(bare_port), str(size)) as bare:
+                await stage.line(bare)
+                rounds = [
+                    (
+                        await _measure(options, api.pid, port, paths),
+                        await _measure(options, bare.pid, bare_port, paths),
+                        await _in_storm(options, api.pid, port, paths, writer),
+                    )
+                    for _ in range(options.rounds)
+                ]
+            figures |= {"body_bytes": size, "api_memory_mb": round(stage.memory_mb(api.pid))}
+    return figures | _summary(rounds)
+
+
+def _paths(options: argparse.Namespace) -> list[str]:
+    """Return requests of all three rules; nine of ten are for a model."""
+    numbers = range(1, min(options.models, options.servers) + 1)
+    of = "-of-gpu-{0}" if options.distinct else ""
+    models = [f"/api/resolve?model=model-{n}{of.format(n if n % 10 else n - 1)}:8b" for n in numbers]
+    return [*models, "/api/resolve", "/api/resolve?server_url=http://gpu-3.example:11434/&model=model-1:8b"]
+
+
+async def _body_bytes(port: int, paths: list[str]) -> int:
+    """Wait until the fleet is known, and return the size of an answer."""
+    async with asyncio.timeout(120):
+        while True:
+            with suppress(OSError):
+                tally = await load.run(port, paths, connections=1, seconds=0.5)
+                if not tally.failures and len(tally.latencies) > len(paths):
+                    return round(tally.body_bytes / len(tally.latencies))
+            await asyncio.sleep(0.2)
+
+
+async def _measure(options: argparse.Namespace, pid: int, port: int, paths: list[str]) -> dict[str, float]:
+    cpu, began = stage.cpu_seconds(pid), time.perf_counter()
+    tally = await load.run(port, paths, connections=options.connections, seconds=options.seconds)
+    took, answers = time.perf_counter() - began, len(tally.latencies)
+    return {
+        "per_second": answers / took,
+        "p99_ms": stage.percentile(tally.latencies, 0.99) * 1000,
+        "cpu_us": (stage.cpu_seconds(pid) - cpu) / answers * 1e6,
+        "failures": tally.failures,
+    }
+
+
+async def _in_storm(
+    options: argparse.Namespace, pid: int, port: int, paths: list[str], writer: Connection
+) -> dict[str, float]:
+    storm = asyncio.create_task(_storm(options, writer))
+    figures = await _measure(options, pid, port, paths)
+    storm.cancel()
+    with suppress(asyncio.CancelledError):
+        await storm
+    return figures
+
+
+async def _storm(options: argparse.Namespace, writer: Connection) -> None:
+    began, count = time.perf_counter(), 0
+    while True:
+        await writer.execute(STORM, 11 + count % max(1, options.servers - 10))
+        count += 1
+        await asyncio.sleep(began + count / options.rate - time.perf_counter())
+
+
+async def _snapshot_mb(dsn: str) -> float:
+    database = Database(dsn, name="benchmark")
+    await database.open()
+    tracemalloc.start()
+    reading = await directory.read(database)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    await database.close()
+    assert reading.fleet.servers
+    return round(used / 1e6, 1)
+
+
+def _summary(rounds: Sequence[tuple[dict[str, float], ...]]) -> dict[str, Any]:
+    def median(part: int, name: str) -> float:
+        return statistics.median(measured[part][name] for measured in rounds)
+
+    def ratio(part: int, to: int, name: str) -> float:
+        return round(statistics.median(measured[part][name] / (measured[to][name] or 1) for measured in rounds), 3)
+
+    figures = {
+        f"{title}_{name}": round(median(part, name), 2)
+        for part, title in enumerate(("resolve", "bare_handler", "storm"))
+        for name in ("per_second", "p99_ms", "cpu_us")
+    }
+    return figures | {
+        "failures": sum(measured[part]["failures"] for measured in rounds for part in range(3)),
+        "resolve_to_bare_handler": ratio(0, 1, "per_second"),
+        "p99_to_bare_handler": ratio(0, 1, "p99_ms"),
+        "storm_to_quiet": ratio(2, 0, "per_second"),
+    }
