@@ -4,9 +4,7 @@ import bisect
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import islice
-from uuid import UUID
-
-from pydantic import BaseModel
+from typing import TypedDict
 
 from api import cursors, resolution
 from api.mirror import Snapshot
@@ -22,10 +20,10 @@ MOST_PLACES = 100
 MOST_IN_A_MESSAGE = 100
 
 
-class Place(BaseModel):
+class Place(TypedDict):
     """A server that lists the model; `is_active` when both the server and the model there are switched on."""
 
-    server_id: UUID
+    server_id: str
     server_name: str
     model_name: str
     is_active: bool
@@ -38,7 +36,7 @@ class Place(BaseModel):
     remote_host: str | None
 
 
-class CatalogueEntry(BaseModel):
+class CatalogueEntry(TypedDict):
     """One model, whatever the spelling; the servers are in the order in which the resolver takes them.
 
     `servers_total` counts also those that a page leaves out. `loaded_on` are names of servers. `digest_drift`: the
@@ -58,7 +56,7 @@ class CatalogueEntry(BaseModel):
     servers: list[Place]
 
 
-class CataloguePage(BaseModel):
+class CataloguePage(TypedDict):
     """Some models, by name; `next_cursor` reads on, and is None at the end."""
 
     items: list[CatalogueEntry]
@@ -77,7 +75,7 @@ def page(snapshot: Snapshot, filters: CatalogueFilters, *, limit: int, cursor: s
     found = list(islice(_keys(snapshot.fleet, filters, cursor), limit + 1))
     items = [_entry(snapshot.fleet.holders(key), most=MOST_PLACES) for key in found[:limit]]
     next_cursor = None if len(found) <= limit else cursors.write_text(found[limit - 1])
-    return CataloguePage.model_construct(items=items, next_cursor=next_cursor, snapshot=resolution.view(snapshot))
+    return CataloguePage(items=items, next_cursor=next_cursor, snapshot=resolution.view(snapshot))
 
 
 def one(snapshot: Snapshot, model_name: str) -> CatalogueAnswer:
@@ -90,7 +88,7 @@ def one(snapshot: Snapshot, model_name: str) -> CatalogueAnswer:
         detail = f"No server lists the model {model_name[:MOST_IN_A_MESSAGE]!r}. {hint}"
         raise Problem(HTTPStatus.NOT_FOUND, "model_not_found", detail, nearest=near)
     entry = _entry(holders, most=None)
-    return CatalogueAnswer.model_construct(**dict(entry), snapshot=resolution.view(snapshot))
+    return CatalogueAnswer(**entry, snapshot=resolution.view(snapshot))
 
 
 def _keys(fleet: Directory, filters: CatalogueFilters, cursor: str | None) -> Iterator[str]:
@@ -115,7 +113,7 @@ def _fits(holders: list[Copy], filters: CatalogueFilters) -> bool:
 
 def _entry(holders: list[Copy], *, most: int | None) -> CatalogueEntry:
     digests = _digests(holders)
-    return CatalogueEntry.model_construct(
+    return CatalogueEntry(
         model_name=holders[0].model_name,
         is_active=_is_active(holders),
         is_available=_is_available(holders),
@@ -132,8 +130,8 @@ def _entry(holders: list[Copy], *, most: int | None) -> CatalogueEntry:
 
 def _place(copy: Copy) -> Place:
     server = copy.server
-    return Place.model_construct(
-        server_id=server.id,
+    return Place(
+        server_id=str(server.id),
         server_name=server.name,
         model_name=copy.model_name,
         is_active=_counts(copy),

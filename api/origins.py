@@ -1,6 +1,7 @@
 """Requests that a foreign web page makes in somebody's browser: told by the Host and by what browsers add."""
 
 import ipaddress
+from functools import lru_cache
 from collections.abc import Collection
 from http import HTTPStatus
 
@@ -51,6 +52,7 @@ def require_own_site(request: web.Request, names: Collection[str]) -> None:
         )
 
 
+@lru_cache(256)
 def is_local(host: str) -> bool:
     """Whether a Host header, or the address of a setting, names this machine."""
     name = _name(host)

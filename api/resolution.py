@@ -1,11 +1,11 @@
-"""The resolver's answers as REST and the command line show them, and its refusals as problems."""
+"""The resolver's answers as REST and the command line show them, and its refusals as problems.
+
+Plain dictionaries and not models: they are made of what was checked already, for every request of every program.
+"""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
-from uuid import UUID
-
-from pydantic import BaseModel
+from typing import Any, TypedDict
 
 from api import edits, problems
 from api.mirror import Snapshot
@@ -26,7 +26,7 @@ STATUSES = {
 }
 
 
-class SnapshotView(BaseModel):
+class SnapshotView(TypedDict):
     """What the answer was made from: the fleet after event `seq`, known to be the newest some seconds ago.
 
     `stale`: the event log cannot be read, so what has changed since is not known.
@@ -37,10 +37,10 @@ class SnapshotView(BaseModel):
     stale: bool
 
 
-class ResolvedServer(BaseModel):
+class ResolvedServer(TypedDict):
     """A registered server, as far as it matters to whoever is going to use it."""
 
-    id: UUID
+    id: str
     name: str
     url: str
     api_version: str
@@ -53,15 +53,15 @@ class ResolvedServer(BaseModel):
     stale: bool
 
 
-class PassedOverServer(BaseModel):
+class PassedOverServer(TypedDict):
     """A server that was not taken, and why."""
 
-    id: UUID
+    id: str
     name: str
     reason: str
 
 
-class ExplanationView(BaseModel):
+class ExplanationView(TypedDict):
     """Why; `more` is how many other servers are not told of."""
 
     rule: int
@@ -70,7 +70,7 @@ class ExplanationView(BaseModel):
     more: int
 
 
-class Resolution(BaseModel):
+class Resolution(TypedDict):
     """Where to go. Of a dynamic server `server`, `available` and `flapping` are None: nobody checks it.
 
     `model_known` is None if no model was asked for; `remote_host` is where a cloud stub really runs.
@@ -114,10 +114,9 @@ class Desk:
         return entry.is_active and (snapshot.at - entry.fresh_from).total_seconds() > limit
 
     def _view(self, answer: Answer, snapshot: Snapshot) -> Resolution:
-        # What is ours and checked is not checked once more: this is done for every request of every program.
         server, copy = answer.server, answer.copy
         explained = answer.explanation
-        return Resolution.model_construct(
+        return Resolution(
             source=answer.source.value,
             rule=answer.rule,
             server=None if server is None else self._server(server, snapshot),
@@ -134,8 +133,8 @@ class Desk:
         )
 
     def _server(self, entry: Entry, snapshot: Snapshot) -> ResolvedServer:
-        return ResolvedServer.model_construct(
-            id=entry.id,
+        return ResolvedServer(
+            id=str(entry.id),
             name=entry.name,
             url=entry.url,
             api_version=entry.api_version,
@@ -151,9 +150,7 @@ class Desk:
 
 def view(snapshot: Snapshot) -> SnapshotView:
     """Return what is said of a snapshot."""
-    return SnapshotView.model_construct(
-        seq=snapshot.seq, age_seconds=round(snapshot.age_seconds, 3), stale=snapshot.is_stale
-    )
+    return SnapshotView(seq=snapshot.seq, age_seconds=round(snapshot.age_seconds, 3), stale=snapshot.is_stale)
 
 
 def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
@@ -168,7 +165,7 @@ def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
         refusal.detail,
         headers=headers,
         **_members(refusal),
-        snapshot=_plain(view(snapshot)),
+        snapshot=view(snapshot),
     )
 
 
@@ -179,14 +176,14 @@ def _members(refusal: Refusal) -> Mapping[str, Any]:
     if refusal.code is Code.MODEL_NOT_FOUND:
         members["nearest"] = list(refusal.nearest)
     if refusal.code is Code.NO_SERVER_AVAILABLE:
-        members |= {"servers": [_plain(one) for one in _passed_over(refusal.servers)], "more": refusal.more}
+        members |= {"servers": _passed_over(refusal.servers), "more": refusal.more}
     if refusal.explanation is not None:
-        members["explanation"] = _plain(_explanation(refusal.explanation))
+        members["explanation"] = _explanation(refusal.explanation)
     return members
 
 
 def _explanation(explained: Explanation) -> ExplanationView:
-    return ExplanationView.model_construct(
+    return ExplanationView(
         rule=explained.rule,
         sentence=explained.sentence,
         passed_over=_passed_over(explained.passed_over),
@@ -195,10 +192,4 @@ def _explanation(explained: Explanation) -> ExplanationView:
 
 
 def _passed_over(servers: Iterable[PassedOver]) -> list[PassedOverServer]:
-    return [
-        PassedOverServer.model_construct(id=one.server.id, name=one.server.name, reason=one.reason) for one in servers
-    ]
-
-
-def _plain(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json")
+    return [PassedOverServer(id=str(one.server.id), name=one.server.name, reason=one.reason) for one in servers]

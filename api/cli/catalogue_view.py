@@ -40,12 +40,12 @@ def show_all(invocation: Invocation, *, as_json: bool) -> None:
     cursor: str | None = None
     while True:
         page = catalogue.page(snapshot, CatalogueFilters(), limit=PAGE, cursor=cursor)
-        found += page.items
-        cursor = page.next_cursor
+        found += page["items"]
+        cursor = page["next_cursor"]
         if cursor is None:
             break
     if as_json:
-        output.as_json([entry.model_dump(mode="json") for entry in found])
+        output.as_json(found)
     else:
         output.table(
             MODEL_COLUMNS, _models(found), empty="No model is known yet; `ollama-fleet servers list` shows why."
@@ -56,36 +56,36 @@ def show_one(invocation: Invocation, model: str, *, as_json: bool) -> None:
     """Print the servers that have a model; raises the `Problem` that names the nearest ones."""
     entry = catalogue.one(invocation.on_database(mirror.read_once), model)
     if as_json:
-        output.as_json(entry.model_dump(mode="json"))
+        output.as_json(entry)
         return
     output.table(PLACE_COLUMNS, _places(entry), empty="")
-    if entry.digest_drift:
-        output.note(f"The servers have {len(entry.digests)} different models under this name: pull it anew on them.")
+    if entry["digest_drift"]:
+        output.note(f"The servers have {len(entry['digests'])} different models under this name: pull it anew on them.")
 
 
 def _models(found: Sequence[CatalogueEntry]) -> Iterator[list[str]]:
     for entry in found:
         yield [
-            text.printable(entry.model_name),
-            str(entry.servers_total),
-            text.word(entry.is_available),
-            text.word(entry.loaded_on),
-            text.size(entry.size_bytes),
-            text.word(entry.digest_drift),
-            text.word(entry.cloud),
-            text.word(entry.capabilities),
+            text.printable(entry["model_name"]),
+            str(entry["servers_total"]),
+            text.word(entry["is_available"]),
+            text.word(entry["loaded_on"]),
+            text.size(entry["size_bytes"]),
+            text.word(entry["digest_drift"]),
+            text.word(entry["cloud"]),
+            text.word(entry["capabilities"]),
         ]
 
 
 def _places(entry: CatalogueEntry) -> Iterator[list[str]]:
     width = SHORT_DIGEST if sys.stdout.isatty() else None
-    for place in entry.servers:
+    for place in entry["servers"]:
         yield [
-            text.printable(place.server_name),
-            place.status if place.is_active else "disabled",
-            text.printable(place.model_name),
-            text.size(place.size_vram),
-            text.size(place.size_bytes),
-            text.word(place.remote_host),
-            text.word(place.digest)[:width],
+            text.printable(place["server_name"]),
+            place["status"] if place["is_active"] else "disabled",
+            text.printable(place["model_name"]),
+            text.size(place["size_vram"]),
+            text.size(place["size_bytes"]),
+            text.word(place["remote_host"]),
+            text.word(place["digest"])[:width],
         ]

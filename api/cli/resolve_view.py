@@ -1,15 +1,14 @@
 """Asks the resolver on the database of the command, and shows the answer to a person."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from api import mirror, misses
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.problems import Problem
-from api.resolution import Desk, Resolution
+from api.resolution import Desk, ExplanationView, Resolution
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Request
 from monitor.postgres.database import Database
@@ -29,14 +28,14 @@ def show(invocation: Invocation, request: Request, *, as_json: bool) -> None:
             _say_explanation(problem.members["explanation"])
         raise
     if as_json:
-        output.as_json(answer.model_dump(mode="json"))
+        output.as_json(answer)
         return
     output.fields(_fields(answer))
     for line in _warnings(answer):
         output.note(line)
-    if answer.explanation is not None:
+    if answer["explanation"] is not None:
         output.say()
-        _say_explanation(answer.explanation.model_dump())
+        _say_explanation(answer["explanation"])
 
 
 def _ask(invocation: Invocation, request: Request) -> Resolution:
@@ -57,37 +56,37 @@ def _ask(invocation: Invocation, request: Request) -> Resolution:
 
 
 def _fields(answer: Resolution) -> Iterator[tuple[str, str]]:
-    yield "base_url", text.printable(answer.base_url)
-    server = answer.server
+    yield "base_url", text.printable(answer["base_url"])
+    server = answer["server"]
     if server is None:
         yield "server", "not registered (dynamic)"
     else:
-        reason = "" if server.status_reason in (None, "ok") else f": {server.status_reason}"
-        yield "server", text.printable(f"{server.name} ({server.status}{reason})")
-    if answer.model_name is not None:
-        yield "model", text.printable(answer.model_name) + (" (in memory)" if answer.loaded else "")
-    yield "max_concurrent", str(answer.max_concurrent)
-    yield "rule", f"{answer.rule}, {RULES[answer.rule]}"
+        reason = "" if server["status_reason"] in (None, "ok") else f": {server['status_reason']}"
+        yield "server", text.printable(f"{server['name']} ({server['status']}{reason})")
+    if answer["model_name"] is not None:
+        yield "model", text.printable(answer["model_name"]) + (" (in memory)" if answer["loaded"] else "")
+    yield "max_concurrent", str(answer["max_concurrent"])
+    yield "rule", f"{answer['rule']}, {RULES[answer['rule']]}"
 
 
 def _warnings(answer: Resolution) -> Iterator[str]:
-    server = answer.server
+    server = answer["server"]
     if server is None:
         yield "No registered server has this URL, so nobody checks it; it was not saved."
         return
-    name = text.printable(server.name)
-    if not answer.available:
-        detail = "" if server.status_detail is None else f" {text.printable(server.status_detail)}"
-        yield f"{name} is not available now: {server.status}.{detail}"
-    if server.stale:
+    name = text.printable(server["name"])
+    if not answer["available"]:
+        detail = "" if server["status_detail"] is None else f" {text.printable(server['status_detail'])}"
+        yield f"{name} is not available now: {server['status']}.{detail}"
+    if server["stale"]:
         yield f"What is known of {name} is old; does a monitor run?"
-    if answer.model_known is False:
+    if answer["model_known"] is False:
         yield f"{name} is not known to have this model."
-    if answer.remote_host is not None:
-        yield f"The model runs at {text.printable(answer.remote_host)}: prompts go there."
+    if answer["remote_host"] is not None:
+        yield f"The model runs at {text.printable(answer['remote_host'])}: prompts go there."
 
 
-def _say_explanation(explanation: Mapping[str, Any]) -> None:
+def _say_explanation(explanation: ExplanationView) -> None:
     output.say(text.printable(explanation["sentence"]))
     rows = [[text.printable(one["name"]), text.printable(one["reason"])] for one in explanation["passed_over"]]
     if rows:

@@ -1,6 +1,9 @@
 """Which server for this request, and which model is where: answered from memory, also while the database is away."""
 
+from functools import lru_cache
+
 from aiohttp import web
+from yarl import URL
 
 from api import bodies, catalogue, misses, parameters, responses
 from api.mirror import Mirror
@@ -10,6 +13,8 @@ from api.problems import Problem
 from api.resolution import Desk
 from api.schemas import ResolveBody
 from monitor.domain.resolver import Request
+
+MOST_REMEMBERED = 1024
 
 
 class ResolveHandler:
@@ -32,32 +37,37 @@ class ResolveHandler:
 
     async def ask(self, request: web.Request) -> web.Response:
         """`GET /api/resolve`."""
-        query = parameters.read(request.query, ResolveQuery)
-        return await self._resolve(query)
+        return await self._resolve(_asked(request.rel_url.raw_query_string))
 
     async def post(self, request: web.Request) -> web.Response:
         """`POST /api/resolve`: the same with the parameters as a JSON object. It changes nothing either."""
         parameters.read(request.query, NoParameters)
-        return await self._resolve(await bodies.read(request, ResolveBody))
+        body = await bodies.read(request, ResolveBody)
+        return await self._resolve(Request(**dict(body)))
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/models`."""
         listing = parameters.read(request.query, CatalogueListing)
         snapshot = await self._mirror.wait()
-        return responses.document(catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor))
+        return responses.written(catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor))
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET /api/models/{model_name}`."""
         parameters.read(request.query, NoParameters)
-        return responses.document(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
+        return responses.written(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
 
-    async def _resolve(self, asked: ResolveQuery | ResolveBody) -> web.Response:
-        wanted = Request(server_url=asked.server_url, model=asked.model, explain=asked.explain, cloud=asked.cloud)
+    async def _resolve(self, asked: Request) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
         try:
-            resolution = self._desk.resolve(wanted, snapshot)
+            answer = self._desk.resolve(asked, snapshot)
         except Problem as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()
             raise
-        return responses.document(resolution)
+        return responses.written(answer)
+
+
+@lru_cache(MOST_REMEMBERED)
+def _asked(query: str) -> Request:
+    """Read a query string, once for the many times that a program sends the same; raises the `Problem` with it."""
+    return Request(**dict(parameters.read(URL.build(query_string=query, encoded=True).query, ResolveQuery)))

@@ -1,7 +1,7 @@
 """The fleet as the resolver looks at it: servers and their models, indexed so that a question is answered at once.
 
-Invariant: `holders(key)` is in the order of choice, and so are the active servers. Who changes an entry or a copy
-does it through the directory, which keeps both orders while it does.
+Invariant: what is remembered as the first choice for a model still is. Who changes an entry or a copy does it
+through the directory, which sees to that; only where the first itself falls behind has it to be looked for again.
 """
 
 import bisect
@@ -80,7 +80,6 @@ class Copy:
     remote_host: str | None
     size_vram: int | None
     key: str = ""
-    rank: tuple[object, ...] = ()
 
     @property
     def standing(self) -> Standing:
@@ -90,13 +89,30 @@ class Copy:
         return Standing.LOCAL if self.remote_host is None else Standing.CLOUD
 
     @property
+    def rank(self) -> tuple[object, ...]:
+        """The order of choice among the copies of one model, step by step; the smallest is first.
+
+        The last step only tells apart what one server spells in two ways.
+        """
+        server = self.server
+        return (
+            self.standing.value,
+            not server.is_available,
+            server.is_flapping,
+            self.size_vram is None,
+            -server.priority,
+            not server.is_default,
+            server.name,
+            self.model_name,
+        )
+
+    @property
     def is_loaded(self) -> bool:
         """Whether it is in the memory of its server."""
         return self.size_vram is not None
 
 
-_copy_rank = attrgetter("rank")
-_entry_rank = attrgetter("rank")
+_rank = attrgetter("rank")
 # Of an entry, what an index or an order depends on.
 INDEXED = frozenset({"name", "url", "is_active", "is_default", "is_available", "is_flapping", "priority"})
 
@@ -109,7 +125,9 @@ class Directory:
         self._by_url: dict[str, list[Entry]] = {}
         self._active: list[Entry] = []
         self._defaults: dict[UUID, Entry] = {}
+        # In no order; most models are never asked for.
         self._holders: dict[str, list[Copy]] = {}
+        self._first: dict[str, Copy] = {}
         self._keys: list[str] | None = None
 
     def at(self, url: str) -> Entry | None:
@@ -117,9 +135,16 @@ class Directory:
         found = self._by_url.get(url, ())
         return min(found, key=lambda entry: (not entry.is_active, entry.url != url, entry.name), default=None)
 
+    def first(self, key: str) -> Copy | None:
+        """Return the copy of a model that comes first in the order of choice."""
+        first = self._first.get(key)
+        if first is None and key in self._holders:
+            first = self._first[key] = min(self._holders[key], key=_rank)
+        return first
+
     def holders(self, key: str) -> list[Copy]:
         """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count."""
-        return self._holders.get(key, [])
+        return sorted(self._holders.get(key, ()), key=_rank)
 
     @property
     def default(self) -> Entry | None:
@@ -153,12 +178,16 @@ class Directory:
             setattr(entry, name, value)
         if moves:
             self._index(entry)
+            for copy in entry.copies.values():
+                self._moved(copy)
 
     def remove(self, server_id: UUID) -> None:
         """Forget a server and its models."""
         entry = self.servers.pop(server_id, None)
         if entry is not None:
             self._unindex(entry)
+            for copy in entry.copies.values():
+                self._take_out(copy)
 
     def put_copy(self, copy: Copy) -> None:
         """Take a model of a server in, in the place of one with the same id."""
@@ -168,12 +197,15 @@ class Directory:
 
     def change_copy(self, copy: Copy, changes: Mapping[str, Any]) -> None:
         """Set some fields of a model."""
-        self._take_out(copy)
+        is_renamed = "model_name" in changes and changes["model_name"] != copy.model_name
+        if is_renamed:
+            self._take_out(copy)
         for name, value in changes.items():
             setattr(copy, name, value)
-        if "model_name" in changes:
-            copy.key = ""
-        self._insert(copy)
+        if is_renamed:
+            self._insert(copy)
+        else:
+            self._moved(copy)
 
     def remove_copy(self, server: Entry, copy_id: UUID) -> None:
         """Forget a model of a server."""
@@ -187,9 +219,7 @@ class Directory:
         if entry.is_default:
             self._defaults[entry.id] = entry
         if entry.is_active:
-            bisect.insort(self._active, entry, key=_entry_rank)
-        for copy in entry.copies.values():
-            self._insert(copy)
+            bisect.insort(self._active, entry, key=_rank)
 
     def _unindex(self, entry: Entry) -> None:
         self._by_url[entry.base_url].remove(entry)
@@ -197,38 +227,34 @@ class Directory:
             del self._by_url[entry.base_url]
         self._defaults.pop(entry.id, None)
         if entry.is_active:
-            del self._active[bisect.bisect_left(self._active, entry.rank, key=_entry_rank)]
-        for copy in entry.copies.values():
-            self._take_out(copy)
+            del self._active[bisect.bisect_left(self._active, entry.rank, key=_rank)]
 
     def _insert(self, copy: Copy) -> None:
-        server = copy.server
-        # Each step of the contract's order; the last one only tells apart what one server spells in two ways.
-        copy.rank = (
-            int(copy.standing),
-            not server.is_available,
-            server.is_flapping,
-            copy.size_vram is None,
-            -server.priority,
-            not server.is_default,
-            server.name,
-            copy.model_name,
-        )
-        copy.key = copy.key or sys.intern(model_names.key(copy.model_name))
+        copy.key = sys.intern(model_names.key(copy.model_name))
         holders = self._holders.get(copy.key)
         if holders is None:
             self._holders[copy.key] = [copy]
             self._keys = None
         else:
-            bisect.insort(holders, copy, key=_copy_rank)
+            holders.append(copy)
+            self._moved(copy)
 
     def _take_out(self, copy: Copy) -> None:
         holders = self._holders[copy.key]
-        if len(holders) == 1:
+        holders.remove(copy)
+        if self._first.get(copy.key) is copy:
+            del self._first[copy.key]
+        if not holders:
             del self._holders[copy.key]
             self._keys = None
-        else:
-            del holders[bisect.bisect_left(holders, copy.rank, key=_copy_rank)]
+
+    def _moved(self, copy: Copy) -> None:
+        """See to it that the first choice for a model is right after the rank of a copy may have changed."""
+        first = self._first.get(copy.key)
+        if first is copy:
+            del self._first[copy.key]
+        elif first is not None and copy.rank < first.rank:
+            self._first[copy.key] = copy
 
 
 @lru_cache(MOST_SHARED)

@@ -6,10 +6,13 @@ Looks at a bounded neighbourhood, so that a miss costs the same however many mod
 import bisect
 import difflib
 from collections.abc import Iterator
+from itertools import islice
 
 from monitor.domain.directory import Directory, Standing
 
 MOST = 5
+# Some of them may not be usable.
+MOST_ALIKE = 20
 # Names beside the wanted one in the order of the alphabet, so with the longest beginning in common.
 NEIGHBOURS = 200
 
@@ -17,11 +20,16 @@ NEIGHBOURS = 200
 def names(fleet: Directory, key: str, *, cloud: bool) -> tuple[str, ...]:
     """Return at most five names that can be asked for, as their servers spell them; `cloud` lets stubs count."""
     least = Standing.CLOUD if cloud else Standing.LOCAL
-    keys = [near for near in _neighbours(fleet.keys, key) if fleet.holders(near)[0].standing <= least]
+    firsts = (fleet.first(near) for near in _nearest(fleet.keys, key))
+    usable = (copy.model_name for copy in firsts if copy is not None and copy.standing <= least)
+    return tuple(islice(usable, MOST))
+
+
+def _nearest(keys: list[str], key: str) -> Iterator[str]:
     stem = _stem(key)
-    found = [near for near in keys if near != key and _stem(near) == stem]
-    found += _alike(key, [near for near in keys if near != key and _stem(near) != stem])
-    return tuple(fleet.holders(near)[0].model_name for near in found[:MOST])
+    others = [near for near in _neighbours(keys, key) if near != key]
+    yield from (near for near in others if _stem(near) == stem)
+    yield from _alike(key, [near for near in others if _stem(near) != stem])
 
 
 def _neighbours(keys: list[str], key: str) -> list[str]:
@@ -34,7 +42,7 @@ def _alike(key: str, others: list[str]) -> Iterator[str]:
     by_stem: dict[str, list[str]] = {}
     for other in others:
         by_stem.setdefault(_last(_stem(other)), []).append(other)
-    for stem in difflib.get_close_matches(_last(_stem(key)), by_stem, n=MOST):
+    for stem in difflib.get_close_matches(_last(_stem(key)), by_stem, n=MOST_ALIKE):
         yield from by_stem[stem]
 
 

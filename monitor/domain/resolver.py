@@ -10,6 +10,7 @@ No configuration, no environment and no clock is looked at: the same fleet gives
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from monitor.domain import explanation, nearest
 from monitor.domain import model_name as model_names
@@ -22,6 +23,7 @@ from monitor.domain.model_name import ModelName
 # What nobody knows of a dynamic server: one request at once does no harm.
 MAX_CONCURRENT = 1
 MOST_IN_A_SENTENCE = 3
+MOST_REMEMBERED = 1024
 
 
 class Source(StrEnum):
@@ -104,7 +106,7 @@ def resolve(request: Request, fleet: Directory) -> Answer | Refusal:
     """Return the server for a request, or why there is none."""
     key = None
     if request.model is not None:
-        key = model_names.key(request.model)
+        key = _key(request.model[: model_names.MAX_LENGTH])
         refused = _refuse_model(request.model, key, fleet)
         if refused is not None:
             return refused
@@ -115,9 +117,15 @@ def resolve(request: Request, fleet: Directory) -> Answer | Refusal:
     return _by_default(request, fleet)
 
 
+@lru_cache(MOST_REMEMBERED)
+def _key(model: str) -> str:
+    """Return the key of a name; programs ask for the same few all day."""
+    return model_names.key(model)
+
+
 def _refuse_model(model: str, key: str, fleet: Directory) -> Refusal | None:
     # A server may list what Ollama never would; whoever asks for just that gets it.
-    if len(model) <= model_names.MAX_LENGTH and fleet.holders(key):
+    if len(model) <= model_names.MAX_LENGTH and fleet.first(key):
         return None
     try:
         ModelName.parse(model)
@@ -155,17 +163,17 @@ def _copy_on(entry: Entry, key: str) -> Copy | None:
 
 
 def _by_model(request: Request, model: str, key: str, fleet: Directory) -> Answer | Refusal:
-    holders = fleet.holders(key)
+    best = fleet.first(key)
     least = Standing.CLOUD if request.cloud else Standing.LOCAL
-    first = holders[0] if holders and holders[0].standing <= least else None
+    first = best if best is not None and best.standing <= least else None
     chosen = first if first is not None and first.server.is_available else None
     explained = None
     if request.explain:
-        explained = explanation.of_model(fleet, model, holders, chosen=chosen, cloud=request.cloud)
+        explained = explanation.of_model(fleet, model, fleet.holders(key), chosen=chosen, cloud=request.cloud)
     if first is None:
         return _not_found(request, model, key, fleet, explained)
     if chosen is None:
-        return _unavailable(model, holders, first.standing, explained)
+        return _unavailable(model, fleet.holders(key), first.standing, explained)
     server = chosen.server
     return Answer(
         rule=2,
@@ -178,12 +186,12 @@ def _by_model(request: Request, model: str, key: str, fleet: Directory) -> Answe
 
 
 def _not_found(request: Request, model: str, key: str, fleet: Directory, explained: Explanation | None) -> Refusal:
-    holders = fleet.holders(key)
+    best = fleet.first(key)
     near = nearest.names(fleet, key, cloud=request.cloud)
-    if holders and holders[0].standing is Standing.CLOUD:
-        why = f"The model {model} is only there as a stub that runs at {holders[0].remote_host}"
+    if best is not None and best.standing is Standing.CLOUD:
+        why = f"The model {model} is only there as a stub that runs at {best.remote_host}"
         then = "Ask with cloud=true if prompts may go there"
-    elif holders:
+    elif best is not None:
         why = f"The model {model} is only where the server is inactive or the model is switched off"
         then = "Switch one of them on"
     else:

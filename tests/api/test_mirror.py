@@ -50,7 +50,7 @@ STEPS = (
     "DELETE FROM ollama_models WHERE model_name LIKE '%' || ($1 % 4) AND $2 = 0",
 )
 NINE = "INSERT INTO ollama_servers (name, url) SELECT 'a' || n, 'http://a' || n FROM generate_series(1, 9) AS n"
-SILENT = {"copies", "server", "fresh_from", "key", "rank"}
+SILENT = {"copies", "server", "fresh_from", "key"}
 
 
 def contents(fleet: Directory) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def contents(fleet: Directory) -> dict[str, Any]:
         "servers": {entry.id: fields(entry) for entry in fleet.servers.values()},
         "models": {copy.id: fields(copy) for entry in fleet.servers.values() for copy in entry.copies.values()},
         "holders": {key: [copy.id for copy in fleet.holders(key)] for key in fleet.keys},
-        "ranks": {key: [copy.rank for copy in fleet.holders(key)] for key in fleet.keys},
+        "first": {key: (first := fleet.first(key)) and first.id for key in fleet.keys},
         "active": [entry.id for entry in fleet.active],
         "default": fleet.default and fleet.default.id,
         "at": {url: (found := fleet.at(url)) and found.id for url in urls},

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,7 +54,7 @@ async def _reading(servers: asyncio.subprocess.Process, process: asyncio.subproc
 @asynccontextmanager
 async def _blackbox(urls: Sequence[str], _dsn: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run it, and have it probe without a pause."""
-    configuration, port = folder / "blackbox.yml", _free_port()
+    configuration, port = folder / "blackbox.yml", stage.free_port()
     # YAML is a superset of JSON.
     configuration.write_text(json.dumps({"modules": {"alive": {"prober": "http", "timeout": "5s"}}}))
     arguments = (f"--config.file={configuration}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error")
@@ -77,7 +76,7 @@ async def _blackbox(urls: Sequence[str], _dsn: str, folder: Path) -> AsyncIterat
 @asynccontextmanager
 async def _gatus(urls: Sequence[str], dsn: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run it on a database of its own, and wait until all of its endpoints have begun."""
-    configuration, port = folder / "gatus.yaml", _free_port()
+    configuration, port = folder / "gatus.yaml", stage.free_port()
     async with stage.session(dsn) as connection:
         await connection.execute(f"CREATE DATABASE {GATUS_DATABASE}")
     endpoints = [
@@ -140,10 +139,3 @@ async def _listens(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

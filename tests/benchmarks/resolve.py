@@ -12,7 +12,6 @@ from typing import Any
 from api.queries import directory
 from monitor.postgres.database import Connection, Database
 from tests.benchmarks import load, stage
-from tests.benchmarks.stream import free_port
 
 # Without the triggers: 50,000 events would only be old ones.
 FILL = """
@@ -71,7 +70,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         model_name = OWN if options.distinct else SHARED
         await writer.execute(FILL.format(servers=options.servers, models=options.models, model_name=model_name))
         figures = {"servers": options.servers, "models": options.models, "snapshot_mb": await _snapshot_mb(dsn)}
-        port, bare_port = free_port(), free_port()
+        port, bare_port = stage.free_port(), stage.free_port()
         environment = {"OLLAMA_FLEET_DATABASE_URL": dsn, "OLLAMA_FLEET_API_PORT": str(port)}
         async with stage.process("-m", "api", environment=environment) as api:
             paths = _paths(options)
