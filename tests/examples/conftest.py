@@ -9,6 +9,7 @@ import pytest
 
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
+from monitor.settings import Settings
 from tests.examples import subscriber
 from tests.examples.follower import Cursor
 
@@ -19,6 +20,12 @@ _numbers = itertools.count(1)
 def cursor(tmp_path: Path) -> Cursor:
     """The cursor of an example that was never started."""
     return Cursor(tmp_path / "cursor")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings of an API on any free port."""
+    return Settings.model_validate({"api_port": "0"})
 
 
 @pytest.fixture

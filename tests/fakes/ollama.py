@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fakes import recordings
+from tests.fakes import chat, recordings
 from tests.fakes.exchange import Behaviour, Connection, Request
 
 NATIVE = {"Content-Type": "application/json; charset=utf-8"}
@@ -198,6 +198,8 @@ class FakeOllama:
             case "/v1/models":
                 data = [{"id": name, "object": "model"} for name in self.models] or None
                 connection.answer(200, json.dumps({"object": "list", "data": data}).encode(), NATIVE)
+            case chat.NATIVE_PATH | chat.OPENAI_PATH:
+                connection.answer(200, chat.answer(request.path, request.body), NATIVE)
             case "/":
                 connection.answer(200, recordings.load(recordings.LATEST, "root").body, PLAIN)
             case _:

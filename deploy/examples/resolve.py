@@ -1,0 +1,48 @@
+"""Asks ollama-fleet which server to take, and talks to it: `python resolve.py FLEET MODEL PROMPT [SERVER_URL]`.
+
+The answer's `base_url` and `headers` are all that a client needs. `headers` hold the server's credential; they are
+there when the fleet was asked for them with a token that may see them, and absent means none.
+"""
+
+import json
+import sys
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from ollama import Client
+from openai import OpenAI
+
+PATIENCE = 10.0  # Seconds for the fleet's answer, which comes from its memory.
+
+
+def resolve(fleet: str, **question: str) -> dict[str, Any]:
+    """Return the server for a `model`, or the one at a `server_url`; ends the program with the fleet's reason."""
+    try:
+        with urlopen(f"{fleet}/api/resolve?{urlencode(question)}", timeout=PATIENCE) as response:
+            answer: dict[str, Any] = json.load(response)
+    except HTTPError as refusal:
+        problem = json.load(refusal)  # `code` is for programs, `detail` says what to do, `nearest` may name models.
+        sys.exit(f"{problem['code']}: {problem['detail']}")
+    return answer
+
+
+def main(fleet: str, model: str, prompt: str, *server_url: str) -> None:
+    answer = resolve(fleet, model=model, **dict(zip(["server_url"], server_url, strict=False)))
+    where, headers = answer["base_url"], answer.get("headers") or {}
+
+    native = Client(host=where, headers=headers)
+    reply = native.chat(model=answer["model_name"], messages=[{"role": "user", "content": prompt}])
+    print("ollama:", reply.message.content)  # noqa: T201  # The lines are its output.
+
+    # The OpenAI client wants some key; `default_headers` win over the one it makes of that.
+    openai = OpenAI(base_url=f"{where}/v1", api_key="unused", default_headers=headers)
+    completion = openai.chat.completions.create(
+        model=answer["model_name"], messages=[{"role": "user", "content": prompt}]
+    )
+    print("openai:", completion.choices[0].message.content)  # noqa: T201  # The lines are its output.
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
