@@ -2,6 +2,7 @@
 
 import json
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import hypothesis
 import pytest
@@ -24,6 +25,11 @@ VALUES = strategies.recursive(
 FIELDS = strategies.sampled_from([*ServerCreate.model_fields, "status", "id"])
 BODIES = strategies.dictionaries(FIELDS, VALUES, max_size=5) | VALUES
 ROUTES = strategies.sampled_from(["POST servers", "PUT one", "PATCH one", "PATCH model"])
+QUERIES = strategies.dictionaries(
+    strategies.sampled_from(["server_url", "model", "explain", "cloud", "limit", "cursor", "loaded", "zzz"]),
+    TEXTS | strategies.sampled_from(["true", "http://a.example:11434/v1", "hf.co/a/b:c", "m", "http://[::1]", "1"]),
+    max_size=3,
+)
 RUNS = 400
 # What a client can send at all; the right token and its parts are put in by the test.
 HEADER_TEXTS = strategies.text(strategies.characters(exclude_categories=["Cc", "Cs"]), max_size=60)
@@ -112,3 +118,23 @@ async def test_random_tokens_and_origins_never_make_the_api_fail_and_let_nobody_
             assert is_right or path == "/livez" or status in {400, 401, 403, 415, 429}, (method, path, headers)
             statuses.add(status)
     assert {200, 401, 403} <= statuses
+
+
+async def test_random_questions_get_an_answer_or_a_refusal(
+    settings: Settings, dsn: str, psql: Connection, request: pytest.FixtureRequest
+) -> None:
+    number = 10_000 if request.config.getoption("--long") else RUNS
+    routes = strategies.sampled_from(["GET /api/resolve", "POST /api/resolve", "GET /api/models", "GET /api/models/"])
+    async with serving(settings, dsn) as (api, _):
+        await api.add("fuzzed")
+        statuses: set[int] = set()
+        for route, query in cases(number, strategies.tuples(routes, QUERIES)):
+            method, path = route.split()
+            if path.endswith("/"):
+                path += quote("".join(query.values()), safe="", errors="surrogatepass") or "m"
+            asked = f"{path}?{urlencode(query, errors='surrogatepass')}" if path.count("/") == 2 else path
+            answer = await (api.ask("GET", asked) if method == "GET" else api.ask("POST", path, json=query))
+            assert answer.status < 500 or answer.status == 503, (route, query)
+            statuses.add(answer.status)
+    assert {200, 404, 422} <= statuses
+    assert await psql.fetchval("SELECT count(*) FROM ollama_servers") == 1
