@@ -6,14 +6,15 @@ from http import HTTPStatus
 from itertools import islice
 from typing import TypedDict
 
-from api import cursors, resolution
+from api import answers, cursors
+from api.answers import SnapshotView
 from api.mirror import Snapshot
 from api.parameters import CatalogueFilters
 from api.problems import Problem
-from api.resolution import SnapshotView
 from monitor.domain import model_name as model_names
 from monitor.domain import nearest
-from monitor.domain.directory import Copy, Directory, Standing
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Copy, Standing
 
 # Of one model in a page; the model alone is shown with all its servers.
 MOST_PLACES = 100
@@ -75,7 +76,7 @@ def page(snapshot: Snapshot, filters: CatalogueFilters, *, limit: int, cursor: s
     found = list(islice(_keys(snapshot.fleet, filters, cursor), limit + 1))
     items = [_entry(snapshot.fleet.holders(key), most=MOST_PLACES) for key in found[:limit]]
     next_cursor = None if len(found) <= limit else cursors.write_text(found[limit - 1])
-    return CataloguePage(items=items, next_cursor=next_cursor, snapshot=resolution.view(snapshot))
+    return CataloguePage(items=items, next_cursor=next_cursor, snapshot=answers.snapshot_view(snapshot))
 
 
 def one(snapshot: Snapshot, model_name: str) -> CatalogueAnswer:
@@ -88,7 +89,7 @@ def one(snapshot: Snapshot, model_name: str) -> CatalogueAnswer:
         detail = f"No server lists the model {model_name[:MOST_IN_A_MESSAGE]!r}. {hint}"
         raise Problem(HTTPStatus.NOT_FOUND, "model_not_found", detail, nearest=near)
     entry = _entry(holders, most=None)
-    return CatalogueAnswer(**entry, snapshot=resolution.view(snapshot))
+    return CatalogueAnswer(**entry, snapshot=answers.snapshot_view(snapshot))
 
 
 def _keys(fleet: Directory, filters: CatalogueFilters, cursor: str | None) -> Iterator[str]:

@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import structlog
@@ -42,14 +41,14 @@ log = structlog.get_logger(__name__)
 class Snapshot:
     """The fleet after event `seq`; `age_seconds` since that was last known to be the newest one.
 
-    `at` is the time by the clock of the database.
+    `at` is the time by the clock of the database, in seconds since 1970.
     """
 
     fleet: Directory
     seq: int
     age_seconds: float
     is_stale: bool
-    at: datetime
+    at: float
 
 
 async def read_once(database: Database) -> Snapshot:
@@ -68,7 +67,7 @@ class Mirror:
         self._seq = 0
         self._true_at = 0.0
         # By the clock of the database, and by ours.
-        self._clocks: tuple[datetime, float] | None = None
+        self._clocks: tuple[float, float] | None = None
         self._waiting: list[Event] = []
         self._breaks = 0
         self._to_read = asyncio.Event()
@@ -87,7 +86,7 @@ class Mirror:
             seq=self._seq,
             age_seconds=age,
             is_stale=age > STALE_SECONDS,
-            at=at + timedelta(seconds=now - read),
+            at=at + now - read,
         )
 
     async def wait(self) -> Snapshot:

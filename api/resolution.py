@@ -1,22 +1,25 @@
-"""The resolver's answers as REST and the command line show them, and its refusals as problems.
+"""The desk where REST and the command line ask the resolver: its answers as data or bytes, its refusals as problems."""
 
-Plain dictionaries and not models: they are made of what was checked already, for every request of every program.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any
 
-from api import edits, problems
+from pydantic_core import to_json
+
+from api import answers, edits, problems
+from api.answers import Ageing, Resolution
 from api.mirror import Snapshot
 from api.problems import RETRY_SECONDS, Problem
 from monitor.domain import resolver
-from monitor.domain.directory import Entry
-from monitor.domain.explanation import Explanation, PassedOver
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Copy, Entry
 from monitor.domain.resolver import Answer, Code, Refusal, Request
 from monitor.domain.server import Policy
 from monitor.ollama.guard import Network
 
+# Questions whose answers are kept; some hundred bytes each.
+MOST_REMEMBERED = 1024
 STATUSES = {
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
@@ -26,69 +29,14 @@ STATUSES = {
 }
 
 
-class SnapshotView(TypedDict):
-    """What the answer was made from: the fleet after event `seq`, known to be the newest some seconds ago.
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The lasting part of an answer as JSON, without its last brace, and what it was made of."""
 
-    `stale`: the event log cannot be read, so what has changed since is not known.
-    """
-
-    seq: int
-    age_seconds: float
-    stale: bool
-
-
-class ResolvedServer(TypedDict):
-    """A registered server, as far as it matters to whoever is going to use it."""
-
-    id: str
-    name: str
-    url: str
-    api_version: str
-    is_default: bool
-    priority: int
-    capabilities: tuple[str, ...]
-    status: str
-    status_reason: str | None
-    status_detail: str | None
-    stale: bool
-
-
-class PassedOverServer(TypedDict):
-    """A server that was not taken, and why."""
-
-    id: str
-    name: str
-    reason: str
-
-
-class ExplanationView(TypedDict):
-    """Why; `more` is how many other servers are not told of."""
-
-    rule: int
-    sentence: str
-    passed_over: list[PassedOverServer]
-    more: int
-
-
-class Resolution(TypedDict):
-    """Where to go. Of a dynamic server `server`, `available` and `flapping` are None: nobody checks it.
-
-    `model_known` is None if no model was asked for; `remote_host` is where a cloud stub really runs.
-    """
-
-    source: str
-    rule: int
-    server: ResolvedServer | None
-    base_url: str
-    model_name: str | None
-    available: bool | None
-    model_known: bool | None
-    loaded: bool | None
-    remote_host: str | None
-    max_concurrent: int
-    flapping: bool | None
-    snapshot: SnapshotView
-    explanation: ExplanationView | None
+    server: Entry
+    revision: int
+    copy: Copy | None
+    head: bytes
 
 
 class Desk:
@@ -98,59 +46,55 @@ class Desk:
         self._interval = policy.interval.total_seconds()
         self._timeout = policy.timeout.total_seconds()
         self._allowed_networks = allowed_networks
+        self._remembered: dict[Request, Remembered] = {}
+        self._fleet: Directory | None = None
 
     def resolve(self, request: Request, snapshot: Snapshot) -> Resolution:
         """Return the answer; raises the `Problem` that says why there is none."""
+        answer = self._ask(request, snapshot)
+        return Resolution(**answers.lasting(answer), **self._ageing(answer, snapshot))
+
+    def write(self, request: Request, snapshot: Snapshot) -> bytes:
+        """Return the answer as JSON. Programs ask the same all day, so only what has changed is written anew."""
+        if snapshot.fleet is not self._fleet:
+            # Read anew; what was remembered would only keep the old one in memory.
+            self._fleet = snapshot.fleet
+            self._remembered.clear()
+        answer = self._ask(request, snapshot)
+        return b"%b,%b" % (self._head(request, answer), to_json(self._ageing(answer, snapshot))[1:])
+
+    def _ask(self, request: Request, snapshot: Snapshot) -> Answer:
         outcome = resolver.resolve(request, snapshot.fleet)
         if isinstance(outcome, Refusal):
             raise problem(outcome, snapshot)
         if outcome.server is None:
             edits.require_allowed_address(outcome.base_url, self._allowed_networks, field="server_url")
-        return self._view(outcome, snapshot)
+        return outcome
 
-    def is_stale(self, entry: Entry, snapshot: Snapshot) -> bool:
-        """Whether the last check of a server is older than it may be."""
+    def _head(self, request: Request, answer: Answer) -> bytes:
+        server = answer.server
+        if server is None or request.explain:
+            return to_json(answers.lasting(answer))[:-1]
+        known = self._remembered.get(request)
+        if (
+            known is None
+            or known.server is not server
+            or known.revision != server.revision
+            or known.copy is not answer.copy
+        ):
+            if len(self._remembered) >= MOST_REMEMBERED:
+                self._remembered.clear()
+            known = Remembered(server, server.revision, answer.copy, to_json(answers.lasting(answer))[:-1])
+            self._remembered[request] = known
+        return known.head
+
+    def _ageing(self, answer: Answer, snapshot: Snapshot) -> Ageing:
+        stale = None if answer.server is None else self._is_stale(answer.server, snapshot)
+        return Ageing(stale=stale, snapshot=answers.snapshot_view(snapshot))
+
+    def _is_stale(self, entry: Entry, snapshot: Snapshot) -> bool:
         limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
-        return entry.is_active and (snapshot.at - entry.fresh_from).total_seconds() > limit
-
-    def _view(self, answer: Answer, snapshot: Snapshot) -> Resolution:
-        server, copy = answer.server, answer.copy
-        explained = answer.explanation
-        return Resolution(
-            source=answer.source.value,
-            rule=answer.rule,
-            server=None if server is None else self._server(server, snapshot),
-            base_url=answer.base_url,
-            model_name=answer.model_name,
-            available=None if server is None else server.is_available,
-            model_known=answer.model_known,
-            loaded=None if copy is None else copy.is_loaded,
-            remote_host=None if copy is None else copy.remote_host,
-            max_concurrent=answer.max_concurrent,
-            flapping=None if server is None else server.is_flapping,
-            snapshot=view(snapshot),
-            explanation=None if explained is None else _explanation(explained),
-        )
-
-    def _server(self, entry: Entry, snapshot: Snapshot) -> ResolvedServer:
-        return ResolvedServer(
-            id=str(entry.id),
-            name=entry.name,
-            url=entry.url,
-            api_version=entry.api_version,
-            is_default=entry.is_default,
-            priority=entry.priority,
-            capabilities=entry.capabilities,
-            status=entry.status,
-            status_reason=entry.status_reason,
-            status_detail=entry.status_detail,
-            stale=self.is_stale(entry, snapshot),
-        )
-
-
-def view(snapshot: Snapshot) -> SnapshotView:
-    """Return what is said of a snapshot."""
-    return SnapshotView(seq=snapshot.seq, age_seconds=round(snapshot.age_seconds, 3), stale=snapshot.is_stale)
+        return entry.is_active and snapshot.at - entry.fresh_from > limit
 
 
 def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
@@ -165,7 +109,7 @@ def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
         refusal.detail,
         headers=headers,
         **_members(refusal),
-        snapshot=view(snapshot),
+        snapshot=answers.snapshot_view(snapshot),
     )
 
 
@@ -176,20 +120,7 @@ def _members(refusal: Refusal) -> Mapping[str, Any]:
     if refusal.code is Code.MODEL_NOT_FOUND:
         members["nearest"] = list(refusal.nearest)
     if refusal.code is Code.NO_SERVER_AVAILABLE:
-        members |= {"servers": _passed_over(refusal.servers), "more": refusal.more}
+        members |= {"servers": answers.passed_over(refusal.servers), "more": refusal.more}
     if refusal.explanation is not None:
-        members["explanation"] = _explanation(refusal.explanation)
+        members["explanation"] = answers.explanation(refusal.explanation)
     return members
-
-
-def _explanation(explained: Explanation) -> ExplanationView:
-    return ExplanationView(
-        rule=explained.rule,
-        sentence=explained.sentence,
-        passed_over=_passed_over(explained.passed_over),
-        more=explained.more,
-    )
-
-
-def _passed_over(servers: Iterable[PassedOver]) -> list[PassedOverServer]:
-    return [PassedOverServer(id=str(one.server.id), name=one.server.name, reason=one.reason) for one in servers]

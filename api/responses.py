@@ -28,9 +28,14 @@ def document(
     )
 
 
-def written(body: Any) -> web.Response:
-    """Return plain data as JSON; made for what is asked thousands of times a second."""
-    return web.Response(body=pydantic_core.to_json(body), headers=JSON_HEADERS)
+def data(plain: Any) -> web.Response:
+    """Return plain data as JSON."""
+    return written(pydantic_core.to_json(plain))
+
+
+def written(json_text: bytes) -> web.Response:
+    """Return what is JSON already."""
+    return web.Response(body=json_text, headers=JSON_HEADERS)
 
 
 def empty() -> web.Response:

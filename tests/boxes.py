@@ -94,7 +94,7 @@ def directory(boxes: tuple[Box, ...]) -> Directory:
     fleet = Directory()
     for box in boxes:
         server_id = uuid.uuid5(uuid.NAMESPACE_DNS, box.name)
-        folding.add_server(fleet, server_id, server_columns(box), fresh_from=NOW)
+        folding.add_server(fleet, server_id, server_columns(box), fresh_from=NOW.timestamp())
         for model in box.has:
             model_id = uuid.uuid5(server_id, model.name)
             folding.add_model(fleet, server_id, model_id, model_columns(model))

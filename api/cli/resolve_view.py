@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Iterator
 
 from api import mirror, misses
+from api.answers import ExplanationView, Resolution
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.problems import Problem
-from api.resolution import Desk, ExplanationView, Resolution
+from api.resolution import Desk
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Request
 from monitor.postgres.database import Database
@@ -78,7 +79,7 @@ def _warnings(answer: Resolution) -> Iterator[str]:
     if not answer["available"]:
         detail = "" if server["status_detail"] is None else f" {text.printable(server['status_detail'])}"
         yield f"{name} is not available now: {server['status']}.{detail}"
-    if server["stale"]:
+    if answer["stale"]:
         yield f"What is known of {name} is old; does a monitor run?"
     if answer["model_known"] is False:
         yield f"{name} is not known to have this model."

@@ -49,17 +49,17 @@ class ResolveHandler:
         """`GET /api/models`."""
         listing = parameters.read(request.query, CatalogueListing)
         snapshot = await self._mirror.wait()
-        return responses.written(catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor))
+        return responses.data(catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor))
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET /api/models/{model_name}`."""
         parameters.read(request.query, NoParameters)
-        return responses.written(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
+        return responses.data(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
 
     async def _resolve(self, asked: Request) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
         try:
-            answer = self._desk.resolve(asked, snapshot)
+            answer = self._desk.write(asked, snapshot)
         except Problem as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()

@@ -1,7 +1,6 @@
 """The fleet as the resolver needs it, read at one moment; and the times of the last checks, which make no events."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from monitor.domain import folding
@@ -10,28 +9,28 @@ from monitor.postgres import event_log
 from monitor.postgres.database import Database
 
 BATCH = 1000
-FRESH_FROM = "coalesce(last_checked_at, greatest(created_at, updated_at)) AS fresh_from"
+FRESH_FROM = "extract(epoch FROM coalesce(last_checked_at, greatest(created_at, updated_at)))::float8 AS fresh_from"
 SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {FRESH_FROM} FROM ollama_servers"
 MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_models WHERE removed_at IS NULL"
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
-NOW = "SELECT clock_timestamp()"
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The fleet as of event `seq`, read at `at` by the clock of the database."""
+    """The fleet as of event `seq`, read at `at`: seconds since 1970 by the clock of the database."""
 
     fleet: Directory
     seq: int
-    at: datetime
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
     """When each server was last known to be fresh, and the time by the same clock at which that was read."""
 
-    fresh_from: dict[UUID, datetime]
-    at: datetime
+    fresh_from: dict[UUID, float]
+    at: float
 
 
 async def read(database: Database) -> Reading:
@@ -42,7 +41,7 @@ async def read(database: Database) -> Reading:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         _, seq = await event_log.extent(connection)
-        at: datetime = await connection.fetchval(NOW)
+        at: float = await connection.fetchval(NOW)
         servers = await connection.cursor(SERVERS)
         while rows := await servers.fetch(BATCH):
             for row in rows:
@@ -57,6 +56,6 @@ async def read(database: Database) -> Reading:
 async def times(database: Database) -> Times:
     """Read only the times."""
     async with database.session() as connection:
-        at: datetime = await connection.fetchval(NOW)
+        at: float = await connection.fetchval(NOW)
         rows = await connection.fetch(TIMES)
     return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)

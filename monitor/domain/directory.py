@@ -7,110 +7,14 @@ through the directory, which sees to that; only where the first itself falls beh
 import bisect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import IntEnum
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
+from monitor.domain.entry import Copy, Entry
 from monitor.domain.errors import InvalidUrlError
-
-# Whole lists of capabilities that differ; those of fifty thousand models are a few dozen.
-MOST_SHARED = 4096
-
-
-class Standing(IntEnum):
-    """How a copy of a model counts: on its server, as a pointer into a cloud, or not at all for now."""
-
-    LOCAL = 0
-    CLOUD = 1
-    IDLE = 2
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Entry:
-    """A registered server. `fresh_from` is the database's time of its last check, or of its last edit before one.
-
-    `interval` and `timeout` are its own seconds, None where the settings hold. `copies` are its models by id.
-    `base_url` is its URL in the one spelling, also where a hand wrote another one into the table.
-    """
-
-    id: UUID
-    name: str
-    url: str
-    api_version: str
-    auth_type: str
-    is_active: bool
-    is_default: bool
-    is_available: bool
-    status: str
-    status_reason: str | None
-    status_detail: str | None
-    is_flapping: bool
-    priority: int
-    max_concurrent: int
-    capabilities: tuple[str, ...]
-    interval: float | None
-    timeout: float | None
-    fresh_from: datetime
-    copies: dict[UUID, "Copy"] = field(default_factory=dict)
-    base_url: str = ""
-
-    @property
-    def rank(self) -> tuple[object, ...]:
-        """The order in which active servers are taken when no model is asked for; the smallest is first."""
-        return not self.is_available, -self.priority, self.name
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Copy:
-    """A model of one server. `size_vram` is None unless it is in memory; `remote_host` marks a cloud stub."""
-
-    id: UUID
-    server: Entry
-    model_name: str
-    is_active: bool
-    capabilities: tuple[str, ...]
-    size_bytes: int | None
-    digest: str | None
-    remote_host: str | None
-    size_vram: int | None
-    key: str = ""
-
-    @property
-    def standing(self) -> Standing:
-        """How it counts now."""
-        if not (self.is_active and self.server.is_active):
-            return Standing.IDLE
-        return Standing.LOCAL if self.remote_host is None else Standing.CLOUD
-
-    @property
-    def rank(self) -> tuple[object, ...]:
-        """The order of choice among the copies of one model, step by step; the smallest is first.
-
-        The last step only tells apart what one server spells in two ways.
-        """
-        server = self.server
-        return (
-            self.standing.value,
-            not server.is_available,
-            server.is_flapping,
-            self.size_vram is None,
-            -server.priority,
-            not server.is_default,
-            server.name,
-            self.model_name,
-        )
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it is in the memory of its server."""
-        return self.size_vram is not None
-
 
 _rank = attrgetter("rank")
 # Of an entry, what an index or an order depends on.
@@ -171,6 +75,7 @@ class Directory:
 
     def change(self, entry: Entry, changes: Mapping[str, Any]) -> None:
         """Set some fields of a server."""
+        entry.revision += 1
         moves = not INDEXED.isdisjoint(changes)
         if moves:
             self._unindex(entry)
@@ -192,11 +97,13 @@ class Directory:
     def put_copy(self, copy: Copy) -> None:
         """Take a model of a server in, in the place of one with the same id."""
         self.remove_copy(copy.server, copy.id)
+        copy.server.revision += 1
         copy.server.copies[copy.id] = copy
         self._insert(copy)
 
     def change_copy(self, copy: Copy, changes: Mapping[str, Any]) -> None:
         """Set some fields of a model."""
+        copy.server.revision += 1
         is_renamed = "model_name" in changes and changes["model_name"] != copy.model_name
         if is_renamed:
             self._take_out(copy)
@@ -211,6 +118,7 @@ class Directory:
         """Forget a model of a server."""
         copy = server.copies.pop(copy_id, None)
         if copy is not None:
+            server.revision += 1
             self._take_out(copy)
 
     def _index(self, entry: Entry) -> None:
@@ -255,12 +163,6 @@ class Directory:
             del self._first[copy.key]
         elif first is not None and copy.rank < first.rank:
             self._first[copy.key] = copy
-
-
-@lru_cache(MOST_SHARED)
-def shared(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return an equal tuple, the same one for many models."""
-    return texts
 
 
 def _normalized(url: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from monitor.domain.directory import Copy, Directory, Entry, Standing
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Copy, Entry, Standing
 
 MOST = 200
 

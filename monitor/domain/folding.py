@@ -5,12 +5,12 @@ An event that does not fit what is known raises `UnfoldableError`; then the flee
 
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from monitor.domain import directory
-from monitor.domain.directory import Copy, Directory, Entry
+from monitor.domain import entry
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Copy, Entry
 from monitor.domain.errors import FleetError
 from monitor.domain.event import Event, EventType
 
@@ -31,7 +31,7 @@ def _interned(value: str | None) -> str | None:
 
 
 def _tuple(texts: list[str]) -> tuple[str, ...]:
-    return directory.shared(tuple(map(sys.intern, texts)))
+    return entry.shared(tuple(map(sys.intern, texts)))
 
 
 _KEPT = ("name", "url", "is_active", "is_default", "is_available", "status_detail", "priority", "max_concurrent")
@@ -54,7 +54,7 @@ _FORGETTING = frozenset({"url", "api_version", "auth_type", "auth_configured", "
 _VERDICTS = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN})
 
 
-def add_server(fleet: Directory, server_id: UUID, columns: Columns, *, fresh_from: datetime) -> None:
+def add_server(fleet: Directory, server_id: UUID, columns: Columns, *, fresh_from: float) -> None:
     """Take in a server with all its columns."""
     fleet.put(Entry(id=server_id, fresh_from=fresh_from, **_read(_SERVER, columns)))
 
@@ -79,7 +79,7 @@ def apply(fleet: Directory, event: Event) -> None:
 
 def _apply_to_server(fleet: Directory, server_id: UUID, event: Event) -> None:
     if event.type is EventType.SERVER_CREATED:
-        add_server(fleet, server_id, event.body, fresh_from=event.at)
+        add_server(fleet, server_id, event.body, fresh_from=event.at.timestamp())
     elif event.type is EventType.SERVER_DELETED:
         fleet.remove(server_id)
     elif event.type in _VERDICTS:
@@ -88,13 +88,13 @@ def _apply_to_server(fleet: Directory, server_id: UUID, event: Event) -> None:
             "status_reason": _interned(event.body["reason"]),
             "status_detail": event.body["detail"],
             "is_available": event.type is not EventType.SERVER_DOWN,
-            "fresh_from": event.at,
+            "fresh_from": event.at.timestamp(),
         }
         fleet.change(_server(fleet, server_id), verdict)
     else:
         changes = _read(_SERVER, event.body)
         if not _FORGETTING.isdisjoint(event.body):
-            changes["fresh_from"] = event.at
+            changes["fresh_from"] = event.at.timestamp()
         fleet.change(_server(fleet, server_id), changes)
 
 
@@ -111,10 +111,10 @@ def _apply_to_model(fleet: Directory, server_id: UUID, model_id: UUID, event: Ev
 
 
 def _server(fleet: Directory, server_id: UUID) -> Entry:
-    entry = fleet.servers.get(server_id)
-    if entry is None:
+    server = fleet.servers.get(server_id)
+    if server is None:
         raise UnfoldableError(f"Server {server_id} is not known.")
-    return entry
+    return server
 
 
 def _read(readings: Mapping[str, _Reading], columns: Columns) -> dict[str, Any]:

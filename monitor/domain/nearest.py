@@ -8,7 +8,8 @@ import difflib
 from collections.abc import Iterator
 from itertools import islice
 
-from monitor.domain.directory import Directory, Standing
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Standing
 
 MOST = 5
 # Some of them may not be usable.

@@ -15,7 +15,8 @@ from functools import lru_cache
 from monitor.domain import explanation, nearest
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
-from monitor.domain.directory import Copy, Directory, Entry, Standing
+from monitor.domain.directory import Directory
+from monitor.domain.entry import Copy, Entry, Standing
 from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
 from monitor.domain.explanation import Explanation, PassedOver
 from monitor.domain.model_name import ModelName

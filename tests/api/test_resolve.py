@@ -55,7 +55,6 @@ async def test_an_answer_has_all_that_a_program_needs(api: ApiClient, psql: Conn
             "status": "up",
             "status_reason": None,
             "status_detail": None,
-            "stale": False,
         },
         "base_url": "http://anna:11434",
         "model_name": "m:latest",
@@ -65,6 +64,7 @@ async def test_an_answer_has_all_that_a_program_needs(api: ApiClient, psql: Conn
         "remote_host": None,
         "max_concurrent": 2,
         "flapping": False,
+        "stale": False,
         "explanation": None,
     }
 
@@ -137,7 +137,7 @@ async def test_a_server_that_nobody_checks_is_stale(api: ApiClient, psql: Connec
     await make(api, psql, Box("anna", {**UP, "check_interval_seconds": 0.1, "check_timeout_seconds": 0.1}))
 
     async def is_stale() -> bool:
-        return bool((await get(api)).body["server"]["stale"])
+        return bool((await get(api)).body["stale"])
 
     await eventually(is_stale, what="stale")
 

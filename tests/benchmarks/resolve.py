@@ -167,5 +167,12 @@ def _summary(rounds: Sequence[tuple[dict[str, float], ...]]) -> dict[str, Any]:
         "failures": sum(measured[part]["failures"] for measured in rounds for part in range(3)),
         "resolve_to_bare_handler": ratio(0, 1, "per_second"),
         "p99_to_bare_handler": ratio(0, 1, "p99_ms"),
+        "cpu_to_bare_handler": ratio(0, 1, "cpu_us"),
         "storm_to_quiet": ratio(2, 0, "per_second"),
+        "storm_cores": round(statistics.median(_storm_cores(*measured) for measured in rounds), 3),
     }
+
+
+def _storm_cores(quiet: dict[str, float], _bare: dict[str, float], storm: dict[str, float]) -> float:
+    """Return what the storm itself took of a core. The rate tells of the database on the same machine, too."""
+    return (storm["cpu_us"] - quiet["cpu_us"]) * storm["per_second"] / 1e6

@@ -1,0 +1,68 @@
+"""What the desk writes down once and remembers is what it would say afresh, whatever happens in between."""
+
+import json
+import random
+import uuid
+from typing import Any
+
+from api.mirror import Snapshot
+from api.resolution import Desk
+from monitor.domain import folding
+from monitor.domain.directory import Directory
+from monitor.domain.resolver import Request
+from monitor.settings import Settings
+from tests import boxes
+from tests.boxes import LOADED, UP, Box, Has
+
+REQUESTS = [
+    Request(),
+    Request(model="m"),
+    Request(model="n"),
+    Request(server_url="http://b:11434", model="m"),
+    Request(server_url="http://nobody:1"),
+    Request(model="m", explain=True),
+]
+
+
+def change(fleet: Directory, chance: random.Random) -> None:
+    """Do one thing to the fleet, the kind of thing that events tell of."""
+    entry = chance.choice(list(fleet.servers.values()))
+    copies = list(entry.copies.values())
+    match chance.randrange(6):
+        case 0:
+            fleet.change(entry, {"priority": chance.randrange(3)})
+        case 1:
+            fleet.change(entry, {"status_detail": f"said {chance.randrange(9)}"})
+        case 2 if copies:
+            fleet.change_copy(chance.choice(copies), {"size_vram": chance.choice([None, 5])})
+        case 3 if copies:
+            fleet.remove_copy(entry, chance.choice(copies).id)
+        case 4:
+            columns = boxes.model_columns(Has(chance.choice(["m:latest", "M:latest", "n:latest"])))
+            folding.add_model(fleet, entry.id, uuid.uuid4(), columns)
+        case _:
+            fleet.change(entry, {"is_flapping": not entry.is_flapping, "max_concurrent": 1 + chance.randrange(3)})
+
+
+def told(desk: Desk, request: Request, snapshot: Snapshot) -> Any:
+    """Return what is written."""
+    return json.loads(desk.write(request, snapshot))
+
+
+def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
+    chance = random.Random(3)
+    settings = Settings()
+    desk = Desk(settings.policy, settings.allowed_networks)
+    models = (Has("m:latest", LOADED), Has("n:latest"))
+    # Always there, so that each question has an answer.
+    steady = Box("z", UP, models)
+    fleet = boxes.directory((*(Box(name, UP, models) for name in "abc"), steady))
+    kept = {entry.name: entry for entry in fleet.servers.values()}.pop("z")
+    for seq in range(600):
+        snapshot = Snapshot(fleet=fleet, seq=seq, age_seconds=0.0, is_stale=False, at=boxes.NOW.timestamp() + seq)
+        for request in REQUESTS:
+            assert told(desk, request, snapshot) == json.loads(json.dumps(desk.resolve(request, snapshot)))
+        change(fleet, chance)
+        for name in ("m:latest", "n:latest"):
+            if not any(copy.model_name == name for copy in kept.copies.values()):
+                folding.add_model(fleet, kept.id, uuid.uuid4(), boxes.model_columns(Has(name)))
