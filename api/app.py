@@ -124,9 +124,7 @@ async def serve(
                 return
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
-            follow = _follow(
-                database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault
-            )
+            follow = _follow(database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault)
             tasks = [
                 group.create_task(follow, name="api_follow"),
                 group.create_task(streams.beat(), name="api_heartbeat"),

@@ -1,8 +1,8 @@
 """Requests that a foreign web page makes in somebody's browser: told by the Host and by what browsers add."""
 
 import ipaddress
-from functools import lru_cache
 from collections.abc import Collection
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import web
