@@ -14,23 +14,30 @@ from api.problems import MEDIA_TYPE, Problem
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 JSON_HEADERS = CIMultiDict({**HEADERS, "Content-Type": "application/json; charset=utf-8"})
+# A smaller answer fits into a packet or two anyway; a bigger one is not compressed in the event loop.
+COMPRESS_ABOVE_BYTES = 4 * 1024
+THREAD_ABOVE_BYTES = 64 * 1024
 
 
 def document(
     view: BaseModel, *, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return a view as JSON."""
-    return web.Response(
-        body=view.model_dump_json().encode(),
+    """Return a view as JSON, compressed for a client that takes it so."""
+    body = view.model_dump_json().encode()
+    response = web.Response(
+        body=body,
         status=status,
         content_type="application/json",
         headers={**HEADERS, **(headers or {})},
+        zlib_executor_size=THREAD_ABOVE_BYTES,
     )
+    return _compressed(response, len(body))
 
 
 def data(plain: Any) -> web.Response:
     """Return plain data as JSON."""
-    return written(pydantic_core.to_json(plain))
+    body = pydantic_core.to_json(plain)
+    return _compressed(web.Response(body=body, headers=JSON_HEADERS, zlib_executor_size=THREAD_ABOVE_BYTES), len(body))
 
 
 def written(json_text: bytes) -> web.Response:
@@ -51,3 +58,10 @@ def problem(trouble: Problem) -> web.Response:
         content_type=MEDIA_TYPE,
         headers={**HEADERS, **trouble.headers},
     )
+
+
+def _compressed(response: web.Response, size: int) -> web.Response:
+    if size > COMPRESS_ABOVE_BYTES:
+        response.enable_compression()
+        response.headers["Vary"] = "Accept-Encoding"
+    return response

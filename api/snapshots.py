@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api import frames, views
+from api.packing import Shared
 from api.queries import snapshot
 from api.views import ModelView, ServerView
 from monitor.domain.server import Policy
@@ -26,7 +27,7 @@ class Snapshot:
 
     seq: int
     generation: int
-    pieces: tuple[bytes, ...]
+    pieces: tuple[Shared, ...]
 
 
 class Piece(BaseModel):
@@ -82,7 +83,7 @@ class Snapshots:
         # Also an empty fleet is told of.
         pieces = pieces or [_piece(fleet.seq)]
         pieces.append(frames.message("snapshot.end", end, seq=fleet.seq))
-        return Snapshot(seq=fleet.seq, generation=generation, pieces=tuple(pieces))
+        return Snapshot(seq=fleet.seq, generation=generation, pieces=tuple(map(Shared, pieces)))
 
 
 def _piece(seq: int, *, servers: list[ServerView] | None = None, models: list[ModelView] | None = None) -> bytes:

@@ -13,6 +13,7 @@ from api import event_pages, frames
 from api.fan_out import FanOut
 from api.frames import Filter
 from api.outlet import Outlet, StalledError
+from api.packing import Shared
 from api.problems import Problem
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 
@@ -42,7 +43,7 @@ class Stream:
         self._is_let_go = asyncio.Event()
         self._limit = asyncio.timeout(None)
 
-    async def run(self, opening: list[bytes]) -> None:
+    async def run(self, opening: list[Shared]) -> None:
         """Write until the client is gone, the stream cannot go on, or `stop` is called.
 
         `opening` is sent first, and emptied meanwhile: the snapshot of a big fleet is many megabytes.
@@ -78,7 +79,7 @@ class Stream:
         if self._limit.when() is None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def _write_or_tell(self, opening: list[bytes]) -> None:
+    async def _write_or_tell(self, opening: list[Shared]) -> None:
         try:
             await self._write(opening)
         except Problem as problem:
@@ -89,10 +90,10 @@ class Stream:
             log.exception("stream_failed", cursor=self.cursor)
             await self._outlet.send(frames.error(GONE_WRONG))
 
-    async def _write(self, opening: list[bytes]) -> None:
+    async def _write(self, opening: list[Shared]) -> None:
         self._fan_out.add(self)
         while opening:
-            await self._outlet.send(opening.pop(0))
+            await self._outlet.send_shared(opening.pop(0))
         while True:
             self._is_let_go.clear()
             if self._fan_out.join(self):

@@ -4,12 +4,14 @@ import asyncio
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.hdrs import ACCEPT_ENCODING
 
 from api import access, event_pages, frames
 from api.event_pages import Stretch
 from api.fan_out import PAGE, FanOut
 from api.frames import Filter
 from api.outlet import Outlet
+from api.packing import Shared
 from api.parameters import EventStreamQuery
 from api.problems import RETRY_SECONDS, Problem
 from api.queries import events
@@ -52,7 +54,8 @@ class Streams:
         # Before a snapshot is complete there is nothing to go on from.
         first = frames.beginning(None if opening else cursor)
         try:
-            outlet, response = await Outlet.begin(request, first)
+            is_packed = bool(opening) and "gzip" in request.headers.get(ACCEPT_ENCODING, "").lower()
+            outlet, response = await Outlet.begin(request, first, is_packed=is_packed)
         except OSError:
             # The client is gone already.
             return web.Response()
@@ -98,7 +101,7 @@ class Streams:
 
     async def _begin(
         self, query: EventStreamQuery, last_event_id: int | None, generation: int
-    ) -> tuple[int, list[bytes]]:
+    ) -> tuple[int, list[Shared]]:
         cursor = query.after if last_event_id is None else last_event_id
         try:
             if cursor is not None:

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from api import outlet, stream
+from api.packing import Shared
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
@@ -154,7 +155,7 @@ async def test_a_client_that_has_gone_is_forgotten(
     ended = asyncio.Event()
     run = stream.Stream.run
 
-    async def run_and_tell(self: stream.Stream, opening: list[bytes]) -> None:
+    async def run_and_tell(self: stream.Stream, opening: list[Shared]) -> None:
         try:
             await run(self, opening)
         finally:
