@@ -10,6 +10,7 @@ from aiohttp import web
 from api import binding, bodies, middleware, protocol_log
 from api.fan_out import FanOut
 from api.gate import Gate
+from api.handlers.dashboard import DashboardHandler
 from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
 from api.handlers.health import HealthHandler
@@ -75,6 +76,7 @@ def build(
     app[OPERATIONS] = operations
     app.add_routes([operation.route() for operation in operations])
     app.add_routes(DescriptionHandler(operations).routes())
+    app.add_routes(DashboardHandler().routes())
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()

@@ -1,0 +1,36 @@
+// The models of one server as a table.
+
+import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { repeat } from "../vendor/lit-html/directives/repeat.js";
+import * as clock from "../clock.js";
+import * as marks from "../marks.js";
+import * as texts from "../texts.js";
+
+export function modelTable(models, { onSwitch }) {
+  const head = ["Model", "In memory", "Size", "Parameters", "Quantization", "Context", "Can do", ""];
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
+    <thead><tr>${head.map((name) => (name ? html`<th scope="col">${name}</th>` : html`<td></td>`))}</tr></thead>
+    <tbody>${repeat(models, (model) => model.id, (model) => row(model, onSwitch))}</tbody>
+  </table></div>`;
+}
+
+function row(model, onSwitch) {
+  return html`<tr class=${model.is_active ? "" : "disabled"}>
+    <th scope="row"><bdi>${model.model_name}</bdi>${model.name === model.model_name ? nothing : html` <small><bdi>${model.name}</bdi></small>`}
+      ${model.remote_host ? html`<span class="tag" title="Runs at ${model.remote_host}">cloud</span>` : nothing}${model.is_active ? nothing : html`<span class="tag warn">switched off</span>`}</th>
+    <td>${marks.isLoaded(model) ? residency(model) : "–"}</td>
+    <td class="number">${texts.bytes(model.size_bytes) || "–"}</td>
+    <td>${model.parameter_size ?? "–"}</td>
+    <td>${model.quantization ?? "–"}</td>
+    <td class="number">${model.context_length?.toLocaleString("en") ?? "–"}</td>
+    <td>${(model.capabilities ?? []).join(", ") || "–"}</td>
+    <td><button type="button" class="secondary small" @click=${() => onSwitch(model)} aria-label="${model.is_active ? "Switch off" : "Switch on"} ${model.model_name}">${model.is_active ? "Switch off" : "Switch on"}</button></td>
+  </tr>`;
+}
+
+function residency(model) {
+  const share = marks.cpuShare(model);
+  const until = model.expires_at ? `, until ${clock.moment(model.expires_at)}` : "";
+  return html`<span class="loaded ${share ? "partly" : ""}" title="${texts.bytes(model.loaded_size_bytes)} in memory${until}">${texts.bytes(model.size_vram)} VRAM${share
+    ? html` <small class="cpu">◧ ${Math.max(1, Math.round(share * 100))} % on CPU</small>` : nothing}</span>`;
+}

@@ -1,0 +1,72 @@
+// Which server a request for a model would get now, by which rule, and why each other one is passed over.
+
+import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { repeat } from "../vendor/lit-html/directives/repeat.js";
+import { get, Problem } from "../api.js";
+import * as marks from "../marks.js";
+import { fold } from "./catalogue.js";
+
+export class Resolution {
+  constructor(app) {
+    this.app = app;
+    this.title = "Which server?";
+    this.asked = new URLSearchParams(location.hash.split("?")[1] ?? "").get("model") ?? "";
+    this.answer = null;
+    this.problem = null;
+  }
+
+  enter() {
+    if (this.asked) this.#ask(this.asked);
+  }
+
+  async #ask(model) {
+    this.asked = model;
+    Object.assign(this, { answer: null, problem: null });
+    try {
+      const query = new URLSearchParams(model ? { model, explain: "true" } : { explain: "true" });
+      this.answer = await get(`/api/resolve?${query}`);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.problem = error;
+    }
+    this.app.redraw();
+  }
+
+  view() {
+    const submit = (event) => {
+      event.preventDefault();
+      this.#ask(new FormData(event.target).get("model").trim());
+    };
+    return html`<h1 tabindex="-1">Which server for this model?</h1>
+      <form class="filters" @submit=${submit}>
+        <label for="model" class="heard">Model</label>
+        <input id="model" name="model" type="text" list="known-models" placeholder="llama3.2:3b" .defaultValue=${this.asked} autocomplete="off" spellcheck="false" dir="auto">
+        <datalist id="known-models">${repeat(fold(this.app.fleet), ({ name }) => name, ({ name }) => html`<option value=${name}></option>`)}</datalist>
+        <button type="submit">Ask</button>
+      </form>
+      <p class="hint">Left empty: the server for a request that names no model.</p>
+      <div role="status">${this.#outcome()}</div>`;
+  }
+
+  #outcome() {
+    const { answer, problem } = this;
+    if (problem?.code === "not_found") return html`<p class="note">This version of the API does not answer that question.</p>`;
+    if (problem) return html`<p class="note bad">${problem.message}</p>${this.#others(problem.members)}`;
+    if (!answer) return nothing;
+    const known = this.app.fleet.servers.get(answer.server?.id);
+    return html`<section class="verdict ${answer.available ? "up" : "down"}" aria-label="The answer">
+      <p class="sentence">${known ? html`<strong>${marks.serverLink(known)}</strong> ${marks.serverMarks(known)}` : html`<strong><bdi>${answer.server?.name ?? answer.base_url}</bdi></strong>`}</p>
+      <p class="url" dir="ltr">${answer.base_url}</p>
+      <p><b>Rule ${answer.rule}:</b> ${answer.explanation?.sentence ?? ""}${answer.loaded ? " The model is in memory there." : ""}</p>
+      ${answer.snapshot?.stale ? html`<p class="note bad">The event log cannot be read, so what changed meanwhile is not known.</p>` : nothing}
+    </section>${this.#others(answer)}`;
+  }
+
+  #others(told) {
+    const { passed_over: passed = told.servers ?? [], more = told.more ?? 0 } = told.explanation ?? {};
+    const near = told.nearest?.length ? html`<p>Near it: ${told.nearest.map((name) => html`<a href="#/resolve?model=${encodeURIComponent(name)}"><bdi>${name}</bdi></a> `)}</p>` : nothing;
+    if (!passed.length) return near;
+    return html`${near}<h2>Passed over</h2><ul class="passed">${passed.map((server) => html`<li>${marks.serverLink(server)} <span>${server.reason}</span></li>`)}</ul>
+      ${more ? html`<p class="hint">and ${more} more</p>` : nothing}`;
+  }
+}

@@ -1,0 +1,65 @@
+// What each status and reason means in plain words, and what to do next about it.
+
+const REASONS = {
+  ok: ["It answers as Ollama does", "Nothing is to be done."],
+  dns: ["Its name is not found", "Correct the name in the URL or this machine's resolver, or write the address in the URL."],
+  refused: ["Nothing listens on its port", "Is Ollama running there, and does OLLAMA_HOST make it listen on that address, not only on 127.0.0.1?"],
+  unreachable: ["No way leads to it", "Is the machine on, in the same network, or behind a VPN that is up?"],
+  connect_timeout: ["It does not even refuse to connect", "Is the machine on, and does a firewall drop what goes to its port?"],
+  timeout: ["It takes the connection but does not answer in time", "Look at its load and at Ollama's log (journalctl -u ollama). If it is only slow, give it a longer time-out."],
+  reset: ["It hung up in mid-answer", "Look in Ollama's log for a crash or a restart, and at the proxy before it, if there is one."],
+  tls: ["The encrypted connection fails", "Check the certificate: name, dates, and an authority that this machine trusts. Without TLS the URL begins with http://."],
+  auth: ["It wants a credential, or another one", "A proxy before Ollama asks who is there: edit the server and set its credential."],
+  host_rule: ["It refuses every name but its own", "Set OLLAMA_HOST=0.0.0.0 there and restart it, or have its proxy send Host: localhost."],
+  not_ollama: ["Something else than Ollama answers", "Check host, port (Ollama's own is 11434) and path of the URL."],
+  busy: ["It is alive but has no room", "Wait, see with `ollama ps` there what it works at, or raise OLLAMA_MAX_QUEUE."],
+  server_error: ["It answers with an error of its own", "Read Ollama's log (journalctl -u ollama). 502 or 504 comes from a proxy that does not reach it."],
+  protocol: ["What it answers is no proper HTTP", "Check scheme, host and port of the URL: another service may have that port."],
+  too_large: ["Its answer is far too big", "No Ollama answers with that much: find out what listens there."],
+  bad_json: ["Its answer cannot be read", "A proxy may change it. If none does, update Ollama there."],
+  list_failed: ["It is alive but cannot list its models", "Try `ollama list` there, and look in its log for a model folder (OLLAMA_MODELS) that is missing, full or not readable."],
+  blocked: ["Its address is one that is never asked", "Link-local, metadata and multicast addresses are refused; any other must be in OLLAMA_FLEET_ALLOWED_NETWORKS."],
+  credential: ["Its stored credential cannot be decrypted", "Restore the key it was stored with, or edit the server and set the credential anew."],
+  local: ["The monitor's own machine is at fault, not the server", "Check the network, memory and open files (ulimit -n) of the machine that monitors."],
+};
+
+export const STATES = ["down", "degraded", "unknown", "up", "off"];
+export const WORDS = { up: "Up", degraded: "Degraded", down: "Down", unknown: "Unknown", off: "Switched off" };
+
+// The state that a person sees: a server that is switched off has no other.
+export function state(server) {
+  if (!server.is_active) return "off";
+  return server.status in WORDS ? server.status : "unknown";
+}
+
+// `cause` says what is wrong in plain words, `next` what to do about it; both are empty when nothing is wrong.
+export function explain(server) {
+  const seen = state(server);
+  if (seen === "off") return { cause: "It is not checked, and gets no requests", next: "" };
+  if (seen === "unknown") return { cause: reasonCause(server.status_reason) || "Not checked yet", next: "" };
+  if (seen === "up") return { cause: "", next: "" };
+  return { cause: reasonCause(server.status_reason) || "No reason is known", next: reasonNext(server.status_reason) };
+}
+
+export function reasonCause(reason) {
+  return reason ? (REASONS[reason]?.[0] ?? reason) : "";
+}
+
+export function reasonNext(reason) {
+  return REASONS[reason]?.[1] ?? "";
+}
+
+const WORST_FIRST = new Map(STATES.map((name, place) => [name, place]));
+
+// Worst first; of the bad ones those that changed last, all others by name.
+export function compare(byName) {
+  return (one, other) => {
+    const mine = state(one);
+    const difference = WORST_FIRST.get(mine) - WORST_FIRST.get(state(other)) || other.stale - one.stale;
+    if (difference) return difference;
+    if ((mine === "down" || mine === "degraded") && one.status_changed_at !== other.status_changed_at) {
+      return one.status_changed_at > other.status_changed_at ? -1 : 1;
+    }
+    return byName(one.name, other.name);
+  };
+}
