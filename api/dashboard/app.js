@@ -40,6 +40,8 @@ class App {
     this.said = "";
     this.unsaid = [];
     this.isDue = false;
+    // After a move the focus goes to the new page's heading, once it stands.
+    this.isMoving = false;
     this.confirm = (asked) => dialogs.confirm(asked, () => this.redraw());
   }
 
@@ -100,11 +102,9 @@ class App {
     this.page.leave?.();
     this.page = found;
     this.page.enter?.();
+    this.isMoving = isMove;
     this.#draw();
-    if (isMove) {
-      scrollTo(0, 0);
-      this.root.querySelector("h1")?.focus();
-    }
+    if (isMove) scrollTo(0, 0);
   }
 
   #draw() {
@@ -117,6 +117,15 @@ class App {
     );
     dialogs.openDialogs(this.root);
     this.page.drawn?.();
+    if (this.isMoving) this.#arrive();
+  }
+
+  #arrive() {
+    const heading = this.root.querySelector("main h1");
+    const { activeElement: active } = document;
+    // Somebody may have gone on already.
+    if (!active?.closest("main") || active.id === "main") heading?.focus();
+    this.isMoving = this.root.querySelector("main .starting") !== null;
   }
 
   #takeToken(token) {

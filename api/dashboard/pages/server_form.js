@@ -15,6 +15,7 @@ export class ServerForm {
     this.authType = "none";
     this.problem = null;
     this.isBusy = false;
+    this.isFresh = false;
   }
 
   enter() {
@@ -29,6 +30,14 @@ export class ServerForm {
       this.problem = error;
     }
     this.app.redraw();
+    // What was typed before gives way to what was read.
+    this.isFresh = true;
+  }
+
+  drawn() {
+    if (!this.isFresh) return;
+    this.isFresh = false;
+    document.querySelector(".server-form")?.reset();
   }
 
   view() {
