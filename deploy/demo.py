@@ -134,7 +134,7 @@ async def die_and_come_back(server: FakeServer) -> None:
 
 def what_to_look_at(api: str) -> str:
     """Return the commands that show the demo at work."""
-    return f"""in another terminal, look at
+    return f"""look at {api}/ in a browser, or in another terminal at
     curl -s {api}/api/servers
     curl -N {api}/api/events/stream
   and stop all of it with Ctrl-C here."""

@@ -23,4 +23,6 @@ need_tool() {
 set_up test
 need_tool systemd-analyze systemd
 need_tool promtool prometheus
+# The tests of the dashboard take the browser of the system, and never download one.
+need_tool chromium chromium
 exec "$root/.venv/bin/python" "$root/deploy/checks.py" "$@"

@@ -16,8 +16,9 @@ from monitor.settings import Settings
 WELCOME = """\
 ollama-fleet is running; Ctrl-C stops it.
 
-  API       {address}
-  Database  {command} db psql
+  Dashboard  {address}/
+  API        {address}
+  Database   {command} db psql
 
 Next, in another terminal:
 

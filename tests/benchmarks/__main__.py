@@ -9,11 +9,25 @@ import asyncio
 import json
 import sys
 
-from tests.benchmarks import checks, crash, delivery, fleet, history, metrics, replay, resolve, start, stream, watch
+from tests.benchmarks import (
+    checks,
+    crash,
+    dashboard,
+    delivery,
+    fleet,
+    history,
+    metrics,
+    replay,
+    resolve,
+    start,
+    stream,
+    watch,
+)
 
 BENCHMARKS = {
     "checks": checks,
     "crash": crash,
+    "dashboard": dashboard,
     "delivery": delivery,
     "fleet": fleet,
     "history": history,

@@ -15,6 +15,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 START_SECONDS = 60.0
 ARGUMENTS = (
     "--headless",
+    "--hide-scrollbars",
     "--remote-debugging-port=0",
     # Its sandbox does not work for root or in most containers, and it is shown nothing but pages of ours.
     "--no-sandbox",

@@ -1,12 +1,9 @@
 """A big fleet: worst first, in pages, found by a word, and small on the wire."""
 
-import zlib
-
-import aiohttp
 from playwright.async_api import Page, expect
 
-from api import assets
 from monitor.postgres.database import Connection
+from tests.dashboard import wire
 from tests.dashboard.stage import Stage
 
 COUNT = 500
@@ -45,18 +42,5 @@ async def test_the_worst_comes_first_the_rest_in_pages_and_anything_by_a_word(
 
 async def test_page_and_fleet_are_small_on_the_wire(stage: Stage, psql: Connection) -> None:
     await psql.execute(FLEET, COUNT)
-    files = assets.load()
-    first = [path for path in files if f'"dashboard/{path}"' in files["index.html"].content.decode()]
-    sent = sum(len(files[path].compressed) for path in ["index.html", *first])
-    url = f"{stage.url}/api/events/stream?snapshot=true"
-    async with stage.api(), aiohttp.ClientSession(auto_decompress=False) as session, session.get(url) as response:
-        assert response.headers["Content-Encoding"] == "gzip"
-        fleet = b""
-        while b"snapshot.end" not in _unpacked(fleet):
-            fleet += await response.content.readany()
-    assert sent + len(fleet) <= MOST_BYTES, (sent, len(fleet))
-
-
-def _unpacked(stream: bytes) -> bytes:
-    """Of a gzip stream that has not ended."""
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(stream)
+    async with stage.api():
+        assert wire.page_bytes() + await wire.servers_bytes(f"{stage.url}/", COUNT) <= MOST_BYTES

@@ -62,7 +62,7 @@ export class Overview {
 
   #table(servers) {
     const { fleet, tick } = this.app;
-    const head = ["State", "Server", "Why, and what to do", "Last 24 h", "Latency", "Models", "Slots", "Version"];
+    const head = ["State", "Server", "Why, and what to do", "Last 24 h", "Latency", "Models", "Version, slots"];
     return html`<table class="servers" role="table" aria-label="Servers, worst first">
       <thead role="rowgroup"><tr role="row">${head.map((name) => html`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
       <tbody role="rowgroup">${repeat(
@@ -85,8 +85,7 @@ export class Overview {
       <td role="cell" class="past">${marks.uptimeBar(history?.slots)}</td>
       <td role="cell" class="latency">${marks.sparkLine(history?.latency_ms)}<span class="figure" title="Last check ${clock.moment(server.last_checked_at)}">${seen === "up" || seen === "degraded" ? texts.milliseconds(server.latency_ms) : "–"}</span></td>
       <td role="cell" class="models">${modelsCell([...fleet.models(server.id).values()])}</td>
-      <td role="cell" class="slots"><span class="narrow">Slots </span>${server.max_concurrent}</td>
-      <td role="cell" class="version"><bdi>${server.server_version ?? "–"}</bdi></td>
+      <td role="cell" class="version"><bdi>${server.server_version ?? "–"}</bdi><small>${texts.count(server.max_concurrent, "slot")}</small></td>
     </tr>`;
   }
 
