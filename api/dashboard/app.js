@@ -14,6 +14,7 @@ import { reasonCause } from "./verdicts.js";
 const TICK_MS = 5_000;
 const NOTICE_MS = 8_000;
 const SAY_AFTER_MS = 800;
+const COMPLETE_AFTER_MS = 400;
 const STATUS_WORDS = { "server.up": "is up", "server.degraded": "is degraded", "server.down": "is down" };
 
 // Pages other than the first are loaded when they are asked for.
@@ -136,12 +137,15 @@ class App {
   }
 
   #feedChanged() {
-    if (this.feed.state === "live") {
-      this.freshness.hurry();
-      // So that the other pages are there when the API is not.
-      for (const [, load] of ROUTES) load().catch(() => {});
-    }
+    if (this.feed.state === "live") setTimeout(() => this.#complete(), COMPLETE_AFTER_MS);
     this.redraw();
+  }
+
+  // What can wait until the servers are on the screen.
+  #complete() {
+    this.freshness.hurry();
+    // So that the other pages are there when the API is not.
+    for (const [, load] of ROUTES) load().catch(() => {});
   }
 
   #hear(name, data) {

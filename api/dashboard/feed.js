@@ -4,8 +4,8 @@
 // page was; otherwise the API begins with the fleet afresh. A heartbeat that stays away ends the connection.
 
 import { access, open, Problem, wantToken } from "./api.js";
+import * as opening from "./opening.js";
 
-const PATH = "/api/events/stream?snapshot=true";
 const SILENCE_MS = 40_000;
 const SLEPT_MS = 20_000;
 const FIRST_PAUSE_MS = 250;
@@ -45,11 +45,8 @@ export class Feed {
   }
 
   async #follow() {
-    this.abort = new AbortController();
     this.heardAt = Date.now();
-    const headers = { Accept: "text/event-stream" };
-    if (this.cursor !== null) headers["Last-Event-ID"] = this.cursor;
-    const response = await open(PATH, { headers, signal: this.abort.signal });
+    const response = await this.#connect();
     this.onMessage("opened", null);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     if (this.cursor !== null) this.#tell("live", null);
@@ -62,6 +59,16 @@ export class Feed {
       rest = blocks.pop();
       for (const block of blocks) this.#take(block);
     }
+  }
+
+  #connect() {
+    if (!this.abort) {
+      this.abort = opening.abort;
+      return opening.answer;
+    }
+    this.abort = new AbortController();
+    const headers = this.cursor === null ? opening.HEADERS : { ...opening.HEADERS, "Last-Event-ID": this.cursor };
+    return open(opening.PATH, { headers, signal: this.abort.signal });
   }
 
   #take(block) {

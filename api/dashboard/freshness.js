@@ -17,19 +17,21 @@ export class Freshness {
     this.readiness = null;
     this.isAway = false;
     this.hasHistory = true;
+    // A snapshot that has just come is as fresh.
+    this.askedServersAt = Date.now();
   }
 
   run() {
     this.#repeat(() => this.#askReadiness(), () => READY_MS);
     this.#repeat(() => this.#askServers(), () => Math.max(SERVERS_MS, this.fleet.servers.size * MS_PER_SERVER), SERVERS_MS);
-    this.#repeat(() => this.#askHistory(), () => HISTORY_MS, 500);
+    this.#repeat(() => this.#askHistory(), () => HISTORY_MS, HISTORY_MS);
   }
 
   // Ask for everything now, as after a pause.
   hurry() {
     this.#askReadiness().catch(() => {});
     if (!this.fleet.isComplete) return;
-    this.#askServers().catch(() => {});
+    if (this.askedServersAt + SERVERS_MS < Date.now()) this.#askServers().catch(() => {});
     if (!this.fleet.history.size) this.#askHistory().catch(() => {});
   }
 
@@ -56,6 +58,7 @@ export class Freshness {
   }
 
   async #askServers() {
+    this.askedServersAt = Date.now();
     let cursor = null;
     do {
       const page = await get(`/api/servers?limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);

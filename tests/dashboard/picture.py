@@ -36,7 +36,7 @@ async def take(browser: Browser, dsn: str, target: Path) -> None:
 
     stage = Stage(dsn)
     async with stage.api():
-        page = await browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="light", locale="en-GB")
+        page = await browser.new_page(viewport={"width": 1280, "height": 630}, color_scheme="light", locale="en-GB")
         await page.route("**/api/history?**", show_history)
         await page.route("**/readyz", be_ready)
         await page.goto(stage.url)
