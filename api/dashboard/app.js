@@ -1,6 +1,6 @@
 // The page itself: what it knows, which part of it is shown, and when it is drawn.
 
-import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
+import { html, render } from "./vendor/lit-html/lit-html.js";
 import { access } from "./api.js";
 import * as dialogs from "./dialogs.js";
 import { Feed } from "./feed.js";
@@ -113,7 +113,7 @@ class App {
     document.title = `${this.page.title} · ollama-fleet`;
     render(
       html`${page.frame({ place, feed, notice, said, banners: page.banners(feed, freshness), main: this.page.view(), onDismiss: this.#dismiss })}
-      ${dialogs.dialogs({ onToken: (token) => this.#takeToken(token), redraw: this.redraw }) ?? nothing}`,
+      ${dialogs.dialogs({ onToken: (token) => this.#takeToken(token), canKeep: feed.state === "live", redraw: this.redraw })}`,
       this.root,
     );
     dialogs.openDialogs(this.root);

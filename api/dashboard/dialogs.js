@@ -13,8 +13,9 @@ export function confirm({ title, text, action }, redraw) {
   });
 }
 
-export function dialogs({ onToken, redraw }) {
-  return html`${access.wanted ? tokenDialog(onToken) : nothing}${question ? confirmDialog(redraw) : nothing}`;
+// `canKeep`: the token there is still good, so that nobody has to give another one.
+export function dialogs({ onToken, canKeep, redraw }) {
+  return html`${access.wanted ? tokenDialog({ onToken, canKeep, redraw }) : nothing}${question ? confirmDialog(redraw) : nothing}`;
 }
 
 // `<dialog>` keeps the focus inside, and gives it back.
@@ -22,20 +23,24 @@ export function openDialogs(root) {
   for (const dialog of root.querySelectorAll("dialog:not([open])")) dialog.showModal();
 }
 
-function tokenDialog(onToken) {
+function tokenDialog({ onToken, canKeep, redraw }) {
+  const keep = () => {
+    access.wanted = null;
+    redraw();
+  };
   const given = (event) => {
     event.preventDefault();
     const token = new FormData(event.target).get("token").trim();
     if (token) onToken(token);
   };
-  return html`<dialog aria-labelledby="token-title" @cancel=${(event) => event.preventDefault()}>
+  return html`<dialog aria-labelledby="token-title" @cancel=${(event) => (canKeep ? keep() : event.preventDefault())}>
     <form @submit=${given}>
       <h2 id="token-title">The API asks for a token</h2>
       <p>${access.token ? access.wanted.message : "Whoever runs the fleet makes one with this command:"}</p>
       <p><code>ollama-fleet token create NAME --scope write</code></p>
       <label>Token <input name="token" type="password" required autocomplete="off" spellcheck="false" autofocus></label>
       <p class="hint">It is kept in this tab only, and forgotten when the tab is closed.</p>
-      <p class="actions"><button type="submit">Go on</button></p>
+      <p class="actions">${canKeep ? html`<button type="button" class="secondary" @click=${keep}>Keep the one there is</button>` : nothing}<button type="submit">Go on</button></p>
     </form>
   </dialog>`;
 }

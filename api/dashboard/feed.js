@@ -94,6 +94,8 @@ export class Feed {
       if (!access.wanted) wantToken(error);
       this.#tell("refused", error);
     } else if (error instanceof Problem && error.status === 403) {
+      // Another token may be allowed to read; another name or address has nothing to do with tokens.
+      if (error.code === "scope_missing") wantToken(error);
       this.#tell("refused", error);
     } else {
       // A place that is not held any more, or a message that makes no sense: begin afresh.

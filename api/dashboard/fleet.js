@@ -2,7 +2,6 @@
 //
 // Invariant: a server or model is never changed in place, so that what is the same object looks the same.
 
-const KEPT_EVENTS = 500;
 const STATUS_EVENTS = new Set(["server.up", "server.degraded", "server.down"]);
 // What makes no event, and is read again now and then.
 const SILENT = ["last_checked_at", "next_check_at", "latency_ms", "models_listed_at", "watch_state", "stale", "status_changed_at"];
@@ -13,8 +12,6 @@ export class Fleet {
     this.servers = new Map();
     this.modelsOf = new Map();
     this.history = new Map();
-    // Newest first, as they came since the page is open.
-    this.events = [];
     this.seq = null;
     this.isComplete = false;
     this.version = 0;
@@ -30,7 +27,6 @@ export class Fleet {
     else if (name === "snapshot.end") return this.#complete(data);
     if (!data?.type) return null;
     this.seq = data.seq;
-    this.events = [data, ...this.events].slice(0, KEPT_EVENTS);
     if (data.model_id) this.#foldModel(data);
     else if (data.server_id) this.#foldServer(data);
     return data;

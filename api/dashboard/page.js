@@ -1,6 +1,7 @@
 // What is around every page: where to go, whether what is seen is live, and what is wrong with the watching itself.
 
 import { html, nothing } from "./vendor/lit-html/lit-html.js";
+import { access, wantToken } from "./api.js";
 import * as clock from "./clock.js";
 import { prose } from "./marks.js";
 
@@ -27,6 +28,7 @@ export function frame({ place, feed, banners, notice, said, main, onDismiss }) {
         ${PLACES.map(([href, name]) => html`<a href=${href} aria-current=${isHere(href, place) ? "page" : nothing}>${name}</a>`)}
       </nav>
       <span class="live ${feed.state}" title="Changes arrive by the event stream"><span aria-hidden="true">${sign}</span> ${word}</span>
+      ${access.token ? html`<button type="button" class="plain" @click=${() => wantToken({ message: "With another token, for example one that may write:" })}>Token</button>` : nothing}
       <a class="add" href="#/servers/new">Add a server</a>
     </header>
     <div class="banners" role="status">

@@ -78,5 +78,8 @@ async def test_a_token_is_asked_for_kept_for_the_tab_and_asked_for_again_when_it
         await expect(dialog).to_have_count(0)
         await page.get_by_role("button", name="Deactivate").click()
         await expect(page.get_by_role("button", name="Activate", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Token", exact=True).click()
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_have_count(0)
         assert "second" not in page.url
         assert await page.evaluate("localStorage.length") == 0

@@ -30,7 +30,7 @@ export class Overview {
     const found = all.filter((server) => this.#isWanted(server)).sort(compare(texts.byName));
     this.start = Math.max(0, Math.min(this.start, Math.floor((found.length - 1) / PAGE) * PAGE));
     const shown = found.slice(this.start, this.start + PAGE);
-    return html`<h1 tabindex="-1">${headline(counts, all.length)}</h1>
+    return html`<h1 tabindex="-1">${fleet.isComplete ? headline(counts, all.length) : `${texts.count(all.length, "server")} so far …`}</h1>
       ${this.#filters(counts, all.length)}
       ${found.length ? this.#table(shown) : html`<p class="nothing">No server is like that. <button type="button" class="plain" @click=${() => this.#filter(null, "")}>Show all</button></p>`}
       ${this.#pager(found.length)}`;
@@ -118,7 +118,7 @@ function since(server, seen) {
   return html`<time datetime=${server.status_changed_at} title="Since ${clock.moment(server.status_changed_at)}">for ${clock.since(server.status_changed_at)}</time>`;
 }
 
-export function why(server, seen) {
+function why(server, seen) {
   const { cause, next } = explain(server);
   const isPast = server.stale && seen !== "off" && server.last_checked_at;
   return html`${cause ? html`<span class="cause" title=${server.status_detail ?? ""}>${cause}</span>` : nothing}${next
