@@ -1,12 +1,11 @@
 """Seals and opens credentials with the key ring of this process, and looks for new keys when one is missing."""
 
+import logging
 import os
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
-
-import structlog
 
 from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring import Key, KeyRing
@@ -20,7 +19,8 @@ FILE_NAME = "keyring"
 # Where systemd puts what LoadCredential= names (systemd.exec(5)).
 SYSTEMD_FOLDER = "CREDENTIALS_DIRECTORY"
 
-log = structlog.get_logger(__name__)
+# The standard library's, because in a command, where no log is set up, it speaks on stderr.
+log = logging.getLogger(__name__)
 
 
 class Vault:
@@ -96,10 +96,15 @@ class Vault:
 
     def _first_key(self) -> Key:
         self._refresh()
+        if self._ring is not None and self.file.signature() is None:
+            raise KeyRingError(
+                f"The key ring {self.file.path} is gone, and what is sealed now could not be opened later: put it back "
+                "from your copy."
+            )
         if self._ring is None and self._makes_ring:
             # Perhaps not this key: another process may be quicker, and then its file is the one.
             if self.file.create(key_ring.new_key(at=datetime.now(UTC))):
-                log.info("key_ring_made", path=str(self.file.path))
+                log.warning("Made the key ring %s: keep a copy of it apart from the database.", self.file.path)
             self._refresh()
         if self._ring is None:
             raise KeyRingError(
@@ -117,7 +122,7 @@ class Vault:
         except KeyRingError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                log.warning("key_ring_not_read", error=self._complaint)
+                log.warning("A key is missing, and the key ring cannot be read again: %s", self._complaint)
         return None if self._ring is None else self._ring.get(key_id)
 
     def _refresh(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import stat
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -73,6 +74,22 @@ def test_a_command_fills_an_empty_state_folder_by_itself(typed: Typed, state_dir
     assert typed("servers", "add", "gpu-1", "http://127.0.0.1:9").code == 0
     assert "gpu-1" in typed("servers", "list").out
     assert state_dir.exists()
+
+
+def test_the_first_credential_makes_a_key_ring_in_the_state_folder(
+    started: Started, typed: Typed, state_dir: Path, secret_file: str
+) -> None:
+    words = ("servers", "add", "gpu-1", "http://127.0.0.1:9", "--auth-type", "bearer", "--secret-file", secret_file)
+    out, err = started(*words, "--json").communicate(timeout=PATIENCE)
+    assert json.loads(out)["auth"] == {"type": "bearer", "configured": True}
+    assert err == f"Made the key ring {state_dir}/keyring: keep a copy of it apart from the database.\n"
+    assert stat.S_IMODE((state_dir / "keyring").stat().st_mode) == 0o600
+    assert typed("servers", "add", "gpu-2", "http://127.0.0.2:9", *words[4:]).err == ""
+    (state_dir / "keyring").unlink()
+    outcome = typed("up")
+    assert (outcome.code, outcome.out) == (78, "")
+    assert "the key ring that opens them is not at" in outcome.err
+    assert not (state_dir / "keyring").exists()
 
 
 @pytest.mark.usefixtures("on_database")

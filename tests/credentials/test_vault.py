@@ -98,6 +98,8 @@ def test_a_ring_that_goes_away_or_breaks_leaves_the_keys_that_were_read(vault: V
         stored(vault)
     file.path.unlink()
     assert vault.open(sealed) == TOKEN
+    with pytest.raises(KeyRingError, match="is gone"):
+        stored(vault)
     assert vault.has_changed()
     file.path.write_text(text)
     file.path.chmod(0o600)
