@@ -18,6 +18,7 @@ from monitor.domain.errors import InvalidUrlError
 from monitor.ollama import guard
 from monitor.ollama.guard import Network
 
+CREDENTIAL_DROPPED = "credential_dropped"
 NO_CREDENTIAL = {"auth_type": "none", "auth_config": {}}
 
 
@@ -65,7 +66,7 @@ def notices(current: Row, values: Values, edit: ServerCreate | ServerPatch) -> l
         "The URL names another scheme, host or port, so the credential for the one before was removed: "
         "it is not for everybody. Send `auth` with the URL to give the server one."
     )
-    return [Notice(code="credential_dropped", detail=detail)]
+    return [Notice(code=CREDENTIAL_DROPPED, detail=detail)]
 
 
 def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Row:

@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+import structlog
+
 from api.cli.listener_waker import ListenerWaker
 from api.cli.reach import Reach
 from api.queries import events
 from api.queries.events import Extract
 from api.registry import Registry
+from monitor import logs
 from monitor.credentials.vault import Vault
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
-from monitor.settings import Settings
+from monitor.settings import LogFormat, LogLevel, Settings
 
 NAME = "ollama-fleet command"
 SESSIONS = 2
@@ -24,6 +27,9 @@ Result = TypeVar("Result")
 
 def use(action: Callable[[Database], Awaitable[Result]], *, settings: Settings, dsn: str) -> Result:
     """Run one action on the opened database in an event loop of its own."""
+    if not structlog.is_configured():
+        # What a part of the fleet has to say is no result of the command, so it is not for stdout.
+        logs.configure(LogFormat.TEXT, LogLevel.WARNING)
 
     async def run() -> Result:
         async with opened(settings, dsn=dsn) as database:

@@ -15,7 +15,7 @@ from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ServerPage, Se
 
 SERVERS = "/api/servers"
 KNOWN = ("server_not_found",)
-TAKEN = ("name_taken", "url_taken", "auth_not_supported")
+TAKEN = ("name_taken", "url_taken")
 ON_DEMAND = ("server_inactive", "monitor_absent", "not_answered_in_time")
 IF_MATCH = {"If-Match": "The ETag that the server must still have, else 412."}
 NEW_SERVER = {"name": "gpu-1", "url": "http://10.0.0.5:11434", "priority": 10, "labels": {"room": "attic"}}

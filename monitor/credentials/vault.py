@@ -1,11 +1,12 @@
 """Seals and opens credentials with the key ring of this process, and looks for new keys when one is missing."""
 
-import logging
 import os
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
+
+import structlog
 
 from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring import Key, KeyRing
@@ -19,8 +20,7 @@ FILE_NAME = "keyring"
 # Where systemd puts what LoadCredential= names (systemd.exec(5)).
 SYSTEMD_FOLDER = "CREDENTIALS_DIRECTORY"
 
-# The standard library's, because in a command, where no log is set up, it speaks on stderr.
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Vault:
@@ -104,7 +104,7 @@ class Vault:
         if self._ring is None and self._makes_ring:
             # Perhaps not this key: another process may be quicker, and then its file is the one.
             if self.file.create(key_ring.new_key(at=datetime.now(UTC))):
-                log.warning("Made the key ring %s: keep a copy of it apart from the database.", self.file.path)
+                log.warning("key_ring_made", path=str(self.file.path), next="Keep a copy apart from the database.")
             self._refresh()
         if self._ring is None:
             raise KeyRingError(
@@ -122,7 +122,7 @@ class Vault:
         except KeyRingError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                log.warning("A key is missing, and the key ring cannot be read again: %s", self._complaint)
+                log.warning("key_ring_not_read", error=self._complaint)
         return None if self._ring is None else self._ring.get(key_id)
 
     def _refresh(self) -> None:

@@ -74,10 +74,7 @@ def test_a_database_url_set_later_changes_the_services(installed: Host) -> None:
     assert (installed.enabled(), installed.active()) == (APART, APART)
 
 
-def test_a_version_with_keys_gets_a_key_ring_once_and_the_services_get_it_as_a_credential(installed: Host) -> None:
-    assert not (installed.root / "etc/ollama-fleet/keyring").exists()
-    (installed.folder / "has-keys").touch()
-    assert installed.install()[0] == 0
+def test_a_key_ring_is_made_once_and_the_services_get_it_as_a_credential(installed: Host) -> None:
     keyring = installed.root / "etc/ollama-fleet/keyring"
     assert (keyring.read_text(), keyring.stat().st_mode & 0o777) == ("1:key\n", 0o400)
     drop_in = installed.root / "etc/systemd/system/ollama-fleet.service.d/keyring.conf"
