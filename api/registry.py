@@ -9,7 +9,7 @@ from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
-from api import authentication, cursors, edits, problems, references, views
+from api import authentication, cursors, edits, inventories, problems, references, views
 from api.access import LOCAL
 from api.authentication import Auth
 from api.event_pages import EventPages
@@ -17,7 +17,7 @@ from api.histories import Histories
 from api.history_views import HistoryView
 from api.on_demand import OnDemand
 from api.parameters import NO_FILTERS, ServerFilters
-from api.queries import events, models, requests, transactions
+from api.queries import events, transactions
 from api.queries.requests import Demand
 from api.queries.rows import Row, Values
 from api.queries.servers import Servers
@@ -37,7 +37,6 @@ from api.views import (
 )
 from api.wakeup import Wakeup
 from monitor.credentials.vault import Vault
-from monitor.domain import model_name as model_names
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
@@ -150,36 +149,15 @@ class Registry:
 
     async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
         """Return the models of a server by name; `include_removed` adds those it does not list any more."""
-        async with self._database.session() as connection:
-            rows = await models.of_server(connection, server_id, removed_too=include_removed)
-            if not rows and not await requests.exists(connection, server_id):
-                raise edits.server_not_found(server_id)
-        return ModelPage(items=[views.model(row) for row in rows])
+        return await inventories.of_server(self._database, server_id, include_removed=include_removed)
 
     async def all_models(self, *, include_removed: bool = False) -> ModelPage:
         """Return the models of all servers, by model name and then server name."""
-        async with self._database.session() as connection:
-            rows = await models.everywhere(connection, removed_too=include_removed)
-        return ModelPage(items=[views.model(row) for row in rows])
+        return await inventories.everywhere(self._database, include_removed=include_removed)
 
     async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
         """Note what the operator says of a model; `llama3` means `llama3:latest`, and case does not count."""
-        key = model_names.key(model_name)
-        async with self._database.session() as connection:
-            names = await models.names(connection, server_id)
-            if not names and not await requests.exists(connection, server_id):
-                raise edits.server_not_found(server_id)
-        model_id = next((row["id"] for row in names if model_names.key(row["model_name"]) == key), None)
-        if model_id is None:
-            raise edits.model_not_found(model_name)
-
-        async def edit(connection: Connection) -> Row | None:
-            return await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
-
-        row = await transactions.run(self._database, edit, actor=self._actor)
-        if row is None:
-            raise edits.model_not_found(model_name)
-        return views.model(row)
+        return await inventories.edit(self._database, server_id, model_name, patch=patch, actor=self._actor)
 
     async def request_check(self, server_id: UUID) -> CheckAnswer:
         """Have the monitor check a server now, and return its verdict."""

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from api import app
 from api.cli import advice
 from api.fan_out import FanOut
+from api.mirror import Mirror
 from api.openapi import document
 from api.openapi.codes import CODES
 from api.openapi.operation import Operation
@@ -25,8 +26,9 @@ from api.token_table import TokenTable
 from api.wakeup import Wakeup
 from monitor.credentials.vault import Vault
 from monitor.domain.probe import Reason
+from monitor.durations import UNITS
 from monitor.postgres.database import Database
-from monitor.settings import PREFIX, UNITS, Settings
+from monitor.settings import PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parent / "docs"
 WRITTEN = "<!-- Written by `python deploy/reference.py`: change {source}, then run that. -->\n"
@@ -188,11 +190,12 @@ def operations() -> list[Operation]:
     """Return what the API answers, without starting it."""
     settings = Settings()
     database = Database("postgresql://localhost/unused", name="reference")
-    wakeup, streams = Wakeup(database), Streams(database, settings.policy, FanOut(database))
+    mirror, wakeup = Mirror(database), Wakeup(database)
+    streams = Streams(database, settings.policy, FanOut(database, mirror))
     tokens = TokenTable(database, open_when_empty=True)
-    return app.build(
-        settings, database, wakeup=wakeup, streams=streams, tokens=tokens, vault=Vault.of(settings, makes_ring=False)
-    )[app.OPERATIONS]
+    vault = Vault.of(settings, makes_ring=False)
+    built = app.build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault)
+    return built[app.OPERATIONS]
 
 
 def _codes(codes: Iterable[str]) -> str:

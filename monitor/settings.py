@@ -7,7 +7,6 @@ found out at the worst moment.
 import difflib
 import os
 import pwd
-import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -22,37 +21,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from monitor.domain import url
 from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
+from monitor.durations import Duration
 
 PREFIX = "OLLAMA_FLEET_"
 CENTURY = timedelta(days=36_500)
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ms|s|m|h|d)?")
-
-
-def parse_duration(value: object) -> timedelta:
-    """Read `15`, `15s`, `500 ms`, `7 d` as a duration; a bare number is seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _seconds(value)
-    if isinstance(value, timedelta):
-        return value
-    match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a number with a unit, for example 15s, 500ms or 7d")
-    return _seconds(float(match["number"]) * UNITS[match["unit"] or "s"])
-
-
-def _seconds(number: float) -> timedelta:
-    try:
-        return timedelta(seconds=number)
-    except (OverflowError, ValueError) as error:
-        raise ValueError("no duration is that long") from error
 
 
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_commas)]
 

@@ -28,7 +28,7 @@ class Override(click.ParamType[Any]):
             return Clear.CLEAR
         if not self._duration:
             return click.INT.convert(value, param, ctx)
-        from monitor.settings import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
+        from monitor.durations import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
 
         try:
             return parse_duration(value).total_seconds()

@@ -48,7 +48,7 @@ class Lifetime(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Return the duration."""
-        from monitor.settings import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
+        from monitor.durations import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
 
         try:
             lifetime = parse_duration(value)
