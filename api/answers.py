@@ -123,7 +123,7 @@ def _server(entry: Entry) -> ResolvedServer:
 
 def snapshot_view(snapshot: Snapshot) -> SnapshotView:
     """Return what is said of a snapshot."""
-    return SnapshotView(seq=snapshot.seq, age_seconds=round(snapshot.age_seconds, 3), stale=snapshot.is_stale)
+    return {"seq": snapshot.seq, "age_seconds": round(snapshot.age_seconds, 3), "stale": snapshot.is_stale}
 
 
 def explanation(explained: Explanation) -> ExplanationView:

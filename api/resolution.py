@@ -20,6 +20,7 @@ from monitor.ollama.guard import Network
 
 # Questions whose answers are kept; some hundred bytes each.
 MOST_REMEMBERED = 1024
+BY_MODEL = 2
 STATUSES = {
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
@@ -31,12 +32,15 @@ STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The lasting part of an answer as JSON, without its last brace, and what it was made of."""
+    """An answer by rule 2 as JSON, without what ages and without its last brace."""
 
-    server: Entry
+    copy: Copy
     revision: int
-    copy: Copy | None
     head: bytes
+
+    def holds(self, fleet: Directory) -> bool:
+        """Whether it still is the answer: all of it depends on the copy that comes first, and on its server."""
+        return fleet.first(self.copy.key) is self.copy and self.copy.server.revision == self.revision
 
 
 class Desk:
@@ -52,7 +56,7 @@ class Desk:
     def resolve(self, request: Request, snapshot: Snapshot) -> Resolution:
         """Return the answer; raises the `Problem` that says why there is none."""
         answer = self._ask(request, snapshot)
-        return Resolution(**answers.lasting(answer), **self._ageing(answer, snapshot))
+        return Resolution(**answers.lasting(answer), **self._ageing(answer.server, snapshot))
 
     def write(self, request: Request, snapshot: Snapshot) -> bytes:
         """Return the answer as JSON. Programs ask the same all day, so only what has changed is written anew."""
@@ -60,8 +64,14 @@ class Desk:
             # Read anew; what was remembered would only keep the old one in memory.
             self._fleet = snapshot.fleet
             self._remembered.clear()
-        answer = self._ask(request, snapshot)
-        return b"%b,%b" % (self._head(request, answer), to_json(self._ageing(answer, snapshot))[1:])
+        known = self._remembered.get(request)
+        if known is None or not known.holds(snapshot.fleet):
+            answer = self._ask(request, snapshot)
+            head, server = to_json(answers.lasting(answer))[:-1], answer.server
+            self._remember(request, answer, head)
+        else:
+            head, server = known.head, known.copy.server
+        return b"%b,%b" % (head, to_json(self._ageing(server, snapshot))[1:])
 
     def _ask(self, request: Request, snapshot: Snapshot) -> Answer:
         outcome = resolver.resolve(request, snapshot.fleet)
@@ -71,26 +81,16 @@ class Desk:
             edits.require_allowed_address(outcome.base_url, self._allowed_networks, field="server_url")
         return outcome
 
-    def _head(self, request: Request, answer: Answer) -> bytes:
-        server = answer.server
-        if server is None or request.explain:
-            return to_json(answers.lasting(answer))[:-1]
-        known = self._remembered.get(request)
-        if (
-            known is None
-            or known.server is not server
-            or known.revision != server.revision
-            or known.copy is not answer.copy
-        ):
+    def _remember(self, request: Request, answer: Answer, head: bytes) -> None:
+        copy = answer.copy
+        if answer.rule == BY_MODEL and copy is not None and not request.explain:
             if len(self._remembered) >= MOST_REMEMBERED:
                 self._remembered.clear()
-            known = Remembered(server, server.revision, answer.copy, to_json(answers.lasting(answer))[:-1])
-            self._remembered[request] = known
-        return known.head
+            self._remembered[request] = Remembered(copy, copy.server.revision, head)
 
-    def _ageing(self, answer: Answer, snapshot: Snapshot) -> Ageing:
-        stale = None if answer.server is None else self._is_stale(answer.server, snapshot)
-        return Ageing(stale=stale, snapshot=answers.snapshot_view(snapshot))
+    def _ageing(self, server: Entry | None, snapshot: Snapshot) -> Ageing:
+        stale = None if server is None else self._is_stale(server, snapshot)
+        return {"stale": stale, "snapshot": answers.snapshot_view(snapshot)}
 
     def _is_stale(self, entry: Entry, snapshot: Snapshot) -> bool:
         limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
