@@ -4,7 +4,9 @@ Dictionaries and not models: they are made of what was checked already, for ever
 """
 
 from collections.abc import Iterable
-from typing import TypedDict
+
+from pydantic import RootModel
+from typing_extensions import TypedDict
 
 from api.mirror import Snapshot
 from monitor.domain.entry import Entry
@@ -84,6 +86,10 @@ class Ageing(TypedDict):
 
 class Resolution(Lasting, Ageing):
     """The whole answer."""
+
+
+class ResolutionView(RootModel[Resolution]):
+    """The whole answer, for whoever describes it, or reads what another process wrote."""
 
 
 def lasting(answer: Answer) -> Lasting:

@@ -4,7 +4,9 @@ import bisect
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import islice
-from typing import TypedDict
+
+from pydantic import RootModel
+from typing_extensions import TypedDict
 
 from api import answers, cursors
 from api.answers import SnapshotView
@@ -69,6 +71,14 @@ class CatalogueAnswer(CatalogueEntry):
     """One model with all its servers."""
 
     snapshot: SnapshotView
+
+
+class CataloguePageView(RootModel[CataloguePage]):
+    """The page, for whoever describes it, or reads what another process wrote."""
+
+
+class CatalogueAnswerView(RootModel[CatalogueAnswer]):
+    """The same for one model."""
 
 
 def page(snapshot: Snapshot, filters: CatalogueFilters, *, limit: int, cursor: str | None) -> CataloguePage:

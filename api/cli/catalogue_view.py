@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from api import catalogue, mirror
 from api.catalogue import CatalogueEntry
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
-from api.parameters import CatalogueFilters
+from api.cli.reach import Reach
 
 PAGE = 500
 SHORT_DIGEST = 12
@@ -35,15 +34,7 @@ PLACE_COLUMNS = (
 
 def show_all(invocation: Invocation, *, as_json: bool) -> None:
     """Print every model with how many servers have it."""
-    snapshot = invocation.on_database(mirror.read_once)
-    found: list[CatalogueEntry] = []
-    cursor: str | None = None
-    while True:
-        page = catalogue.page(snapshot, CatalogueFilters(), limit=PAGE, cursor=cursor)
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = invocation.on_fleet(_all_models)
     if as_json:
         output.as_json(found)
     else:
@@ -54,13 +45,24 @@ def show_all(invocation: Invocation, *, as_json: bool) -> None:
 
 def show_one(invocation: Invocation, model: str, *, as_json: bool) -> None:
     """Print the servers that have a model; raises the `Problem` that names the nearest ones."""
-    entry = catalogue.one(invocation.on_database(mirror.read_once), model)
+    entry = invocation.on_fleet(lambda reach: reach.resolver.model(model))
     if as_json:
         output.as_json(entry)
         return
     output.table(PLACE_COLUMNS, _places(entry), empty="")
     if entry["digest_drift"]:
         output.note(f"The servers have {len(entry['digests'])} different models under this name: pull it anew on them.")
+
+
+async def _all_models(reach: Reach) -> list[CatalogueEntry]:
+    found: list[CatalogueEntry] = []
+    cursor: str | None = None
+    while True:
+        page = await reach.resolver.models(limit=PAGE, cursor=cursor)
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
 
 
 def _models(found: Sequence[CatalogueEntry]) -> Iterator[list[str]]:

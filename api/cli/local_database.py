@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from api.cli.listener_waker import ListenerWaker
+from api.cli.local_resolver import LocalResolver
 from api.cli.reach import Reach
 from api.queries import events
 from api.queries.events import Extract
@@ -42,6 +43,7 @@ def reach(database: Database, settings: Settings, *, vault: Vault | None = None)
     """Return all ways to the fleet that lives in a database; `vault` is one that is open already."""
     return Reach(
         registry=Registry(database, settings, vault=vault),
+        resolver=LocalResolver(database, settings),
         read_events=partial(_read_events, database),
         make_waker=lambda: ListenerWaker(settings.listen_database_url or database.dsn),
     )

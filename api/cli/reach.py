@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from api.answers import Resolution
+from api.catalogue import CatalogueAnswer, CataloguePage
 from api.history_views import HistoryView
 from api.parameters import ServerFilters
 from api.queries.events import Extract
@@ -20,6 +22,7 @@ from api.views import (
     ServerView,
 )
 from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.resolver import Request
 from monitor.domain.uptime import Window
 
 
@@ -81,6 +84,22 @@ class FleetRegistry(Protocol):
         ...
 
 
+class FleetResolver(Protocol):
+    """Which server to take, and which model is where; what cannot be done raises a `Problem`."""
+
+    async def resolve(self, request: Request) -> Resolution:
+        """Return the server for a request."""
+        ...
+
+    async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:
+        """Return some models by name."""
+        ...
+
+    async def model(self, model_name: str) -> CatalogueAnswer:
+        """Return one model with all its servers."""
+        ...
+
+
 class ReadEvents(Protocol):
     """Reads a page of the event log."""
 
@@ -106,5 +125,6 @@ class Reach:
     """All ways to one fleet, for as long as a command runs."""
 
     registry: FleetRegistry
+    resolver: FleetResolver
     read_events: ReadEvents
     make_waker: Callable[[], Waker]

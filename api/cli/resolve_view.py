@@ -1,18 +1,13 @@
-"""Asks the resolver on the database of the command, and shows the answer to a person."""
+"""Asks the resolver of the fleet, and shows the answer to a person."""
 
-import contextlib
 from collections.abc import Iterator
 
-from api import mirror, misses
 from api.answers import ExplanationView, Resolution
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.problems import Problem
-from api.resolution import Desk
-from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Request
-from monitor.postgres.database import Database
 
 RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3: "nothing was asked for"}
 COLUMNS = (Column(title="PASSED OVER", wraps=True), Column(title="WHY", wraps=True))
@@ -21,7 +16,7 @@ COLUMNS = (Column(title="PASSED OVER", wraps=True), Column(title="WHY", wraps=Tr
 def show(invocation: Invocation, request: Request, *, as_json: bool) -> None:
     """Print where to go; a refusal is raised on as a `Problem`, after its explanation was printed."""
     try:
-        answer = _ask(invocation, request)
+        answer = invocation.on_fleet(lambda reach: reach.resolver.resolve(request))
     except Problem as problem:
         if as_json:
             output.as_json(problem.document())
@@ -37,23 +32,6 @@ def show(invocation: Invocation, request: Request, *, as_json: bool) -> None:
     if answer["explanation"] is not None:
         output.say()
         _say_explanation(answer["explanation"])
-
-
-def _ask(invocation: Invocation, request: Request) -> Resolution:
-    settings = invocation.settings
-    desk = Desk(settings.policy, settings.allowed_networks)
-
-    async def ask(database: Database) -> Resolution:
-        try:
-            return desk.resolve(request, await mirror.read_once(database))
-        except Problem as problem:
-            if problem.code in misses.CODES:
-                # What the person hears of is the refusal, whatever becomes of this.
-                with contextlib.suppress(DatabaseUnavailableError):
-                    await misses.ask(database, settings.discovery_interval)
-            raise
-
-    return invocation.on_database(ask)
 
 
 def _fields(answer: Resolution) -> Iterator[tuple[str, str]]:

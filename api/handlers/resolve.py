@@ -6,14 +6,18 @@ from aiohttp import web
 from yarl import URL
 
 from api import bodies, catalogue, misses, parameters, responses
+from api.answers import ResolutionView
+from api.catalogue import CatalogueAnswerView, CataloguePageView
 from api.mirror import Mirror
 from api.misses import Misses
+from api.openapi.operation import Operation
 from api.parameters import CatalogueListing, NoParameters, ResolveQuery
 from api.problems import Problem
 from api.resolution import Desk
 from api.schemas import ResolveBody
 from monitor.domain.resolver import Request
 
+RESOLVE, MODELS = "/api/resolve", "/api/models"
 MOST_REMEMBERED = 1024
 
 
@@ -26,13 +30,51 @@ class ResolveHandler:
         self._desk = desk
         self._noticed = noticed
 
-    def routes(self) -> list[web.RouteDef]:
+    def operations(self) -> list[Operation]:
         """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
+        summary = "Tell which server to take for a URL, a model, or neither"
+        refusals = ("server_inactive", "model_not_found", "no_server_available", "no_active_server", "fleet_not_read")
         return [
-            web.get("/api/resolve", self.ask),
-            web.post("/api/resolve", self.post),
-            web.get("/api/models", self.list),
-            web.get("/api/models/{model_name:.+}", self.show),
+            Operation(
+                tag="resolution",
+                method="GET",
+                path=RESOLVE,
+                handler=self.ask,
+                summary=summary,
+                parameters=ResolveQuery,
+                answer=ResolutionView,
+                problems=refusals,
+            ),
+            Operation(
+                tag="resolution",
+                method="POST",
+                path=RESOLVE,
+                handler=self.post,
+                summary=f"{summary}; changes nothing",
+                body=ResolveBody,
+                body_example={"model": "llama3.2:3b"},
+                answer=ResolutionView,
+                problems=refusals,
+            ),
+            Operation(
+                tag="catalogue",
+                method="GET",
+                path=MODELS,
+                handler=self.list,
+                summary="List models by name, those that all filters let through, with the servers that have them",
+                parameters=CatalogueListing,
+                answer=CataloguePageView,
+                problems=("invalid_cursor", "fleet_not_read"),
+            ),
+            Operation(
+                tag="catalogue",
+                method="GET",
+                path=MODELS + "/{model_name:.+}",
+                handler=self.show,
+                summary="Tell where a model is, where it is loaded, and whether it is the same everywhere",
+                answer=CatalogueAnswerView,
+                problems=("model_not_found", "fleet_not_read"),
+            ),
         ]
 
     async def ask(self, request: web.Request) -> web.Response:

@@ -46,6 +46,11 @@ CODES = {
     "discovery_failed": Code(HTTPStatus.BAD_GATEWAY, "The server did not list its models; `reason` says why."),
     "database_unavailable": Code(HTTPStatus.SERVICE_UNAVAILABLE, "PostgreSQL is away; try again in a moment."),
     "key_ring_unavailable": Code(HTTPStatus.SERVICE_UNAVAILABLE, "There is no key to store a credential with."),
+    "no_server_available": Code(
+        HTTPStatus.SERVICE_UNAVAILABLE, "All that have the model are down; `servers` says why."
+    ),
+    "no_active_server": Code(HTTPStatus.SERVICE_UNAVAILABLE, "No server is active."),
+    "fleet_not_read": Code(HTTPStatus.SERVICE_UNAVAILABLE, "The API has not read the fleet yet since its start."),
     "monitor_absent": Code(HTTPStatus.SERVICE_UNAVAILABLE, "No monitor is at work; the request stands."),
     "too_many_streams": Code(HTTPStatus.SERVICE_UNAVAILABLE, "As many streams as may be are open already."),
     "not_answered_in_time": Code(HTTPStatus.GATEWAY_TIMEOUT, "The monitor has not done it in time; it still will."),

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from typing import Any
+from urllib.request import urlopen
 
 import asyncpg
 import pytest
@@ -18,20 +20,29 @@ Write = Callable[..., None]
 
 
 @pytest.fixture
-def write(on_database: str) -> Write:
-    """Put a fleet into the database that the commands work on."""
+def write(on_fleet: None, dsn: str) -> Write:
+    """Put a fleet where the commands find it: in the database at hand, then behind an API elsewhere."""
 
     def put(*fleet: Box) -> None:
-        async def connect_and_write() -> None:
-            connection: Connection = await asyncpg.connect(on_database)
-            try:
-                await boxes.write(connection, fleet)
-            finally:
-                await connection.close()
+        seq = asyncio.run(write_all(fleet))
+        address = os.environ.get("OLLAMA_FLEET_API_URL")
+        while address is not None and _known(address) < seq:
+            pass
 
-        asyncio.run(connect_and_write())
+    async def write_all(fleet: tuple[Box, ...]) -> int:
+        connection: Connection = await asyncpg.connect(dsn)
+        try:
+            return await boxes.write(connection, fleet)
+        finally:
+            await connection.close()
 
     return put
+
+
+def _known(address: str) -> int:
+    with urlopen(f"{address}/api/models?limit=1", timeout=30) as answer:
+        seq: int = json.load(answer)["snapshot"]["seq"]
+        return seq
 
 
 def command(row: Row) -> list[str]:
@@ -99,8 +110,13 @@ def test_what_a_person_should_know_is_said_beside_the_answer(
     assert warning in outcome.err.splitlines()
 
 
-def test_a_miss_has_the_servers_listed(write: Write, typed: Typed, on_database: str) -> None:
-    write(Box("anna", UP), Box("berta", DOWN))
+def test_a_miss_has_the_servers_listed(on_database: str, typed: Typed) -> None:
+    async def write() -> None:
+        connection: Connection = await asyncpg.connect(on_database)
+        await boxes.write(connection, (Box("anna", UP), Box("berta", DOWN)))
+        await connection.close()
+
+    asyncio.run(write())
     assert typed("resolve", "m").code == 1
 
     async def requested() -> list[str]:
@@ -114,8 +130,8 @@ def test_a_miss_has_the_servers_listed(write: Write, typed: Typed, on_database: 
     assert asyncio.run(requested()) == ["anna"]
 
 
-def test_a_denied_address_and_two_models_are_refused(on_database: str, typed: Typed) -> None:
-    assert on_database
+@pytest.mark.usefixtures("on_fleet")
+def test_a_denied_address_and_two_models_are_refused(typed: Typed) -> None:
     assert typed("resolve", "--url", "http://169.254.169.254").code == 1
     assert typed("resolve", "a", "--model", "b").code == 2
 

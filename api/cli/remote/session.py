@@ -8,6 +8,7 @@ from api.cli.reach import Reach
 from api.cli.remote.connection import ApiConnection
 from api.cli.remote.event_log import RemoteEventLog
 from api.cli.remote.registry import RemoteRegistry
+from api.cli.remote.resolver import RemoteResolver
 
 Result = TypeVar("Result")
 
@@ -18,6 +19,12 @@ def use(action: Callable[[Reach], Awaitable[Result]], *, api_url: str, token: st
     async def run() -> Result:
         async with ApiConnection(api_url, token=token) as connection:
             log = RemoteEventLog(connection)
-            return await action(Reach(registry=RemoteRegistry(connection), read_events=log, make_waker=lambda: log))
+            reach = Reach(
+                registry=RemoteRegistry(connection),
+                resolver=RemoteResolver(connection),
+                read_events=log,
+                make_waker=lambda: log,
+            )
+            return await action(reach)
 
     return asyncio.run(run())

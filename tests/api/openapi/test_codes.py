@@ -4,12 +4,13 @@ import ast
 from collections.abc import Iterator
 
 from api.openapi.codes import CODES
+from monitor.domain import resolver
 from tests.deploy.checkout import ROOT
 
 
 def codes_raised() -> set[str]:
-    """Every text that the sources of the API use as the code of a problem."""
-    found: set[str] = set()
+    """Every text that the sources of the API use as the code of a problem, and the resolver's own codes."""
+    found: set[str] = {code.value for code in resolver.Code}
     for source in (ROOT / "api").rglob("*.py"):
         if source.is_relative_to(ROOT / "api" / "cli"):
             # The commands only read codes.

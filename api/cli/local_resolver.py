@@ -1,0 +1,43 @@
+"""The resolver on a database at hand: the fleet is read for each question, by the same rules as in the API."""
+
+import contextlib
+
+from api import catalogue, mirror, misses
+from api.answers import Resolution
+from api.catalogue import CatalogueAnswer, CataloguePage
+from api.parameters import CatalogueFilters
+from api.problems import Problem
+from api.resolution import Desk
+from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.resolver import Request
+from monitor.postgres.database import Database
+from monitor.settings import Settings
+
+
+class LocalResolver:
+    """Implements `reach.FleetResolver`."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._interval = settings.discovery_interval
+        self._desk = Desk(settings.policy, settings.allowed_networks)
+
+    async def resolve(self, request: Request) -> Resolution:
+        """Return the server for a request."""
+        try:
+            return self._desk.resolve(request, await mirror.read_once(self._database))
+        except Problem as problem:
+            if problem.code in misses.CODES:
+                # What the person hears of is the refusal, whatever becomes of this.
+                with contextlib.suppress(DatabaseUnavailableError):
+                    await misses.ask(self._database, self._interval)
+            raise
+
+    async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:
+        """Return some models by name."""
+        snapshot = await mirror.read_once(self._database)
+        return catalogue.page(snapshot, CatalogueFilters(), limit=limit, cursor=cursor)
+
+    async def model(self, model_name: str) -> CatalogueAnswer:
+        """Return one model with all its servers."""
+        return catalogue.one(await mirror.read_once(self._database), model_name)

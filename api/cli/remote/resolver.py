@@ -1,0 +1,33 @@
+"""The resolver of an API elsewhere, which answers from its memory."""
+
+import dataclasses
+from urllib.parse import quote
+
+from api.answers import Resolution, ResolutionView
+from api.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
+from api.cli.remote.connection import ApiConnection
+from monitor.domain.resolver import Request
+
+RESOLVE, MODELS = "/api/resolve", "/api/models"
+
+
+class RemoteResolver:
+    """Implements `reach.FleetResolver` over HTTP."""
+
+    def __init__(self, connection: ApiConnection) -> None:
+        self._api = connection
+
+    async def resolve(self, request: Request) -> Resolution:
+        """Return the server for a request."""
+        answer = await self._api.ask("POST", RESOLVE, body=dataclasses.asdict(request))
+        return self._api.read(ResolutionView, answer).root
+
+    async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:
+        """Return some models by name."""
+        parameters = [("limit", str(limit)), *([("cursor", cursor)] if cursor else [])]
+        return self._api.read(CataloguePageView, await self._api.ask("GET", MODELS, parameters=parameters)).root
+
+    async def model(self, model_name: str) -> CatalogueAnswer:
+        """Return one model with all its servers."""
+        answer = await self._api.ask("GET", f"{MODELS}/{quote(model_name, safe='')}")
+        return self._api.read(CatalogueAnswerView, answer).root
