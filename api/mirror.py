@@ -16,6 +16,7 @@ import structlog
 
 from api.problems import RETRY_SECONDS, Problem
 from api.queries import directory
+from api.queries.directory import FleetUnreadableError
 from api.queries.events import Extract
 from monitor.domain import folding
 from monitor.domain.directory import Directory
@@ -29,6 +30,7 @@ TIMES_SECONDS = 5.0
 # The log is looked at every 5 s even without a hint, so one that was read is younger than this.
 STALE_SECONDS = 8.0
 RETRY_AFTER_SECONDS = 1.0
+UNREADABLE_SECONDS = 30.0
 # How long a request waits for the first reading, right after the start.
 PATIENCE_SECONDS = 2.0
 # Events that come while the fleet is read; more of them, and it is read once more.
@@ -138,6 +140,11 @@ class Mirror:
             except (DatabaseUnavailableError, ConfigurationError) as error:
                 log.debug("fleet_not_read", error=str(error))
                 await asyncio.sleep(RETRY_AFTER_SECONDS)
+                continue
+            except FleetUnreadableError as error:
+                # Whoever asks for something else can still be helped.
+                log.error("fleet_unreadable", error=str(error))  # noqa: TRY400  (the sentence says it all)
+                await asyncio.sleep(UNREADABLE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TIMES_SECONDS):

@@ -1,10 +1,15 @@
 """The fleet as the resolver needs it, read at one moment; and the times of the last checks, which make no events."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
+
 from monitor.domain import folding
 from monitor.domain.directory import Directory
+from monitor.domain.errors import FleetError
 from monitor.postgres import event_log
 from monitor.postgres.database import Database
 
@@ -14,6 +19,10 @@ SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {FRESH_FROM} FROM ol
 MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_models WHERE removed_at IS NULL"
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+
+class FleetUnreadableError(FleetError):
+    """The database answers, but not with the fleet: a table or a right is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,7 @@ async def read(database: Database) -> Reading:
     """Read the whole fleet in one transaction, some rows at a time so that other requests get their turn."""
     fleet = Directory()
     async with (
+        _readable(),
         database.session() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
@@ -55,7 +65,15 @@ async def read(database: Database) -> Reading:
 
 async def times(database: Database) -> Times:
     """Read only the times."""
-    async with database.session() as connection:
+    async with _readable(), database.session() as connection:
         at: float = await connection.fetchval(NOW)
         rows = await connection.fetch(TIMES)
     return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)
+
+
+@asynccontextmanager
+async def _readable() -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise FleetUnreadableError(f"The fleet cannot be read from the database: {error}.") from error

@@ -123,3 +123,17 @@ async def _ask_it(base_url: str, psql: Connection) -> None:
         await settle(api, psql)
         for query in ({}, {"model": "m"}, {"server_url": "http://anna:11434"}, {"server_url": "http://10.1.2.3"}):
             assert FOREIGN not in str((await get(api, **query)).body)
+
+
+async def test_a_table_that_cannot_be_read_does_not_end_the_api(
+    settings: Settings, dsn: str, psql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(mirror, "UNREADABLE_SECONDS", 0.05)
+    await psql.execute("ALTER TABLE ollama_models RENAME TO hidden")
+    async with serving(settings, dsn) as (api, _):
+        assert (await get(api)).body["code"] == "fleet_not_read"
+        assert (await api.ask("GET", "/api/servers")).status == 200
+        await psql.execute("ALTER TABLE hidden RENAME TO ollama_models")
+        monkeypatch.setattr(mirror, "PATIENCE_SECONDS", 20.0)
+        assert (await get(api)).body["code"] == "no_active_server"
