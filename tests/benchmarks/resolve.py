@@ -90,11 +90,11 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _paths(options: argparse.Namespace) -> list[str]:
-    """Return requests of all three rules; nine of ten are for a model."""
+    """Return requests of all three rules; most are for a model, and all for servers that the storm spares."""
     numbers = range(1, min(options.models, options.servers) + 1)
-    of = "-of-gpu-{0}" if options.distinct else ""
-    models = [f"/api/resolve?model=model-{n}{of.format(n if n % 10 else n - 1)}:8b" for n in numbers]
-    return [*models, "/api/resolve", "/api/resolve?server_url=http://gpu-3.example:11434/&model=model-1:8b"]
+    of = "-of-gpu-{}" if options.distinct else ""
+    models = [f"/api/resolve?model=model-{n}{of.format(n % 9 + 1)}:8b" for n in numbers]
+    return [*models, "/api/resolve?server_url=http://gpu-3.example:11434/&model=model-1:8b", "/api/resolve"]
 
 
 async def _body_bytes(port: int, paths: list[str]) -> int:
