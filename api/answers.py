@@ -4,6 +4,7 @@ Dictionaries and not models: they are made of what was checked already, for ever
 """
 
 from collections.abc import Iterable
+from typing import NotRequired
 
 from pydantic import RootModel
 from typing_extensions import TypedDict
@@ -88,7 +89,19 @@ class Resolution(Lasting, Ageing):
     """The whole answer."""
 
 
-class ResolutionView(RootModel[Resolution]):
+class Outfit(Resolution):
+    """The answer with the headers to send, the credential in the clear: for those who ask for it and may have it."""
+
+    headers: dict[str, str]
+
+
+class Told(Resolution):
+    """The answer as it may come."""
+
+    headers: NotRequired[dict[str, str]]
+
+
+class ResolutionView(RootModel[Told]):
     """The whole answer, for whoever describes it, or reads what another process wrote."""
 
 

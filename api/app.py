@@ -24,6 +24,7 @@ from api.metrics.traffic import Traffic
 from api.mirror import Mirror
 from api.misses import Misses
 from api.openapi.operation import Operation
+from api.outgoing import OutgoingHeaders
 from api.registry import Registry
 from api.resolution import Desk
 from api.streams import Streams
@@ -67,7 +68,12 @@ def build(
         ServerHandler(registry),
         ModelHandler(registry),
         EventHandler(registry, streams),
-        ResolveHandler(mirror, Desk(settings.policy, settings.allowed_networks), misses),
+        ResolveHandler(
+            mirror,
+            Desk(settings.policy, settings.allowed_networks),
+            noticed=misses,
+            outgoing=OutgoingHeaders(registry.credential),
+        ),
         HistoryHandler(registry),
         HealthHandler(registry),
         MetricsHandler(scrape),

@@ -1,6 +1,7 @@
 """The query parameters of each route, as strict shapes: an unknown name is refused, not ignored."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
@@ -107,13 +108,23 @@ class HistoriesQuery(HistoryQuery):
     server_id: list[UUID] = Field(default_factory=list, max_length=1000)
 
 
+class Extra(StrEnum):
+    """What an answer has only if it is asked for."""
+
+    CREDENTIALS = "credentials"
+
+
 class ResolveQuery(Parameters):
-    """`GET /api/resolve`. `cloud` allows a model that a server only passes on to a cloud."""
+    """`GET /api/resolve`. `cloud` allows a model that a server only passes on to a cloud.
+
+    With `include=credentials` the answer has the `headers` to send, for which a token needs the scope `credentials`.
+    """
 
     server_url: str | None = None
     model: str | None = None
     explain: Switch = False
     cloud: Switch = False
+    include: list[Extra] = Field(default_factory=list, max_length=5)
 
 
 class CatalogueFilters(Parameters):

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic_core import to_json
 
 from api import answers, edits, problems
-from api.answers import Ageing, Resolution
+from api.answers import Ageing, Outfit, Resolution
 from api.mirror import Snapshot
+from api.outgoing import OutgoingHeaders
 from api.problems import RETRY_SECONDS, Problem
 from monitor.domain import resolver
 from monitor.domain.directory import Directory
@@ -57,6 +58,12 @@ class Desk:
         """Return the answer; raises the `Problem` that says why there is none."""
         answer = self._ask(request, snapshot)
         return Resolution(**answers.lasting(answer), **self._ageing(answer.server, snapshot))
+
+    async def resolve_with_headers(self, request: Request, snapshot: Snapshot, outgoing: OutgoingHeaders) -> Outfit:
+        """Return the answer together with the headers that the server wants."""
+        answer = self._ask(request, snapshot)
+        headers = await outgoing.of(answer.server)
+        return Outfit(**answers.lasting(answer), **self._ageing(answer.server, snapshot), headers=headers)
 
     def write(self, request: Request, snapshot: Snapshot) -> bytes:
         """Return the answer as JSON. Programs ask the same all day, so only what has changed is written anew."""

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from api import texts
 from api.authentication import AuthInput
+from api.parameters import Extra
 from api.strict import Strict
 from monitor.domain import url
 
@@ -87,3 +88,4 @@ class ResolveBody(Strict):
     model: str | None = None
     explain: bool = False
     cloud: bool = False
+    include: list[Annotated[Extra, Field(strict=False)]] = Field(default_factory=list, max_length=5)

@@ -11,6 +11,7 @@ import structlog
 from api.cli.listener_waker import ListenerWaker
 from api.cli.local_resolver import LocalResolver
 from api.cli.reach import Reach
+from api.outgoing import OutgoingHeaders
 from api.queries import events
 from api.queries.events import Extract
 from api.registry import Registry
@@ -41,9 +42,10 @@ def use(action: Callable[[Database], Awaitable[Result]], *, settings: Settings, 
 
 def reach(database: Database, settings: Settings, *, vault: Vault | None = None) -> Reach:
     """Return all ways to the fleet that lives in a database; `vault` is one that is open already."""
+    registry = Registry(database, settings, vault=vault)
     return Reach(
-        registry=Registry(database, settings, vault=vault),
-        resolver=LocalResolver(database, settings),
+        registry=registry,
+        resolver=LocalResolver(database, settings, outgoing=OutgoingHeaders(registry.credential)),
         read_events=partial(_read_events, database),
         make_waker=lambda: ListenerWaker(settings.listen_database_url or database.dsn),
     )

@@ -1,10 +1,12 @@
 """The resolver on a database at hand: the fleet is read for each question, by the same rules as in the API."""
 
 import contextlib
+from typing import cast
 
 from api import catalogue, mirror, misses
-from api.answers import Resolution
+from api.answers import Told
 from api.catalogue import CatalogueAnswer, CataloguePage
+from api.outgoing import OutgoingHeaders
 from api.parameters import CatalogueFilters
 from api.problems import Problem
 from api.resolution import Desk
@@ -17,15 +19,19 @@ from monitor.settings import Settings
 class LocalResolver:
     """Implements `reach.FleetResolver`."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, *, outgoing: OutgoingHeaders) -> None:
         self._database = database
+        self._outgoing = outgoing
         self._interval = settings.discovery_interval
         self._desk = Desk(settings.policy, settings.allowed_networks)
 
-    async def resolve(self, request: Request) -> Resolution:
-        """Return the server for a request."""
+    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
+        """Return the server for a request, and the headers that it wants."""
+        snapshot = await mirror.read_once(self._database)
         try:
-            return self._desk.resolve(request, await mirror.read_once(self._database))
+            if with_headers:
+                return cast(Told, await self._desk.resolve_with_headers(request, snapshot, self._outgoing))
+            return cast(Told, self._desk.resolve(request, snapshot))
         except Problem as problem:
             if problem.code in misses.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.

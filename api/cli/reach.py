@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from api.answers import Resolution
+from api.answers import Told
 from api.catalogue import CatalogueAnswer, CataloguePage
 from api.history_views import HistoryView
 from api.parameters import ServerFilters
@@ -87,7 +87,7 @@ class FleetRegistry(Protocol):
 class FleetResolver(Protocol):
     """Which server to take, and which model is where; what cannot be done raises a `Problem`."""
 
-    async def resolve(self, request: Request) -> Resolution:
+    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
         """Return the server for a request."""
         ...
 

@@ -11,6 +11,7 @@ from api.cli.invocation import Invocation, pass_invocation
 @click.option("--model", metavar="MODEL", help="The same as MODEL.")
 @click.option("--explain", is_flag=True, help="Tell which rule matched, and why each other server was passed over.")
 @click.option("--cloud", is_flag=True, help="A model that only runs in a cloud will do: prompts may leave the house.")
+@click.option("--headers", "with_headers", is_flag=True, help="Also the headers to send, the credential in the clear.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
 @pass_invocation
 def resolve(
@@ -21,6 +22,7 @@ def resolve(
     model: str | None,
     explain: bool,
     cloud: bool,
+    with_headers: bool,
     as_json: bool,
 ) -> None:
     """Tell which server to take.
@@ -35,4 +37,4 @@ def resolve(
 
     wanted = name if model is None else model
     request = Request(server_url=server_url, model=wanted, explain=explain, cloud=cloud)
-    resolve_view.show(invocation, request, as_json=as_json)
+    resolve_view.show(invocation, request, with_headers=with_headers, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from api.answers import ExplanationView, Resolution
+from api.answers import ExplanationView, Told
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
@@ -13,10 +13,10 @@ RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3:
 COLUMNS = (Column(title="PASSED OVER", wraps=True), Column(title="WHY", wraps=True))
 
 
-def show(invocation: Invocation, request: Request, *, as_json: bool) -> None:
+def show(invocation: Invocation, request: Request, *, with_headers: bool, as_json: bool) -> None:
     """Print where to go; a refusal is raised on as a `Problem`, after its explanation was printed."""
     try:
-        answer = invocation.on_fleet(lambda reach: reach.resolver.resolve(request))
+        answer = invocation.on_fleet(lambda reach: reach.resolver.resolve(request, with_headers=with_headers))
     except Problem as problem:
         if as_json:
             output.as_json(problem.document())
@@ -34,7 +34,7 @@ def show(invocation: Invocation, request: Request, *, as_json: bool) -> None:
         _say_explanation(answer["explanation"])
 
 
-def _fields(answer: Resolution) -> Iterator[tuple[str, str]]:
+def _fields(answer: Told) -> Iterator[tuple[str, str]]:
     yield "base_url", text.printable(answer["base_url"])
     server = answer["server"]
     if server is None:
@@ -45,10 +45,12 @@ def _fields(answer: Resolution) -> Iterator[tuple[str, str]]:
     if answer["model_name"] is not None:
         yield "model", text.printable(answer["model_name"]) + (" (in memory)" if answer["loaded"] else "")
     yield "max_concurrent", str(answer["max_concurrent"])
+    if "headers" in answer:
+        yield from (("header", text.printable(f"{name}: {value}")) for name, value in answer["headers"].items())
     yield "rule", f"{answer['rule']}, {RULES[answer['rule']]}"
 
 
-def _warnings(answer: Resolution) -> Iterator[str]:
+def _warnings(answer: Told) -> Iterator[str]:
     server = answer["server"]
     if server is None:
         yield "No registered server has this URL, so nobody checks it; it was not saved."

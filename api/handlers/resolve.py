@@ -1,17 +1,20 @@
 """Which server for this request, and which model is where: answered from memory, also while the database is away."""
 
 from functools import lru_cache
+from typing import Any
 
 from aiohttp import web
 from yarl import URL
 
-from api import bodies, catalogue, misses, parameters, responses
+from api import access, bodies, catalogue, misses, parameters, responses
+from api.access import Scope
 from api.answers import ResolutionView
 from api.catalogue import CatalogueAnswerView, CataloguePageView
 from api.mirror import Mirror
 from api.misses import Misses
 from api.openapi.operation import Operation
-from api.parameters import CatalogueListing, NoParameters, ResolveQuery
+from api.outgoing import OutgoingHeaders
+from api.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
 from api.problems import Problem
 from api.resolution import Desk
 from api.schemas import ResolveBody
@@ -20,20 +23,30 @@ from monitor.domain.resolver import Request
 RESOLVE, MODELS = "/api/resolve", "/api/models"
 MOST_REMEMBERED = 1024
 
+Include = frozenset[Extra]
+
 
 class ResolveHandler:
     """Resolution and the catalogue over HTTP."""
 
-    def __init__(self, mirror: Mirror, desk: Desk, noticed: Misses) -> None:
+    def __init__(self, mirror: Mirror, desk: Desk, *, noticed: Misses, outgoing: OutgoingHeaders) -> None:
         """`noticed` hears of what was not found."""
         self._mirror = mirror
         self._desk = desk
         self._noticed = noticed
+        self._outgoing = outgoing
 
     def operations(self) -> list[Operation]:
         """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
         summary = "Tell which server to take for a URL, a model, or neither"
-        refusals = ("server_inactive", "model_not_found", "no_server_available", "no_active_server", "fleet_not_read")
+        refusals = (
+            "server_inactive",
+            "model_not_found",
+            "no_server_available",
+            "no_active_server",
+            "fleet_not_read",
+            "credential_unreadable",
+        )
         return [
             Operation(
                 tag="resolution",
@@ -79,13 +92,14 @@ class ResolveHandler:
 
     async def ask(self, request: web.Request) -> web.Response:
         """`GET /api/resolve`."""
-        return await self._resolve(_asked(request.rel_url.raw_query_string))
+        asked, include = _asked(request.rel_url.raw_query_string)
+        return await self._answer(request, asked, include)
 
     async def post(self, request: web.Request) -> web.Response:
         """`POST /api/resolve`: the same with the parameters as a JSON object. It changes nothing either."""
         parameters.read(request.query, NoParameters)
-        body = await bodies.read(request, ResolveBody)
-        return await self._resolve(Request(**dict(body)))
+        asked, include = _split(dict(await bodies.read(request, ResolveBody)))
+        return await self._answer(request, asked, include)
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/models`."""
@@ -98,18 +112,25 @@ class ResolveHandler:
         parameters.read(request.query, NoParameters)
         return responses.data(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
 
-    async def _resolve(self, asked: Request) -> web.Response:
+    async def _answer(self, request: web.Request, asked: Request, include: Include) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
         try:
-            answer = self._desk.write(asked, snapshot)
+            if Extra.CREDENTIALS in include:
+                access.require(request, Scope.CREDENTIALS)
+                return responses.data(await self._desk.resolve_with_headers(asked, snapshot, self._outgoing))
+            return responses.written(self._desk.write(asked, snapshot))
         except Problem as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()
             raise
-        return responses.written(answer)
 
 
 @lru_cache(MOST_REMEMBERED)
-def _asked(query: str) -> Request:
+def _asked(query: str) -> tuple[Request, Include]:
     """Read a query string, once for the many times that a program sends the same; raises the `Problem` with it."""
-    return Request(**dict(parameters.read(URL.build(query_string=query, encoded=True).query, ResolveQuery)))
+    return _split(dict(parameters.read(URL.build(query_string=query, encoded=True).query, ResolveQuery)))
+
+
+def _split(values: dict[str, Any]) -> tuple[Request, Include]:
+    include = frozenset(values.pop("include"))
+    return Request(**values), include

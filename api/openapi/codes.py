@@ -45,6 +45,7 @@ CODES = {
     "internal": Code(HTTPStatus.INTERNAL_SERVER_ERROR, "A fault of the API; its log says more."),
     "discovery_failed": Code(HTTPStatus.BAD_GATEWAY, "The server did not list its models; `reason` says why."),
     "database_unavailable": Code(HTTPStatus.SERVICE_UNAVAILABLE, "PostgreSQL is away; try again in a moment."),
+    "credential_unreadable": Code(HTTPStatus.SERVICE_UNAVAILABLE, "No key of the key ring opens the credential."),
     "key_ring_unavailable": Code(HTTPStatus.SERVICE_UNAVAILABLE, "There is no key to store a credential with."),
     "no_server_available": Code(
         HTTPStatus.SERVICE_UNAVAILABLE, "All that have the model are down; `servers` says why."

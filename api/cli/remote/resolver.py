@@ -3,9 +3,10 @@
 import dataclasses
 from urllib.parse import quote
 
-from api.answers import Resolution, ResolutionView
+from api.answers import ResolutionView, Told
 from api.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
 from api.cli.remote.connection import ApiConnection
+from api.parameters import Extra
 from monitor.domain.resolver import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"
@@ -17,9 +18,10 @@ class RemoteResolver:
     def __init__(self, connection: ApiConnection) -> None:
         self._api = connection
 
-    async def resolve(self, request: Request) -> Resolution:
-        """Return the server for a request."""
-        answer = await self._api.ask("POST", RESOLVE, body=dataclasses.asdict(request))
+    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
+        """Return the server for a request, and the headers that it wants."""
+        include = [Extra.CREDENTIALS] if with_headers else []
+        answer = await self._api.ask("POST", RESOLVE, body={**dataclasses.asdict(request), "include": include})
         return self._api.read(ResolutionView, answer).root
 
     async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:
