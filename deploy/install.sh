@@ -156,7 +156,11 @@ disable_units() {
 }
 
 remove_program() {
-    for unit in $all_in_one $apart; do rm -rf "$units/$unit.service" "$units/$unit.service.d/keyring.conf"; done
+    for unit in $all_in_one $apart; do
+        rm -f "$units/$unit.service" "$units/$unit.service.d/keyring.conf"
+        # What an operator has put there stays.
+        rmdir "$units/$unit.service.d" 2>/dev/null || true
+    done
     rm -rf "$code" "$command" && systemctl daemon-reload
 }
 

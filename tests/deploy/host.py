@@ -9,7 +9,7 @@ from tests.deploy.checkout import Checkout
 
 TOOLS = (
     *("sh", "dirname", "basename", "cat", "cut", "sed", "awk", "cksum", "find", "sort", "cp", "mv", "ln", "rm"),
-    *("mkdir", "chmod", "cmp", "readlink", "env", "install", "touch"),
+    *("mkdir", "chmod", "cmp", "readlink", "env", "install", "touch", "rmdir"),
 )
 
 # Each notes its call; what a test wants to go wrong is a file in $HOST/faults.

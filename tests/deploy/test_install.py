@@ -21,9 +21,9 @@ def test_a_first_run_makes_user_program_configuration_and_one_service(host: Host
     assert calls[0].startswith("useradd --system --user-group")
     assert calls.index("fleet old db uri") < calls.index("fleet old migrate") < calls.index("systemctl daemon-reload")
     assert (host.root / "usr/local/bin/ollama-fleet").stat().st_mode & 0o777 == 0o755
-    assert {path.name for path in (host.root / "etc/systemd/system").iterdir()} == {
-        f"{unit}.service" for unit in ("ollama-fleet", *APART)
-    }
+    units = {f"{unit}.service" for unit in ("ollama-fleet", *APART)}
+    installed = {path.name for path in (host.root / "etc/systemd/system").iterdir()}
+    assert installed == units | {f"{unit}.d" for unit in units}
 
 
 def test_only_locked_packages_and_the_program_itself_are_installed(installed: Host) -> None:
@@ -117,7 +117,7 @@ def test_uninstalling_keeps_data_and_configuration(installed: Host) -> None:
     assert printed.splitlines()[-1].startswith("Kept: ")
     assert (installed.active(), installed.enabled()) == (set(), set())
     left = {path for path, (_, content) in installed.snapshot().items() if content is not None}
-    assert left == {SETTINGS}
+    assert left == {SETTINGS, "etc/ollama-fleet/keyring"}
     assert (installed.root / "var/lib/ollama-fleet").is_dir()
     assert installed.install()[0] == 0
 

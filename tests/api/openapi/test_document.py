@@ -41,6 +41,17 @@ async def test_every_example_fits_its_schema(description: dict[str, Any]) -> Non
     assert examples > len(CODES)
 
 
+async def test_the_examples_of_bodies_are_taken(api: ApiClient, description: dict[str, Any]) -> None:
+    servers = description["paths"]["/api/servers"], description["paths"]["/api/servers/{server_id}"]
+    new, patch = (
+        operation["requestBody"]["content"]["application/json"]["example"]
+        for operation in (servers[0]["post"], servers[1]["patch"])
+    )
+    created = await api.ask("POST", "/api/servers", json=new)
+    assert created.status == 201
+    assert (await api.ask("PATCH", created.headers["Location"], json=patch)).status == 200
+
+
 async def test_whatever_is_described_is_answered(api: ApiClient, description: dict[str, Any]) -> None:
     for path, methods in description["paths"].items():
         here = path.format(server_id="b7a9d5a6-0e3b-4f5a-9d5c-3f0d2f8a1c11", model_name="m")
