@@ -17,6 +17,8 @@ import structlog
 from monitor.postgres import embedded, schema_version
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
+from tests.fakes import database_proxy
+from tests.fakes.tcp_proxy import TcpProxy
 
 TEMPLATE = "migrated"
 LONG_TIMEOUT = 1800
@@ -135,3 +137,10 @@ def eventually() -> Callable[..., Awaitable[None]]:
             await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+async def proxy(postgres: EmbeddedServer) -> AsyncIterator[TcpProxy]:
+    """Stands between whoever takes `database_proxy.through` and PostgreSQL."""
+    async with database_proxy.between(postgres) as standing:
+        yield standing

@@ -7,7 +7,6 @@ Columns that change with every check stand side by side, so that PostgreSQL logs
 from typing import Any
 
 from sqlalchemy import (
-    TIMESTAMP,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -28,27 +26,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from monitor.postgres.columns import (
+    EMPTY_ARRAY,
+    EMPTY_OBJECT,
+    FALSE,
+    INSTANT,
+    NEW_ID,
+    NOW,
+    ONE,
+    TRUE,
+    ZERO,
+    are_texts,
+    metadata,
 )
-
-INSTANT = TIMESTAMP(timezone=True)
-FALSE, TRUE, ZERO, ONE = text("false"), text("true"), text("0"), text("1")
-EMPTY_OBJECT, EMPTY_ARRAY = text("'{}'::jsonb"), text("'[]'::jsonb")
-NOW, NEW_ID = text("now()"), text("gen_random_uuid()")
-
-
-def _texts(column: str, *, kind: str, elements: str) -> CheckConstraint:
-    # strict: a lax path would look into an array inside and take its texts for the elements.
-    other = f"jsonb_path_exists({column}, 'strict {elements} ? (@.type() <> \"string\")', '{{}}', true)"
-    return CheckConstraint(f"jsonb_typeof({column}) = '{kind}' AND NOT {other}", name=f"{column}_are_texts")
-
 
 fleet_event_head = Table(
     "fleet_event_head",
@@ -135,9 +125,9 @@ ollama_servers = Table(
     ),
     CheckConstraint("auth_type IN ('none', 'basic', 'bearer', 'api_key')", name="auth_type_is_known"),
     CheckConstraint("jsonb_typeof(auth_config) = 'object'", name="auth_config_is_object"),
-    _texts("capabilities", kind="array", elements="$[*]"),
+    are_texts("capabilities", kind="array", elements="$[*]"),
     CheckConstraint("max_concurrent > 0", name="max_concurrent_is_positive"),
-    _texts("labels", kind="object", elements="$.*"),
+    are_texts("labels", kind="object", elements="$.*"),
     CheckConstraint("check_interval_seconds BETWEEN 0.1 AND 86400", name="check_interval_is_sane"),
     CheckConstraint("check_timeout_seconds BETWEEN 0.1 AND 300", name="check_timeout_is_sane"),
     CheckConstraint("rise BETWEEN 1 AND 100", name="rise_is_sane"),
@@ -177,7 +167,7 @@ ollama_models = Table(
     CheckConstraint("length(model_name) BETWEEN 1 AND 512", name="model_name_is_usable"),
     CheckConstraint("length(name) BETWEEN 1 AND 512", name="name_is_usable"),
     CheckConstraint("size_bytes > 0", name="size_is_positive"),
-    _texts("capabilities", kind="array", elements="$[*]"),
+    are_texts("capabilities", kind="array", elements="$[*]"),
     CheckConstraint("capabilities_source IN ('none', 'tags', 'show', 'operator')", name="capabilities_source_is_known"),
     CheckConstraint("is_active = (removed_at IS NULL AND disabled_at IS NULL)", name="is_active_follows_marks"),
     Index(None, "model_name"),

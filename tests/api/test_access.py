@@ -17,8 +17,8 @@ from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
 from tests.api.event_source import listening
 from tests.api.token_maker import bearer, make
-from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
+from tests.fakes import database_proxy
+from tests.fakes.database_proxy import through
 
 SERVERS = "/api/servers"
 NEW = {"name": "anna", "url": "http://anna.example"}
@@ -211,7 +211,7 @@ async def test_with_the_database_away_known_tokens_are_good_and_unknown_ones_get
     settings: Settings, postgres: EmbeddedServer, admin: str, dsn: str
 ) -> None:
     async with (
-        TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as proxy,
+        database_proxy.between(postgres) as proxy,
         serving(settings, through(proxy, dsn)) as (api, _),
     ):
         assert await told(api, headers=bearer(admin)) == (200, "")

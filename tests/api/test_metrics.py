@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import catalogue
 from monitor.domain.distribution import Distribution
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api import stand_in
 from tests.api.client import ApiClient, serving
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
 
 Eventually = Callable[..., Awaitable[None]]
@@ -126,20 +126,18 @@ async def test_a_monitor_that_is_gone_tells_nothing_more(api: ApiClient, psql: C
 
 
 async def test_without_the_database_it_says_so_and_what_it_knows(
-    settings: Settings, dsn: str, postgres: EmbeddedServer, eventually: Eventually
+    settings: Settings, dsn: str, proxy: TcpProxy, eventually: Eventually
 ) -> None:
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as proxy:
-        name = dsn.partition("@/")[2].partition("?")[0]
-        async with serving(settings, f"postgresql://fleet@127.0.0.1:{proxy.port}/{name}") as (api, _):
-            await api.add("anna")
-            await proxy.refuse()
-            proxy.cut()
+    async with serving(settings, through(proxy, dsn)) as (api, _):
+        await api.add("anna")
+        await proxy.refuse()
+        proxy.cut()
 
-            async def is_told() -> bool:
-                return samples((await scrape(api))["ollama_fleet_database_up"]) == {(): 0}
+        async def is_told() -> bool:
+            return samples((await scrape(api))["ollama_fleet_database_up"]) == {(): 0}
 
-            await eventually(is_told, what="a database that is away")
-            found = await scrape(api)
+        await eventually(is_told, what="a database that is away")
+        found = await scrape(api)
     assert samples(found["ollama_fleet_api_streams"]) == {(): 0}
     assert "ollama_fleet_server_up" not in found
 

@@ -8,11 +8,11 @@ import pytest
 
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api.client import Answer, ApiClient, serving
 from tests.api.token_maker import make
 from tests.credentials.conftest import fresh_key
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
 
 Eventually = Callable[..., Awaitable[None]]
@@ -111,20 +111,18 @@ async def test_a_credential_that_no_key_opens_is_refused_with_words(
 
 
 async def test_headers_that_were_told_once_are_told_without_the_database(
-    settings: Settings, dsn: str, postgres: EmbeddedServer, eventually: Eventually
+    settings: Settings, dsn: str, proxy: TcpProxy, eventually: Eventually
 ) -> None:
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as proxy:
-        name = dsn.partition("@/")[2].partition("?")[0]
-        async with serving(settings, f"postgresql://fleet@127.0.0.1:{proxy.port}/{name}") as (api, _):
-            await api.add("anna", url=URL, auth=BEARER)
-            await api.add("berta", url="http://berta.example", auth=BEARER)
-            await known(api, eventually)
-            assert (await ask(api, include=["credentials"])).body["headers"] == SENT
-            await proxy.refuse()
-            proxy.cut()
-            assert (await ask(api, include=["credentials"])).body["headers"] == SENT
-            never_told = await ask(api, server_url="http://berta.example", include=["credentials"])
-            assert (never_told.status, never_told.body["code"]) == (503, "database_unavailable")
+    async with serving(settings, through(proxy, dsn)) as (api, _):
+        await api.add("anna", url=URL, auth=BEARER)
+        await api.add("berta", url="http://berta.example", auth=BEARER)
+        await known(api, eventually)
+        assert (await ask(api, include=["credentials"])).body["headers"] == SENT
+        await proxy.refuse()
+        proxy.cut()
+        assert (await ask(api, include=["credentials"])).body["headers"] == SENT
+        never_told = await ask(api, server_url="http://berta.example", include=["credentials"])
+        assert (never_told.status, never_told.body["code"]) == (503, "database_unavailable")
 
 
 @pytest.mark.parametrize("include", [["secrets"], "credentials", [1], {}])

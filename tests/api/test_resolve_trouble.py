@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,11 @@ import pytest
 import api as api_package
 from api import mirror
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
 from tests.api.resolving import get, make, settle
 from tests.boxes import UP, Box, Has
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
 
 CHECKOUT = Path(api_package.__file__).resolve().parent.parent
@@ -25,19 +25,6 @@ ENVIRONMENT = {
     name: FOREIGN for name in ("OLLAMA_HOST", "OLLAMA_BASE_URL", "OLLAMA_API_BASE", "OLLAMA_URL", "OLLAMA_SERVER_URL")
 } | {"OLLAMA_MODEL": "foreign", "OLLAMA_DEFAULT_MODEL": "foreign"}
 Eventually = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-async def proxy(postgres: EmbeddedServer) -> AsyncIterator[TcpProxy]:
-    """Stands between the API and PostgreSQL."""
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as between:
-        yield between
-
-
-def through(proxy: TcpProxy, dsn: str) -> str:
-    """The same database, by way of the proxy."""
-    name = dsn.partition("@/")[2].partition("?")[0]
-    return f"postgresql://fleet@127.0.0.1:{proxy.port}/{name}"
 
 
 async def test_it_answers_without_the_database_says_how_old_it_is_and_is_true_again_afterwards(

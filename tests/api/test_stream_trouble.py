@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -11,10 +10,10 @@ import pytest
 from api import fan_out, outlet, recent, streams
 from monitor.postgres import listener
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
 from tests.api.event_source import EventSource, listening, narrow
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"
@@ -24,19 +23,6 @@ INSERT INTO ollama_servers (name, url, labels) SELECT 's' || n, 'http://s' || n,
 FROM generate_series($1::int, $2::int) AS n
 """
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1"
-
-
-@pytest.fixture
-async def proxy(postgres: EmbeddedServer) -> AsyncIterator[TcpProxy]:
-    """Stands between the API and PostgreSQL."""
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as between:
-        yield between
-
-
-def through(proxy: TcpProxy, dsn: str) -> str:
-    """The same database, by way of the proxy."""
-    name = dsn.partition("@/")[2].partition("?")[0]
-    return f"postgresql://fleet@127.0.0.1:{proxy.port}/{name}"
 
 
 async def test_a_listener_that_is_killed_again_and_again_loses_nothing(

@@ -8,8 +8,9 @@ from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from tests.events import consumer
 from tests.events.consumer import Store
+from tests.fakes import database_proxy
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"
 JUNK = ["", "null", "[" * 7000, '{"seq": -1}', '{"seq": 1e999}', '{"seq": 9223372036854775807}', "\x01\x7f", "é" * 3000]
@@ -52,7 +53,7 @@ async def test_junk_and_a_storm_of_wakeups_cost_few_reads_and_change_nothing(
 @pytest.fixture
 async def proxy(postgres: EmbeddedServer) -> TcpProxy:
     """Between a consumer and the server; to be entered by the test."""
-    return TcpProxy(postgres.socket_dir / ".s.PGSQL.5432")
+    return database_proxy.between(postgres)
 
 
 async def test_a_half_open_session_is_found_and_replaced_and_nothing_is_missed(

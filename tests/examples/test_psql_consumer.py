@@ -10,8 +10,8 @@ import pytest
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from tests.examples.follower import EXAMPLES, Cursor, Follower, following
-from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
+from tests.fakes import database_proxy
+from tests.fakes.database_proxy import through
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"
 END_ITS_SESSION = """
@@ -69,7 +69,7 @@ async def test_it_leaves_a_session_that_says_nothing(
 ) -> None:
     await connection.execute(ADD, "a")
     async with (
-        TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as proxy,
+        database_proxy.between(postgres) as proxy,
         start(through(proxy, dsn), PATIENCE_SECONDS="2") as follower,
     ):
         await eventually(lambda: cursor.is_at(1), what="the first cursor")

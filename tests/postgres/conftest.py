@@ -25,7 +25,6 @@ from monitor.postgres.lease_store import PostgresLeaseStore
 from monitor.postgres.local import binaries
 from monitor.postgres.server_store import PostgresServerStore
 from tests.conftest import TEMPLATE
-from tests.fakes.tcp_proxy import TcpProxy
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 STRANGE_ROLE, STRANGE_PASSWORD = "us@er%:1", "100% p@ss:w/ord?#[]"
@@ -150,16 +149,3 @@ async def strange_dsn(postgres: EmbeddedServer) -> AsyncIterator[str]:
         rules.write_text(before)
         await owner.execute("SELECT pg_reload_conf()")
         await owner.close()
-
-
-@pytest.fixture
-async def proxy(postgres: EmbeddedServer) -> AsyncIterator[TcpProxy]:
-    """Stands between a session and the server; see `through`."""
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as between:
-        yield between
-
-
-def through(proxy: TcpProxy, dsn: str) -> str:
-    """The same database, by way of the proxy."""
-    name = dsn.partition("@/")[2].partition("?")[0]
-    return f"postgresql://fleet@127.0.0.1:{proxy.port}/{name}"

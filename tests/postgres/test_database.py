@@ -9,8 +9,8 @@ import pytest
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
 
 KILL_ME = "SELECT pg_terminate_backend(pg_backend_pid())"
 

@@ -9,8 +9,9 @@ from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, 
 from monitor.postgres import database
 from monitor.postgres.database import Database
 from monitor.postgres.embedded import EmbeddedServer
+from tests.fakes import database_proxy
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
 
 Reach = Callable[[str], Awaitable[None]]
 
@@ -112,7 +113,7 @@ async def test_a_silent_first_host_does_not_eat_the_time_of_the_next(
     shared_dsn: str, proxy: TcpProxy, postgres: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2.0)
-    async with TcpProxy(postgres.socket_dir / ".s.PGSQL.5432") as frozen:
+    async with database_proxy.between(postgres) as frozen:
         frozen.freeze()
         both = through(proxy, shared_dsn).replace("127.0.0.1:", f"127.0.0.1:{frozen.port},127.0.0.1:")
         await connect(both)

@@ -9,8 +9,8 @@ import pytest
 from monitor.postgres import listener as listening
 from monitor.postgres.database import Connection
 from monitor.postgres.listener import Listener
+from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
-from tests.postgres.conftest import through
 
 CHANNELS = ("ollama_servers", "ollama_models")
 PID = "SELECT pid FROM pg_stat_activity WHERE application_name = 'ears' AND datname = current_database()"
