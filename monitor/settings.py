@@ -208,7 +208,7 @@ def _field(variable: str) -> str:
     name = variable.removeprefix(PREFIX).lower()
     if name not in Settings.model_fields:
         near = _nearest(name)
-        hint = f"Did you mean {PREFIX}{near.upper()}?" if near else "See the settings in README.md."
+        hint = f"Did you mean {PREFIX}{near.upper()}?" if near else "See the settings in deploy/docs/settings.md."
         raise ConfigurationError(f"{variable} is not a setting of ollama-fleet. {hint}")
     return name
 
@@ -224,7 +224,7 @@ def _read_file(config: Path) -> dict[str, Any]:
     for name in given:
         if name not in Settings.model_fields:
             near = _nearest(name.lower())
-            hint = f"Did you mean {near}?" if near else "See the settings in README.md."
+            hint = f"Did you mean {near}?" if near else "See the settings in deploy/docs/settings.md."
             raise ConfigurationError(f"{name} in {config} is not a setting of ollama-fleet. {hint}")
     return given
 

@@ -108,8 +108,8 @@ def test_a_timeout_far_beyond_the_interval_is_refused() -> None:
     [
         ("CHEK_INTERVAL", "Did you mean OLLAMA_FLEET_CHECK_INTERVAL?"),
         ("DATABASE_URI", "Did you mean OLLAMA_FLEET_DATABASE_URL?"),
-        ("ZZZ", "See the settings in README.md."),
-        ("", "See the settings in README.md."),
+        ("ZZZ", "See the settings in deploy/docs/settings.md."),
+        ("", "See the settings in deploy/docs/settings.md."),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest_one(name: str, hint: str) -> None:
@@ -141,7 +141,7 @@ def test_a_file_sets_and_a_variable_wins_over_it(tmp_path: Path) -> None:
             "chek_interval in {config} is not a setting of ollama-fleet. Did you mean check_interval?",
         ),
         ("API_PORT = 1", "API_PORT in {config} is not a setting of ollama-fleet. Did you mean api_port?"),
-        ("[monitor]\nrise = 2", "monitor in {config} is not a setting of ollama-fleet. See the settings in README.md."),
+        ("[monitor]\nrise = 2", "monitor in {config} is not a setting of ollama-fleet. See the settings in deploy/docs/settings.md."),
         ("rise = [", "The configuration file {config} is not valid TOML: "),
         ("check_interval = inf", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
         ("check_interval = nan", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
