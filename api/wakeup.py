@@ -14,6 +14,8 @@ from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
 
 LOOK_SECONDS = 5.0
+# Between two looks, so that under a storm of changes one look serves several of them; the first one is looked at at once.
+REST_SECONDS = 0.02
 
 
 class Wakeup:
@@ -71,6 +73,7 @@ class Wakeup:
                 if head != self._head:
                     self._head = head
                     self._tell()
+            await asyncio.sleep(REST_SECONDS)
 
     def _tell(self) -> None:
         self._change.set()
