@@ -22,8 +22,8 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
     """Look at everything that has to work, and say what to do.
 
     That is the database, its schema and clock, whether notifications really arrive, whether a monitor is at work
-    and every server was checked lately, host names, open files, the disk and the port. It changes nothing.
-    Ends with 1 when something has failed.
+    and every server was checked lately, whether the key ring opens every credential, the tokens of the API, host
+    names, open files, the disk and the port. It changes nothing. Ends with 1 when something has failed.
     """
     from api.cli.doctor import round as examination  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 

@@ -1,12 +1,16 @@
-"""Statements for finding out what ails an installation: PostgreSQL itself, its clock, and who monitors."""
+"""Statements for finding out what ails an installation: PostgreSQL, its clock, who monitors, what is sealed."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from api.queries.rows import Row
 from monitor.postgres.database import Connection
 
 SERVER = "SELECT current_setting('server_version') AS version, clock_timestamp() AS now"
 MONITORS = "SELECT owner_name FROM monitor_leases WHERE expires_at > clock_timestamp() ORDER BY shard"
+WITH_CREDENTIALS = """
+SELECT name, id, url, auth_type, auth_config FROM ollama_servers WHERE auth_type <> 'none' ORDER BY name
+"""
 NOTIFY = "SELECT pg_notify($1, $2)"
 
 
@@ -28,6 +32,11 @@ async def database_server(connection: Connection) -> DatabaseServer:
 async def monitors(connection: Connection) -> list[str]:
     """Return the names of the monitors at work, as host and process id."""
     return [row["owner_name"] or "one without a name" for row in await connection.fetch(MONITORS)]
+
+
+async def with_credentials(connection: Connection) -> list[Row]:
+    """Return the name and the sealed credential of each server that has one, also of inactive ones."""
+    return await connection.fetch(WITH_CREDENTIALS)
 
 
 async def notify(connection: Connection, channel: str, *, payload: str) -> None:

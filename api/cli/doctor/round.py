@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from api.cli import listing
-from api.cli.doctor import database, finding, machine, remote, servers
+from api.cli.doctor import database, finding, keys, machine, remote, servers, tokens
 from api.cli.doctor.finding import Finding, Health
 from api.cli.invocation import Invocation
 from api.registry import Registry
 from api.views import ServerView
+from monitor.credentials.vault import Vault
 from monitor.postgres import embedded
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 
 SESSIONS = 2
+# What is in the database, and so not seen without one.
+STORED = ("keys", "tokens", "checks", "dns")
 
 
 def go(invocation: Invocation, show: Callable[[Finding], None]) -> bool:
@@ -44,6 +47,9 @@ async def _local(settings: Settings, dsn: str) -> AsyncIterator[Finding]:
             is_readable = is_readable or (one.subject == "schema" and one.health is Health.OK)
             yield one
         known = await listing.all_servers(Registry(store, settings)) if is_readable else None
+        if is_readable:
+            yield await keys.look(store, Vault.of(settings))
+            yield await tokens.look(store, api_host=settings.api_host)
     finally:
         await store.close()
     async for one in _rest(settings, known):
@@ -64,8 +70,8 @@ async def _without_database(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _rest(settings: Settings, known: list[ServerView] | None) -> AsyncIterator[Finding]:
     if known is None:
-        yield finding.skipped("checks")
-        yield finding.skipped("dns")
+        for subject in STORED:
+            yield finding.skipped(subject)
     else:
         yield servers.freshness(known)
         yield await servers.names(known)

@@ -25,7 +25,7 @@ async def names(servers: Sequence[ServerView]) -> Finding:
         return finding.ok("dns", f"all {len(hosts)} host names of servers are found" if hosts else "no names in use")
     return finding.failed(
         "dns",
-        f"not found: {_some(lost)}",
+        f"not found: {some(lost)}",
         next=f"`getent hosts {lost[0]}` shows what this machine finds; correct the name or the resolver.",
     )
 
@@ -37,9 +37,15 @@ def freshness(servers: Sequence[ServerView]) -> Finding:
         return finding.ok("checks", "every active server was checked lately")
     return finding.failed(
         "checks",
-        f"not checked lately: {_some(stale)}",
+        f"not checked lately: {some(stale)}",
         next="see that a monitor is at work (above), and in its log what it waits for.",
     )
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 async def _unless_found(host: str, turns: asyncio.Semaphore) -> str | None:
@@ -50,8 +56,3 @@ async def _unless_found(host: str, turns: asyncio.Semaphore) -> str | None:
         except (OSError, TimeoutError, UnicodeError):
             return host
     return None
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
