@@ -1,5 +1,6 @@
 """`servers check --explain`: every step of a check, for a person, from this machine, without a monitor."""
 
+import asyncio
 import json
 import re
 import socket
@@ -11,7 +12,9 @@ import pytest
 
 from api.cli import advice
 from monitor.domain.probe import Reason
-from tests.cli.conftest import CHECKOUT, COMMAND, PATIENCE, Typed
+from tests.cli.conftest import CHECKOUT, COMMAND, PATIENCE, Outcome, Typed
+from tests.fakes import behaviours
+from tests.fakes.ollama import FakeOllama
 
 FAKE = (COMMAND[0], "-m", "tests.fakes.ollama")
 EVIL = b"HTTP/1.1 403 \x1b[2J\xc2\x9bgone\r\nServer: \xc2\x9b\xe2\x80\xaemoc\r\nContent-Length: 0\r\n\r\n"
@@ -95,6 +98,25 @@ def test_a_registered_server_is_asked_at_its_url_with_its_own_patience(typed: Ty
         assert outcome.out.startswith(f"gpu-1 at {server}, asked from this machine, with 7 s for an answer\n")
         assert "Verdict  ok, Ollama 0." in outcome.out
         assert "Add it" not in outcome.out
+
+
+@pytest.mark.usefixtures("on_database", "ring")
+async def test_a_registered_server_is_asked_with_its_credential(typed: Typed, secret_file: str) -> None:
+    async with FakeOllama() as fake:
+        fake.behave(behaviours.behind_proxy(fake.answer_well, header="authorization", value="Bearer canary-secret"))
+
+        async def explained(reference: str) -> Outcome:
+            return await asyncio.to_thread(typed, "servers", "check", reference, "--explain")
+
+        assert "Verdict  auth: " in (await explained(fake.url)).out
+        words = ("servers", "add", "gpu-1", fake.url, "--auth-type", "bearer", "--secret-file", secret_file)
+        assert (await asyncio.to_thread(typed, *words)).code == 0
+        for reference in ("gpu-1", fake.url):
+            outcome = await explained(reference)
+            assert (outcome.code, outcome.err) == (0, "")
+            assert "Verdict  ok, Ollama 0." in outcome.out
+            assert "canary" not in outcome.out
+        assert {request.headers.get("authorization") for request in fake.received} == {None, "Bearer canary-secret"}
 
 
 @pytest.mark.usefixtures("on_database")
