@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -17,6 +18,17 @@ UPDATE ollama_servers AS server SET auth_config = other.auth_config FROM ollama_
 WHERE server.auth_type = 'bearer' AND other.auth_type = 'bearer' AND server.id <> other.id
 """
 REASONS = "SELECT array_agg(DISTINCT status_reason) @> $1::text[] FROM ollama_servers"
+PAGES = (
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/metrics",
+    "/readyz",
+    "/livez",
+    "/api/models",
+    "/api/history",
+    "/api/events?after=0&limit=1000",
+)
 Eventually = Callable[..., Awaitable[None]]
 
 
@@ -43,6 +55,18 @@ class Drama:
         again = ("servers", "set", "marker-second", "--auth-type", "bearer", "--secret-file", "-")
         assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"]) == 0
         assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"] + " and a blank") == 1
+
+    def env_file(self, tmp_path: Path) -> str:
+        """Return the path of a program's `.env` with servers and secrets."""
+        (path := tmp_path / "program.env").write_text(self.fleet.env_file())
+        return str(path)
+
+    async def import_again(self, api: Witness, path: str) -> None:
+        """Take the servers of a `.env` over behind the API, where they are already."""
+        words = ("import-env", path, "--update", "--json")
+        assert await self.scene.run(*words, OLLAMA_FLEET_API_URL=api.base_url) == 1, (
+            "it has a password without a server"
+        )
 
     async def wait_for(self, *reasons: str) -> None:
         """Wait until servers have all these reasons."""
@@ -72,17 +96,33 @@ class Drama:
         """Read all that can be read, and have a server checked and listed."""
         _, page = await api.ask("GET", "/api/servers")
         for server in page["items"]:
-            await api.ask("GET", f"/api/servers/{server['id']}")
+            for part in ("", "/models", "/history"):
+                status, _ = await api.ask("GET", f"/api/servers/{server['id']}{part}")
+                assert status == 200, part
             await api.ask("PATCH", f"/api/servers/{server['id']}", json={"priority": 3})
         for action in ("check", "discover"):
             await api.ask("POST", f"/api/servers/{page['items'][0]['id']}/{action}")
-        for path in ("/api/events?after=0&limit=1000", "/readyz", "/livez"):
-            await api.ask("GET", path)
+        for path in PAGES:
+            status, _ = await api.ask("GET", path)
+            assert status == 200, path
         await api.read_stream("/api/events/stream?after=0&snapshot=true", seconds=1)
+
+    async def ask_for_credentials(self, api: Witness) -> bytes:
+        """Return what is told of credentials to those who ask for them, by REST and by hand."""
+        told = []
+        for server in (self.fleet.basic, self.fleet.api_key):
+            path = f"/api/resolve?include=credentials&server_url={quote(server.url, safe='')}"
+            told.append(await api.ask_for_secrets(path))
+        by_hand = await self.scene.secret_of("resolve", "--headers", "--url", self.fleet.api_key.url)
+        assert self.fleet.secrets["key"] in by_hand
+        return b"\n".join(told)
 
     async def look_by_hand(self) -> None:
         """Everything that a person types when something is wrong."""
         commands = [
+            ("doctor",),
+            ("status",),
+            ("token", "list"),
             ("servers", "list"),
             ("servers", "show", "marker-basic"),
             ("servers", "check", "marker-key", "--explain"),

@@ -10,7 +10,8 @@ from tests.fakes.exchange import Behaviour
 from tests.fakes.ollama import FakeOllama
 
 Body: TypeAlias = dict[str, Any]
-KINDS = ("token", "token by hand", "password", "user name", "key", "refused", "lost", "redirected", "tls")
+IMPORTED = ("imported key", "imported user name", "imported password", "imported by mistake")
+KINDS = ("token", "token by hand", "password", "user name", "key", "refused", "lost", "redirected", "tls", *IMPORTED)
 
 
 class GuardedServers:
@@ -83,6 +84,16 @@ class GuardedServers:
             {"labels": {"token": {"is": secret}}},
         ]
         return [good | {"auth": auth} for auth in auths] + [good | fields for fields in elsewhere]
+
+    def env_file(self) -> str:
+        """Servers as the `.env` of a program has them, and a secret that is of no use to anybody."""
+        key, user, password, mistake = (self.secrets[kind] for kind in IMPORTED)
+        pair = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        return (
+            f"OLLAMA_SERVER_1_URL=http://127.0.0.1:9/1\nOLLAMA_SERVER_1_NAME=marker-imported\n"
+            f"OLLAMA_SERVER_1_API_KEY='{key}'\nOLLAMA_SERVER_2_URL=http://{pair}@127.0.0.1:9/2\n"
+            f"OLLAMA_SERVER_3_PASSWORD='{mistake}'\nOLLAMA_SECRET='{mistake}'\n"
+        )
 
 
 def _guarded(fake: FakeOllama, header: str, value: str) -> Behaviour:

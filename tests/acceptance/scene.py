@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,11 @@ class Scene:
         self.payloads: list[str] = []
         self.answers: list[str] = []
         self._numbers = itertools.count(1)
+        # So many that each is done within its time on two cores.
+        self._turns = asyncio.Semaphore(3)
 
-    async def start(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
-        """Start a command; what it prints goes into files of the scene."""
+    async def start(self, *arguments: str, stdout: int | None = None, **settings: str) -> asyncio.subprocess.Process:
+        """Start a command; what it prints goes into files of the scene, but stdout elsewhere if that is given."""
         printed = self.folder / f"{next(self._numbers):02} ollama-fleet {arguments[0]}"
         with printed.open("wb") as stream:
             return await asyncio.create_subprocess_exec(
@@ -39,16 +41,25 @@ class Scene:
                 *arguments,
                 env={**os.environ, **self.environment, **settings},
                 stdin=asyncio.subprocess.PIPE,
-                stdout=stream,
+                stdout=stream if stdout is None else stdout,
                 stderr=stream,
             )
 
     async def run(self, *arguments: str, typed: str = "", **settings: str) -> int | None:
         """Run a command to its end; return the exit code."""
-        process = await self.start(*arguments, **settings)
-        async with asyncio.timeout(LIMIT):
-            await process.communicate(typed.encode())
+        async with self._turns:
+            process = await self.start(*arguments, stdout=None, **settings)
+            async with asyncio.timeout(LIMIT):
+                await process.communicate(typed.encode())
         return process.returncode
+
+    async def secret_of(self, *arguments: str) -> str:
+        """Return what a command prints that is to print a secret; only what it says beside that is kept."""
+        process = await self.start(*arguments, stdout=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(LIMIT):
+            secret, _ = await process.communicate()
+        assert process.returncode == 0, arguments
+        return secret.decode().strip()
 
     def printed(self) -> dict[str, bytes]:
         """What each command has printed."""
@@ -81,7 +92,8 @@ class Scene:
     async def _look(self) -> None:
         while True:
             self.command_lines.update(_command_lines())
-            await asyncio.sleep(0.03)
+            # Every command takes longer than that.
+            await asyncio.sleep(0.1)
 
 
 def _command_lines() -> Iterator[bytes]:
@@ -92,24 +104,40 @@ def _command_lines() -> Iterator[bytes]:
 
 
 class Witness:
-    """Asks the API, and has the scene keep every answer with its head."""
+    """Asks the API, and has the scene keep every answer with its head; it has a token."""
 
-    def __init__(self, scene: Scene, session: aiohttp.ClientSession, base_url: str) -> None:
+    def __init__(self, scene: Scene, session: aiohttp.ClientSession, *, base_url: str, token: str) -> None:
+        self.base_url = base_url
         self._scene = scene
         self._session = session
-        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Ask once; return status and body."""
-        url = URL(self._base_url + path, encoded=True)
-        async with self._session.request(method, url, **options) as response:
-            text = await response.text()
-            self._scene.answers.append(f"{response.status} {response.headers} {text}")
-            return response.status, json.loads(text) if text else None
+    async def ask(self, method: str, path: str, *, token: str | None = None, **options: Any) -> tuple[int, Any]:
+        """Ask once, perhaps with another token; return status and body, which is text unless it is JSON."""
+        status, head, text = await self._told(method, path, token=token, **options)
+        self._scene.answers.append(f"{status} {head} {text}")
+        return status, json.loads(text) if "json" in head.get("Content-Type", "") else text
+
+    async def ask_for_secrets(self, path: str) -> bytes:
+        """Ask for an answer that is to hold secrets, which the scene does not keep."""
+        status, _, text = await self._told("GET", path)
+        assert status == 200, text
+        return text.encode()
 
     async def read_stream(self, path: str, *, seconds: float) -> None:
         """Read a stream for a while."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._session.get(self._base_url + path) as response:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(self.base_url + path, headers=self._headers) as response,
+            ):
                 async for line in response.content:
                     self._scene.answers.append(line.decode())
+
+    async def _told(
+        self, method: str, path: str, *, token: str | None = None, **options: Any
+    ) -> tuple[int, Mapping[str, str], str]:
+        url = URL(self.base_url + path, encoded=True)
+        headers = self._headers if token is None else {"Authorization": f"Bearer {token}"}
+        async with self._session.request(method, url, headers=headers, **options) as response:
+            return response.status, response.headers, await response.text()

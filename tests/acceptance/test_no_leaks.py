@@ -1,6 +1,7 @@
 """Secrets are planted everywhere they belong, all kinds of trouble are made, and they are nowhere else.
 
-A new kind of secret is planted in `plant`; a new place where one could show is added in `evidence`.
+A new kind of secret is planted with `Canaries.plant`, or found with `watch` where others make it; a new place where
+one could show is added in `evidence`.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tests.acceptance.canaries import Canaries
 from tests.acceptance.drama import Drama, Eventually
 from tests.acceptance.guarded_servers import GuardedServers
 from tests.acceptance.scene import LIMIT, Scene, Witness
+from tests.acceptance.token_drama import TokenDrama
 
 ROLE = "leak_watch"
 # As talkative as PostgreSQL can be made; by default it logs far less.
@@ -124,12 +126,20 @@ async def test_planted_secrets_are_nowhere_but_where_they_belong(
         stack.push_async_callback(psql.close)
         await stack.enter_async_context(scene.watching(dsn))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT)))
-        drama = Drama(scene, fleet, psql=psql, eventually=eventually)
+        drama, with_tokens = Drama(scene, fleet, psql=psql, eventually=eventually), TokenDrama(scene, canaries)
 
-        up = await scene.start("up", OLLAMA_FLEET_API_PORT=str(port))
-        api, second = (Witness(scene, session, f"http://127.0.0.1:{each}") for each in (port, other_port))
+        # One that may have credentials, and so is to find them only where it asks for them.
+        token = await with_tokens.make("marker-token", "write", "credentials")
+        # As in a file of settings that all programs of a machine share.
+        scene.environment["OLLAMA_FLEET_API_TOKEN"] = token
+        env_file = drama.env_file(tmp_path)
+        up = await scene.start("up", OLLAMA_FLEET_API_PORT=str(port), OLLAMA_FLEET_IMPORT_ENV=env_file)
+        api, second = (
+            Witness(scene, session, base_url=f"http://127.0.0.1:{each}", token=token) for each in (port, other_port)
+        )
         await eventually(lambda: _answers(api), within=LIMIT, what="an API")
         await drama.add_servers(api, tmp_path)
+        await drama.import_again(api, env_file)
         apart = [await scene.start(part, OLLAMA_FLEET_API_PORT=str(other_port)) for part in ("monitor", "api")]
         await eventually(lambda: _answers(second), within=LIMIT, what="a second API")
         await drama.wait_for("ok", "auth", "reset", "not_ollama", "tls")
@@ -137,6 +147,9 @@ async def test_planted_secrets_are_nowhere_but_where_they_belong(
         await drama.swap()
         await drama.wait_for("credential")
         await drama.ask_for_everything(second)
+        told = await drama.ask_for_credentials(second)
+        await with_tokens.misuse(second, token)
+        await with_tokens.work_elsewhere(second, token)
         await drama.look_by_hand()
         canaries.watch("the first key", ring.read()[0].first.secret)
         assert await scene.run("keys", "rotate") == 0
@@ -153,6 +166,7 @@ async def test_planted_secrets_are_nowhere_but_where_they_belong(
 
     assert codes == [0, 0, 0]
     assert canaries.found_in(places) == []
+    assert _names(canaries.found_in({"told": told})) == {"user name", "password", "key"}
     _assert_that_it_was_looked_for(fleet, places)
 
 
@@ -162,6 +176,10 @@ async def _answers(api: Witness) -> bool:
     except aiohttp.ClientError:
         return False
     return status == 200
+
+
+def _names(found: list[str]) -> set[str]:
+    return {each.partition(",")[0] for each in found}
 
 
 def _assert_that_it_was_looked_for(fleet: GuardedServers, places: dict[str, bytes]) -> None:
@@ -178,6 +196,12 @@ def _assert_that_it_was_looked_for(fleet: GuardedServers, places: dict[str, byte
     for place in ("PostgreSQL's log", "a dump of the database"):
         assert b'"sealed"' in places[place].replace(b'\\"', b'"'), place
     assert b"marker-second" in places["the command lines of all processes"]
+    assert b"marker-token" in places["the event log"], "who made a change"
+    assert b"ollama_fleet_server_up{" in places["the answers of the API"]
+    for command, mask in {"up": "•••".encode(), "import-env": rb'"http://\u2022\u2022\u2022@'}.items():
+        assert any(mask in text for name, text in places.items() if name.endswith(f"ollama-fleet {command}")), command
+    for table in ("api_tokens", "monitor_stats", "server_history", "server_history_recent"):
+        assert f"COPY public.{table} ".encode() in places["a dump of the database"], table
     assert b"server_id" in places["the payloads of NOTIFY"]
     assert any(b"marker-refusing" in text for name, text in places.items() if name.endswith("ollama-fleet up"))
 
