@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -64,9 +64,12 @@ class _Client(asyncio.Protocol):
         self._next += 1
 
 
-async def run(port: int, paths: Sequence[str], *, connections: int, seconds: float) -> Tally:
+async def run(
+    port: int, paths: Sequence[str], *, connections: int, seconds: float, headers: Mapping[str, str] | None = None
+) -> Tally:
     """Ask for the paths in turn for some seconds."""
-    requests = [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() for path in paths]
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"127.0.0.1:{port}", **(headers or {})}.items())
+    requests = [f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() for path in paths]
     tally = Tally()
     deadline = time.perf_counter() + seconds
     loop = asyncio.get_running_loop()

@@ -7,10 +7,12 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from api.queries import directory
 from monitor.postgres.database import Connection, Database
+from tests.api import token_maker
 from tests.benchmarks import load, stage
 
 # Without the triggers: 50,000 events would only be old ones.
@@ -53,11 +55,25 @@ uvloop.run(main(int(sys.argv[1])))
 SMOKE = ("--servers", "20", "--models", "3", "--rounds", "1", "--seconds", "0.3", "--rate", "20")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What is asked, of ours and of the bare handler alike, byte for byte."""
+
+    options: argparse.Namespace
+    paths: list[str]
+    headers: dict[str, str]
+
+    async def ask(self, port: int, *, connections: int, seconds: float) -> load.Tally:
+        """Ask one of them for some seconds."""
+        return await load.run(port, self.paths, connections=connections, seconds=seconds, headers=self.headers)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Say how big the fleet is, and how it is asked."""
     parser.add_argument("--servers", type=int, default=1000)
     parser.add_argument("--models", type=int, default=50, help="models of each server")
     parser.add_argument("--distinct", action="store_true", help="no two servers have the same model")
+    parser.add_argument("--open", action="store_true", help="ask an API that wants no token")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each part of a round")
@@ -72,16 +88,18 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         figures = {"servers": options.servers, "models": options.models, "snapshot_mb": await _snapshot_mb(dsn)}
         port, bare_port = stage.free_port(), stage.free_port()
         environment = {"OLLAMA_FLEET_DATABASE_URL": dsn, "OLLAMA_FLEET_API_PORT": str(port)}
+        questions = Questions(
+            options=options, paths=_paths(options), headers={} if options.open else await _bearer(dsn)
+        )
         async with stage.process("-m", "api", environment=environment) as api:
-            paths = _paths(options)
-            size = await _body_bytes(port, paths)
+            size = await _body_bytes(port, questions)
             async with stage.process("-c", BARE, str(bare_port), str(size)) as bare:
                 await stage.line(bare)
                 rounds = [
                     (
-                        await _measure(options, api.pid, port, paths),
-                        await _measure(options, bare.pid, bare_port, paths),
-                        await _in_storm(options, api.pid, port, paths, writer),
+                        await _measure(questions, api.pid, port),
+                        await _measure(questions, bare.pid, bare_port),
+                        await _in_storm(questions, api.pid, port, writer),
                     )
                     for _ in range(options.rounds)
                 ]
@@ -97,20 +115,31 @@ def _paths(options: argparse.Namespace) -> list[str]:
     return [*models, "/api/resolve?server_url=http://gpu-3.example:11434/&model=model-1:8b", "/api/resolve"]
 
 
-async def _body_bytes(port: int, paths: list[str]) -> int:
+async def _bearer(dsn: str) -> dict[str, str]:
+    """Make a token, after which the API wants one, and return the header that presents it."""
+    database = Database(dsn, name="benchmark")
+    await database.open()
+    async with database.session() as connection:
+        token = await token_maker.make(connection, "benchmark", "read")
+    await database.close()
+    return token_maker.bearer(token)
+
+
+async def _body_bytes(port: int, questions: Questions) -> int:
     """Wait until the fleet is known, and return the size of an answer."""
     async with asyncio.timeout(120):
         while True:
             with suppress(OSError):
-                tally = await load.run(port, paths, connections=1, seconds=0.5)
-                if not tally.failures and len(tally.latencies) > len(paths):
+                tally = await questions.ask(port, connections=1, seconds=0.5)
+                if not tally.failures and len(tally.latencies) > len(questions.paths):
                     return round(tally.body_bytes / len(tally.latencies))
             await asyncio.sleep(0.2)
 
 
-async def _measure(options: argparse.Namespace, pid: int, port: int, paths: list[str]) -> dict[str, float]:
+async def _measure(questions: Questions, pid: int, port: int) -> dict[str, float]:
     cpu, began = stage.cpu_seconds(pid), time.perf_counter()
-    tally = await load.run(port, paths, connections=options.connections, seconds=options.seconds)
+    options = questions.options
+    tally = await questions.ask(port, connections=options.connections, seconds=options.seconds)
     took, answers = time.perf_counter() - began, len(tally.latencies)
     return {
         "per_second": answers / took,
@@ -120,11 +149,9 @@ async def _measure(options: argparse.Namespace, pid: int, port: int, paths: list
     }
 
 
-async def _in_storm(
-    options: argparse.Namespace, pid: int, port: int, paths: list[str], writer: Connection
-) -> dict[str, float]:
-    storm = asyncio.create_task(_storm(options, writer))
-    figures = await _measure(options, pid, port, paths)
+async def _in_storm(questions: Questions, pid: int, port: int, writer: Connection) -> dict[str, float]:
+    storm = asyncio.create_task(_storm(questions.options, writer))
+    figures = await _measure(questions, pid, port)
     storm.cancel()
     with suppress(asyncio.CancelledError):
         await storm
