@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import structlog
 
@@ -39,8 +39,7 @@ MOST_WAITING = 20_000
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The fleet after event `seq`; `age_seconds` since that was last known to be the newest one.
 
     `at` is the time by the clock of the database, in seconds since 1970.
