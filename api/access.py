@@ -41,6 +41,20 @@ class Access:
     actor: str
     scopes: frozenset[Scope]
     grant: Grant = field(default_factory=Grant, repr=False, compare=False)
+    # The public part of the token, None without one.
+    token_id: str | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raise the 403 `Problem` unless this scope is among them."""
+        if scope not in self.scopes:
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "scope_missing",
+                f"The token may not do this: it lacks the scope {scope}. Make one that has it with "
+                f"`ollama-fleet token create NAME --scope {scope}`, and send that.",
+                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+                scope=scope.value,
+            )
 
 
 _KEY = web.RequestKey("access", Access)
@@ -63,15 +77,7 @@ def of(request: web.Request) -> Access:
 
 def require(request: web.Request, scope: Scope) -> None:
     """Raise the 403 `Problem` unless whoever asks has this scope."""
-    if scope not in of(request).scopes:
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
-            "scope_missing",
-            f"The token may not do this: it lacks the scope {scope}. Make one that has it with "
-            f"`ollama-fleet token create NAME --scope {scope}`, and send that.",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-            scope=scope.value,
-        )
+    of(request).require(scope)
 
 
 @asynccontextmanager

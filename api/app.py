@@ -61,9 +61,8 @@ def build(
     misses = Misses(database, settings.discovery_interval)
     traffic = Traffic()
     scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
-    app = web.Application(
-        middlewares=[traffic.middleware(), middleware.tell_problems, gate.admit], client_max_size=bodies.MAX_BYTES
-    )
+    frame = middleware.Frame(gate, traffic)
+    app = web.Application(middlewares=[frame.answer], client_max_size=bodies.MAX_BYTES)
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),

@@ -2,14 +2,17 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from yarl import URL
 
 from api import access, grant, origins, token_table
 from api.access import Access, Scope
+from api.acquaintance import Acquaintance
 from api.failures import Failures, Outcome
 from api.problems import Problem
 from api.token_table import TokenTable
@@ -24,8 +27,7 @@ SECRET_PARAMETERS = frozenset(
     {"access_token", "api-key", "api_key", "apikey", "auth", "authorization", "bearer", "key", "token"}
 )
 _BEARER = re.compile(r"bearer +(?P<token>\S+)", re.IGNORECASE)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MOST_REMEMBERED = 1024
 
 log = structlog.get_logger(__name__)
 
@@ -37,22 +39,30 @@ class Gate:
         self._table = table
         self._hostnames = frozenset(name.lower() for name in hostnames)
         self._failures = Failures()
+        self._acquaintance = Acquaintance()
 
-    @web.middleware
-    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request that may pass; raises the `Problem` of one that may not."""
+    async def admit(self, request: web.Request) -> None:
+        """Let a request pass; raises the `Problem` of one that may not."""
         origins.require_own_site(request, self._hostnames)
-        _require_clean_query(request)
+        is_for_credentials = _is_for_credentials(request.rel_url.raw_query_string)
         if not _is_public(request.path):
-            access.note(request, await self._identify(request))
-            access.require(request, _needed(request))
-            if "credentials" in request.query.getall("include", ()):
-                access.require(request, Scope.CREDENTIALS)
+            found = self._table.open_access or self._recall(request) or await self._identify(request)
+            access.note(request, found)
+            found.require(_needed(request))
+            if is_for_credentials:
+                found.require(Scope.CREDENTIALS)
         # An API that wants tokens is asked under any name, so a proxy needs no setting: a page that reaches it
         # through its own DNS has no token to send, and browsers add none by themselves.
         if self._table.may_be_open:
             origins.require_own_host(request, self._hostnames)
-        return await handler(request)
+
+    def _recall(self, request: web.Request) -> Access | None:
+        """Return what the request may do if it comes with what was good before, and with nothing else."""
+        values = request.headers.getall(hdrs.AUTHORIZATION, ())
+        found = self._acquaintance.recall(values[0]) if len(values) == 1 else None
+        if found is not None:
+            self._table.note_use(found)
+        return found
 
     async def _identify(self, request: web.Request) -> Access:
         if not self._table.is_loaded:
@@ -71,6 +81,7 @@ class Gate:
             self._require_patience(request)
             self._count_failure(request)
             raise refusal or token_table.unknown()
+        self._acquaintance.remember(request.headers[hdrs.AUTHORIZATION], found)
         return found
 
     def _require_patience(self, request: web.Request) -> None:
@@ -104,18 +115,25 @@ def _needed(request: web.Request) -> Scope:
     return Scope.READ if is_question else Scope.WRITE
 
 
-def _require_clean_query(request: web.Request) -> None:
-    if any(name.lower() in SECRET_PARAMETERS for name in request.query):
+@lru_cache(MOST_REMEMBERED)
+def _is_for_credentials(query: str) -> bool:
+    """Whether a query string asks for credentials, read once for the many times that a program sends the same.
+
+    Raises the `Problem` of one with a token in it, which is not remembered so.
+    """
+    parameters = URL.build(query_string=query, encoded=True).query
+    if any(name.lower() in SECRET_PARAMETERS for name in parameters):
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             "token_in_query",
             "A token does not belong into the address, which proxies and browsers write down: send it as "
             "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",
         )
+    return "credentials" in parameters.getall("include", ())
 
 
 def _presented(request: web.Request) -> str:
-    values = request.headers.getall("Authorization", ())
+    values = request.headers.getall(hdrs.AUTHORIZATION, ())
     if not values:
         raise token_table.missing()
     if len(values) > 1:

@@ -1,5 +1,6 @@
-"""Around every request: every failure is answered as `application/problem+json`."""
+"""Around every request: it passes the gate, is counted, and what fails is told as `application/problem+json`."""
 
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -7,6 +8,8 @@ import structlog
 from aiohttp import web
 
 from api import bodies, problems, responses
+from api.gate import Gate
+from api.metrics.traffic import Traffic
 from api.problems import Problem
 from api.queries.transactions import RefusedError
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
@@ -16,30 +19,48 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
 
-@web.middleware
-async def tell_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer whatever goes wrong as a problem with a stable code; nothing of the inside gets out."""
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return responses.problem(problem)
-    except (DatabaseUnavailableError, ConfigurationError) as error:
-        return responses.problem(problems.unavailable(error))
-    except RefusedError as error:
-        return responses.problem(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)))
-    except web.HTTPException as error:
-        return responses.problem(_from_aiohttp(request, error))
-    except Exception:
-        log.exception("request_failed", method=request.method, route=route(request))
-        return responses.problem(
-            Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is a fault of the API; its log says more.")
-        )
+class Frame:
+    """One middleware for all three, since each more costs every request as much as its work."""
+
+    def __init__(self, gate: Gate, traffic: Traffic) -> None:
+        self._gate = gate
+        self._traffic = traffic
+
+    @web.middleware
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer whoever may ask; whatever goes wrong is a problem with a stable code."""
+        began = time.perf_counter()
+        try:
+            await self._gate.admit(request)
+            response = await handler(request)
+        except Exception as error:
+            response = responses.problem(_problem(request, error))
+        seconds = time.perf_counter() - began
+        self._traffic.count(request, response, route=route(request), seconds=seconds)
+        return response
 
 
 def route(request: web.Request) -> str:
     """Return the pattern that a request's path fits, `unknown` when it fits none."""
     resource = request.match_info.route.resource
     return "unknown" if resource is None else resource.canonical
+
+
+def _problem(request: web.Request, error: Exception) -> Problem:
+    """Return what is told of an error; nothing of the inside gets out."""
+    match error:
+        case Problem():
+            return error
+        case DatabaseUnavailableError() | ConfigurationError():
+            return problems.unavailable(error)
+        case RefusedError():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error))
+        case web.HTTPException():
+            return _from_aiohttp(request, error)
+        case _:
+            log.error("request_failed", method=request.method, route=route(request), exc_info=error)
+            detail = "This is a fault of the API; its log says more."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
 
 
 def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:

@@ -71,8 +71,13 @@ class TokenTable:
         known = None if token_id is None else self._known.get(token_id)
         if token_id is None or known is None or not hmac.compare_digest(known.digest, tokens.digest(token)):
             return None
-        self._uses[token_id] = grant.now()
+        self.note_use(known.access)
         return known.access
+
+    def note_use(self, access: Access) -> None:
+        """Hear that a token was used just now."""
+        if access.token_id is not None:
+            self._uses[access.token_id] = grant.now()
 
     async def refresh(self) -> None:
         """Read all tokens; callers at the same time share a reading that began after each of them had called.
@@ -181,4 +186,9 @@ def _access(row: Row) -> Access:
     granted = Grant(deadline=None if left is None else grant.now() + left, expired=_expired(row))
     if row["revoked_at"] is not None:
         granted.end(_revoked(row))
-    return Access(actor=row["name"], scopes=implied(Scope(scope) for scope in row["scopes"]), grant=granted)
+    return Access(
+        actor=row["name"],
+        scopes=implied(Scope(scope) for scope in row["scopes"]),
+        grant=granted,
+        token_id=row["id"].hex,
+    )
