@@ -14,7 +14,7 @@ from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
 
 LOOK_SECONDS = 5.0
-# Between two looks, so that under a storm of changes one look serves several of them; the first one is looked at at once.
+# Between two looks, so that under a storm one look serves several changes; the first one is looked at at once.
 REST_SECONDS = 0.02
 
 

@@ -141,7 +141,10 @@ def test_a_file_sets_and_a_variable_wins_over_it(tmp_path: Path) -> None:
             "chek_interval in {config} is not a setting of ollama-fleet. Did you mean check_interval?",
         ),
         ("API_PORT = 1", "API_PORT in {config} is not a setting of ollama-fleet. Did you mean api_port?"),
-        ("[monitor]\nrise = 2", "monitor in {config} is not a setting of ollama-fleet. See the settings in deploy/docs/settings.md."),
+        (
+            "[monitor]\nrise = 2",
+            "monitor in {config} is not a setting of ollama-fleet. See the settings in deploy/docs/settings.md.",
+        ),
         ("rise = [", "The configuration file {config} is not valid TOML: "),
         ("check_interval = inf", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
         ("check_interval = nan", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
