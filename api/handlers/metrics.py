@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from api import responses
+from api import parameters, responses
 from api.metrics.scrape import Scrape
 from api.openapi.operation import Operation
+from api.parameters import NoParameters
 
 # The oldest format, which every scraper reads; names and labels need nothing newer.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,6 +30,7 @@ class MetricsHandler:
             )
         ]
 
-    async def read(self, _: web.Request) -> web.Response:
+    async def read(self, request: web.Request) -> web.Response:
         """`GET /metrics`."""
+        parameters.read(request.query, NoParameters)
         return web.Response(body=await self._scrape.text(), headers={**responses.HEADERS, "Content-Type": CONTENT_TYPE})
