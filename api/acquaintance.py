@@ -6,6 +6,7 @@ import secrets
 from api.access import Access
 
 MOST_REMEMBERED = 1024
+KEY_BYTES = 32
 
 
 class Acquaintance:
@@ -16,7 +17,7 @@ class Acquaintance:
     """
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(hashlib.blake2b.MAX_KEY_SIZE)
+        self._key = secrets.token_bytes(KEY_BYTES)
         self._known: dict[bytes, Access] = {}
 
     def recall(self, header: str) -> Access | None:
@@ -31,4 +32,4 @@ class Acquaintance:
         self._known[self._mark(header)] = access
 
     def _mark(self, header: str) -> bytes:
-        return hashlib.blake2b(header.encode("utf-8", "surrogateescape"), key=self._key).digest()
+        return hashlib.blake2b(header.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()

@@ -124,6 +124,12 @@ def _key(model: str) -> str:
     return model_names.key(model)
 
 
+@lru_cache(MOST_REMEMBERED)
+def _url(text: str) -> str:
+    """Return the one spelling of a URL, read once as well; raises `InvalidUrlError`, each time anew."""
+    return urls.normalize(text)
+
+
 def _refuse_model(model: str, key: str, fleet: Directory) -> Refusal | None:
     # A server may list what Ollama never would; whoever asks for just that gets it.
     if len(model) <= model_names.MAX_LENGTH and fleet.first(key):
@@ -137,7 +143,7 @@ def _refuse_model(model: str, key: str, fleet: Directory) -> Refusal | None:
 
 def _by_url(request: Request, text: str, key: str | None, fleet: Directory) -> Answer | Refusal:
     try:
-        url = urls.normalize(text)
+        url = _url(text)
     except InvalidUrlError as error:
         return Refusal(code=Code.INVALID, detail=str(error), field="server_url")
     entry = fleet.at(url)

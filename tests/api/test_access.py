@@ -181,6 +181,20 @@ async def test_a_new_token_is_good_at_once_and_an_open_api_closes(
     assert await told(api, headers=bearer(second)) == (200, "")
 
 
+async def test_a_token_that_was_good_all_day_is_refused_soon_after_it_is_revoked(
+    guarded: ApiClient, psql: Connection, eventually: Eventually
+) -> None:
+    headers = bearer(await make(psql, "lost", "read"))
+    for _ in range(3):
+        assert await told(guarded, headers=headers) == (200, "")
+    await psql.execute("UPDATE api_tokens SET revoked_at = now() WHERE name = 'lost'")
+
+    async def is_refused() -> bool:
+        return await told(guarded, headers=headers) == (401, "token_revoked")
+
+    await eventually(is_refused)
+
+
 async def test_a_revoked_token_ends_its_streams_and_polls_and_no_others(guarded: ApiClient, psql: Connection) -> None:
     lost, kept = bearer(await make(psql, "lost", "read")), bearer(await make(psql, "kept", "read"))
     async with (
