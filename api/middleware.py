@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Frame:
-    """One middleware for all three, since each more costs every request as much as its work."""
+    """Gate, handler and count in one middleware: each further one would be another coroutine for every request."""
 
     def __init__(self, gate: Gate, traffic: Traffic) -> None:
         self._gate = gate
