@@ -12,6 +12,10 @@ from monitor.postgres.listener import Listener
 
 LIMIT_SECONDS = 3.0
 OK, FAILED, UNKNOWN, ABSENT = "ok", "failed", "unknown", "absent"
+NO_MONITOR = (
+    "No monitor is at work, so nothing is checked: start `ollama-fleet up`, or `ollama-fleet monitor` where the API "
+    "runs apart."
+)
 
 
 class Readiness:
@@ -61,4 +65,4 @@ class Readiness:
                 checks["monitor"] = OK
             else:
                 checks["monitor"] = ABSENT
-                reasons.append("No monitor is at work, so nothing is checked: start `ollama-fleet monitor`.")
+                reasons.append(NO_MONITOR)

@@ -80,9 +80,16 @@ SENTENCES = {
 }
 
 
+# Of a server on the very machine that asks.
+REFUSED_HERE = "Start Ollama on this machine (`ollama serve`), or correct the port: its own is 11434, this is {port}."
+
+
 def sentence(reason: Reason, url: str) -> str:
     """Return what to do next about a server at a base URL."""
-    return SENTENCES[reason].format_map(_place(url))
+    place = _place(url)
+    is_here = place["host"] == "localhost" or place["host"].startswith("127.") or place["host"] == "::1"
+    words = REFUSED_HERE if reason is Reason.REFUSED and is_here else SENTENCES[reason]
+    return words.format_map(place)
 
 
 def _place(url: str) -> dict[str, str]:

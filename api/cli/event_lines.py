@@ -10,7 +10,7 @@ from monitor.domain.event import Event, EventType
 SHORT_ID = 8
 # Whoever looks on this machine need not be told who else is there.
 LOCAL = "local"
-STATUS_EVENTS = {EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN, EventType.SERVER_FLAPPING}
+STATUS_EVENTS = {EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN}
 COLOURS = {
     EventType.SERVER_UP: "green",
     EventType.MONITOR_RECOVERED: "green",
@@ -84,6 +84,8 @@ def what(event: Event) -> str:
 
 
 def _fact(event: Event, body: dict[str, Any]) -> str:
+    if event.type is EventType.SERVER_FLAPPING:
+        return "goes up and down too often, so its changes are held back until it keeps still"
     if event.type in STATUS_EVENTS:
         return _verdict(body)
     if event.type in {EventType.SERVER_CREATED, EventType.SERVER_DELETED}:

@@ -119,7 +119,18 @@ class Importer:
         return self._report(findings, is_rehearsal=True)
 
     def _steps(self, servers: Sequence[ServerView]) -> Iterator[Step]:
-        known = [Known(**{field: getattr(server, field) for field in Known.__dataclass_fields__}) for server in servers]
+        known = [
+            Known(
+                id=server.id,
+                name=server.name,
+                url=server.url,
+                is_active=server.is_active,
+                priority=server.priority,
+                max_concurrent=server.max_concurrent,
+                has_credential=server.auth.configured,
+            )
+            for server in servers
+        ]
         planner = Planner(known=known, allowed_networks=self._settings.allowed_networks, update=self._update)
         return planner.steps(self._gathering.candidates)
 

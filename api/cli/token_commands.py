@@ -107,7 +107,10 @@ def create(
     if as_json:
         output.as_json({"name": name, "scopes": list(dict.fromkeys(scopes)), "token": made})
         return
-    output.note(f"The token {name}; it is not shown again. Send it as `Authorization: Bearer TOKEN`.")
+    output.note(
+        f"The token {name}; it is not shown again. Send it as `Authorization: Bearer TOKEN`, or set "
+        "OLLAMA_FLEET_API_TOKEN. Within two seconds the API asks every request for one."
+    )
     output.say(made)
 
 

@@ -31,6 +31,7 @@ class Known:
     is_active: bool
     priority: int
     max_concurrent: int
+    has_credential: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +138,17 @@ def _nothing(candidate: Candidate, server: Known) -> Step:
     findings = [
         claim.finding(
             Outcome.THERE,
-            f"{_whose(server)} keeps its own; --update takes this one" if claim.field in differing else _whose(server),
+            f"{_whose(server)} {_keeps(claim, server)}; --update takes this one"
+            if claim.field in differing
+            else _whose(server),
         )
         for claim in candidate.claims
     ]
     return Step(id=server.id, findings=findings)
+
+
+def _keeps(claim: Claim, server: Known) -> str:
+    return "goes on without one" if claim.field == "auth" and not server.has_credential else "keeps its own"
 
 
 def _differing(values: Mapping[str, Any], server: Known) -> dict[str, Any]:

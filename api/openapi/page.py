@@ -1,6 +1,7 @@
 """The description of the API as one page for people: plain HTML from the document, without a script."""
 
 import json
+import re
 from collections.abc import Iterator
 from html import escape
 from importlib import resources
@@ -8,6 +9,7 @@ from typing import Any
 
 STYLE = resources.files("api.openapi").joinpath("page.css").read_text()
 LIMITS = ("minimum", "maximum", "minLength", "maxLength", "pattern", "format")
+_CODE = re.compile(r"`([^`]+)`")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -22,7 +24,7 @@ def _page(document: dict[str, Any]) -> Iterator[str]:
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f'<title>API of {title}</title><link rel="stylesheet" href="docs/style.css"></head><body><main>'
-    yield f"<h1>{title}</h1><p>{escape(info['description'])}</p>"
+    yield f"<h1>{title}</h1><p>{_prose(info['description'])}</p>"
     yield '<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
     for tag in document["tags"]:
         yield f"<section><h2>{escape(tag['name'])}</h2>"
@@ -39,7 +41,7 @@ def _page(document: dict[str, Any]) -> Iterator[str]:
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f'<details id="{escape(operation["operationId"])}"><summary>'
-    yield f"<code>{method.upper()} {escape(path)}</code>{escape(operation['summary'])}</summary>"
+    yield f"<code>{method.upper()} {escape(path)}</code>{_prose(operation['summary'])}</summary>"
     if operation["parameters"]:
         yield "<h3>Parameters</h3><table><tr><th>Name</th><th>In</th><th>What</th></tr>"
         for parameter in operation["parameters"]:
@@ -57,14 +59,18 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[st
     yield "</table></details>"
 
 
+def _prose(text: str) -> str:
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
 def _answer(answer: dict[str, Any]) -> str:
     shapes = [_type(content["schema"]) for content in answer.get("content", {}).values() if "$ref" in content["schema"]]
-    return f"{escape(answer['description'])} {' '.join(shapes)}"
+    return f"{_prose(answer['description'])} {' '.join(shapes)}"
 
 
 def _shape(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f'<details id="{escape(name)}"><summary><code>{escape(name)}</code>'
-    yield f"{escape(schema.get('description', ''))}</summary>"
+    yield f"{_prose(schema.get('description', ''))}</summary>"
     required = schema.get("required", [])
     yield "<table><tr><th>Field</th><th>What</th></tr>"
     for field, one in schema.get("properties", {}).items():

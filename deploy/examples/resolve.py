@@ -1,15 +1,16 @@
 """Asks ollama-fleet which server to take, and talks to it: `python resolve.py FLEET MODEL PROMPT [SERVER_URL]`.
 
-The answer's `base_url` and `headers` are all that a client needs. `headers` hold the server's credential; they are
-there when the fleet was asked for them with a token that may see them, and absent means none.
+The answer's `base_url` and `headers` are all that a client needs. `headers` hold the server's credential; the fleet is
+asked for them when there is an OLLAMA_FLEET_API_TOKEN, which then needs the scopes read and credentials.
 """
 
 import json
+import os
 import sys
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from ollama import Client
 from openai import OpenAI
@@ -19,8 +20,11 @@ PATIENCE = 10.0  # Seconds for the fleet's answer, which comes from its memory.
 
 def resolve(fleet: str, **question: str) -> dict[str, Any]:
     """Return the server for a `model`, or the one at a `server_url`; ends the program with the fleet's reason."""
+    asked = Request(f"{fleet}/api/resolve?{urlencode(question)}")
+    if token := os.environ.get("OLLAMA_FLEET_API_TOKEN"):
+        asked = Request(f"{asked.full_url}&include=credentials", headers={"Authorization": f"Bearer {token}"})
     try:
-        with urlopen(f"{fleet}/api/resolve?{urlencode(question)}", timeout=PATIENCE) as response:
+        with urlopen(asked, timeout=PATIENCE) as response:
             answer: dict[str, Any] = json.load(response)
     except HTTPError as refusal:
         problem = json.load(refusal)  # `code` is for programs, `detail` says what to do, `nearest` may name models.

@@ -1,18 +1,25 @@
 #!/bin/sh
 # Asks ollama-fleet which server to take, and sends it a prompt with curl: sh resolve.sh FLEET MODEL PROMPT
-# Needs curl and jq. `headers` of the answer hold the server's credential; absent means none.
+# Needs curl and jq. With OLLAMA_FLEET_API_TOKEN, which needs the scopes read and credentials, the answer has `headers`: they
+# hold the server's credential, and are empty where there is none.
 set -eu
 
 fleet=$1 model=$2 prompt=$3
 
-answer=$(curl -sS --max-time 10 -G "$fleet/api/resolve" --data-urlencode "model=$model")
+# What is secret goes in by a pipe that only curl reads: a command line can be read by every user of the machine.
+secret=
+if [ -n "${OLLAMA_FLEET_API_TOKEN:-}" ]; then
+    secret="header = \"Authorization: Bearer $OLLAMA_FLEET_API_TOKEN\"
+data = \"include=credentials\""
+fi
+answer=$(printf '%s' "$secret" |
+    curl -sS --config - --max-time 10 -G "$fleet/api/resolve" --data-urlencode "model=$model")
 where=$(printf '%s' "$answer" | jq -r '.base_url // empty')
 if [ -z "$where" ]; then
     printf '%s' "$answer" | jq -r '"\(.code): \(.detail)"' >&2
     exit 1
 fi
 
-# The headers go in by a file that only curl reads: a command line can be read by every user of the machine.
 printf '%s' "$answer" | jq -r '.headers // {} | to_entries[] | "header = \("\(.key): \(.value)" | tojson)"' |
     curl -sS --config - "$where/api/chat" -d "$(
         printf '%s' "$answer" | jq --arg prompt "$prompt" \

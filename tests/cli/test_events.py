@@ -186,3 +186,10 @@ async def test_a_follower_ends_by_itself_when_nobody_reads_on(connection: Connec
     os.close(reading)
     # Nothing happens in the fleet, so there is nothing whose printing could fail.
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+
+
+async def test_a_server_that_flaps_is_told_in_words(typed: Typed, connection: Connection) -> None:
+    await connection.execute(ADD_SERVER, "anna")
+    await connection.execute("UPDATE ollama_servers SET flapping_since = now()")
+    outcome = await typed_later(typed, "events", "--type", "server.flapping")
+    assert "anna              goes up and down too often, so its changes are held back" in outcome.out

@@ -43,7 +43,8 @@ def test_a_credential_is_kept_until_an_update_is_wanted(typed: Typed, tmp_path: 
     path = tmp_path / "program.env"
     path.write_text(f"OLLAMA_HOST=gpu-1\nOLLAMA_API_KEY={SECRET}\n")
     assert typed("servers", "add", "gpu-1", "http://gpu-1:11434").code == 0
-    assert "server gpu-1 keeps its own; --update takes this one" in typed("import-env", str(path)).out
+    assert "server gpu-1 goes on without one; --update takes this one" in typed("import-env", str(path)).out
     assert auth(typed, "gpu-1") == {"type": "none", "configured": False}
     assert "updated: credential of server gpu-1" in typed("import-env", str(path), "--update").out
     assert auth(typed, "gpu-1") == {"type": "bearer", "configured": True}
+    assert "server gpu-1 keeps its own; --update takes this one" in typed("import-env", str(path)).out

@@ -22,10 +22,10 @@ def descriptors(servers: int) -> Finding:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS_PER_SERVER * servers + OTHER_DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return finding.ok("descriptors", f"{soft} allowed, about {wanted} needed for {servers} servers")
+        return finding.ok("descriptors", f"{soft} allowed, about {wanted} needed")
     return finding.failed(
         "descriptors",
-        f"{soft} allowed, about {wanted} needed for {servers} servers",
+        f"{soft} allowed, about {wanted} needed",
         next=f"`ulimit -n {wanted}` before the start, or LimitNOFILE={wanted} in the unit.",
     )
 
