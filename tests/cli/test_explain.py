@@ -49,6 +49,8 @@ def test_the_advice_names_host_and_port() -> None:
     assert advice.sentence(Reason.REFUSED, "http://10.0.0.5:11434").startswith(
         "Nothing listens on port 11434 of 10.0.0.5: is Ollama running there"
     )
+    for here in ("127.0.0.1", "localhost", "[::1]"):
+        assert advice.sentence(Reason.REFUSED, f"http://{here}:11999").startswith("Start Ollama on this machine")
 
 
 def test_a_url_is_explained_by_a_real_process_that_has_no_database(
