@@ -51,7 +51,7 @@ case $1 in
 venv)
     for folder; do :; done
     mkdir -p "$folder/bin"
-    printf '#!/bin/sh\\nexec {sys.executable} "$@"\\n' >"$folder/bin/python"
+    printf '#!/bin/sh\\nexec "%s" "$@"\\n' '{sys.executable}' >"$folder/bin/python"
     cp $HOST/program "$folder/bin/ollama-fleet"
     cp $HOST/mark "$folder/mark"
     chmod +x "$folder/bin/python" "$folder/bin/ollama-fleet" ;;
