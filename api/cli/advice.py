@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from api import binding
 from monitor.domain import url as base_url
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
@@ -87,8 +88,8 @@ REFUSED_HERE = "Start Ollama on this machine (`ollama serve`), or correct the po
 def sentence(reason: Reason, url: str) -> str:
     """Return what to do next about a server at a base URL."""
     place = _place(url)
-    is_here = place["host"] == "localhost" or place["host"].startswith("127.") or place["host"] == "::1"
-    words = REFUSED_HERE if reason is Reason.REFUSED and is_here else SENTENCES[reason]
+    is_here = reason is Reason.REFUSED and binding.is_loopback(place["host"])
+    words = REFUSED_HERE if is_here else SENTENCES[reason]
     return words.format_map(place)
 
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from api.cli import text
+from api.cli import server_view, text
 from api.cli.troubles import Overview, Trouble
 
 MOST = 20
-NOBODY = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
 
 
 def lines(overview: Overview, *, now: datetime) -> Iterator[str]:
@@ -47,7 +46,7 @@ def document(overview: Overview) -> dict[str, Any]:
 def _summary(overview: Overview) -> str:
     counts = overview.counts | {"inactive": overview.inactive}
     if not any(counts.values()):
-        return NOBODY
+        return server_view.NONE_YET
     present = [f"{number} {status}" for status, number in counts.items() if number]
     number = sum(counts.values())
     verdict = "nothing is wrong" if not overview.troubles else f"{len(overview.troubles)} to look at"

@@ -10,12 +10,11 @@ from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.queries import diagnosis
 from monitor.domain.errors import FleetError
-from monitor.postgres import database, schema_version
+from monitor.postgres import database, notify_proof, schema_version
 from monitor.postgres.database import Database
 
 NOTIFY_SECONDS = 3.0
 MOST_CLOCK_DIFFERENCE = timedelta(seconds=2)
-CHANNEL = "ollama_fleet_proofs"
 SUBJECTS = ("database", "schema", "clock", "notify", "monitor")
 
 
@@ -71,10 +70,10 @@ async def _notify(store: Database, *, listen_dsn: str) -> Finding:
     try:
         listener = await database.connect(listen_dsn, name="ollama-fleet doctor", statement_cache_size=0)
         try:
-            await listener.add_listener(CHANNEL, hear)
+            await listener.add_listener(notify_proof.CHANNEL, hear)
             sent = time.perf_counter()
             async with store.session() as connection:
-                await diagnosis.notify(connection, CHANNEL, payload=word)
+                await diagnosis.notify(connection, notify_proof.CHANNEL, payload=word)
             async with asyncio.timeout(NOTIFY_SECONDS):
                 await heard.wait()
             return finding.ok("notify", f"arrives after {(time.perf_counter() - sent) * 1000:.1f} ms")

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from api import authentication, bodies, edits
+from api.cli import listing
 from api.cli.remote.connection import ApiConnection
 from api.history_views import HistoryView
 from api.parameters import NO_FILTERS, ServerFilters
@@ -30,7 +31,6 @@ from monitor.domain.uptime import Window
 
 SERVERS = "/api/servers"
 READ_AT_ONCE = 8
-PAGE = 1000
 
 
 class RemoteRegistry:
@@ -84,7 +84,7 @@ class RemoteRegistry:
                 return (await self.list_models(server.id, include_removed=include_removed)).items
 
         async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(server)) for server in await self._all_servers()]
+            reading = [group.create_task(read(server)) for server in await listing.all_servers(self)]
         models = [model for task in reading for model in task.result()]
         return ModelPage(items=sorted(models, key=lambda model: (model.model_name, model.server_name)))
 
@@ -112,16 +112,6 @@ class RemoteRegistry:
         if reply.status not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             raise FleetError(f"The API does not tell whether it is ready: it answered {reply.status.value}.")
         return self._api.read(ReadinessReport, reply.document)
-
-    async def _all_servers(self) -> list[ServerView]:
-        found: list[ServerView] = []
-        cursor: str | None = None
-        while True:
-            page = await self.list_servers(limit=PAGE, cursor=cursor)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
 
     async def _patch(self, path: str, patch: BaseModel) -> Any:
         return await self._api.ask("PATCH", path, body=_given(patch), media_type=bodies.MERGE_PATCH)
