@@ -1,13 +1,17 @@
 """The command as a person types it: in this process where that is enough, else as a real process."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 import structlog
@@ -86,9 +90,25 @@ def on_fleet(request: pytest.FixtureRequest, dsn: str, monkeypatch: pytest.Monke
     logs.configure(LogFormat.TEXT, LogLevel.ERROR)
     settings = Settings.model_validate({"api_port": "0", "check_timeout": "1s"})
     with serving_beside(settings, dsn) as address:
+        _wait_until_it_listens(address)
         monkeypatch.setenv("OLLAMA_FLEET_API_URL", address)
         yield
     structlog.reset_defaults()
+
+
+def _wait_until_it_listens(address: str) -> None:
+    """Wait until the API has its session for LISTEN, whose absence it would tell of."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urlopen(f"{address}/readyz") as answer:
+                checks = json.load(answer)["checks"]
+        except HTTPError as not_ready:
+            checks = json.load(not_ready)["checks"]
+        if checks.get("listener") == "ok":
+            return
+        assert time.monotonic() < deadline, checks
+        time.sleep(0.02)
 
 
 @pytest.fixture
