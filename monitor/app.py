@@ -194,7 +194,8 @@ class Monitor:
         await self._database.open()
         await self._inventory_database.open()
         try:
-            await database_gate.wait(self._database, self._vault, stop=stop, ready=ready)
+            async with watchdog.fed_while_waiting():
+                await database_gate.wait(self._database, self._vault, stop=stop, ready=ready)
             if not stop.is_set():
                 await lifecycle.run(self._parts(), stop)
                 log.info("stopped")

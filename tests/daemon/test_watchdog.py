@@ -1,6 +1,9 @@
-"""A daemon whose event loop stands still for good: killed, started again, and no server was to blame."""
+"""The watchdog of a daemon: one that stands still is killed and started again, one that waits is left alone."""
 
+import asyncio
+import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -45,3 +48,25 @@ async def test_a_blocked_daemon_is_killed_and_its_successor_goes_on_without_a_fa
         assert supervisor.ready == 2
         assert await observer.value("SELECT count(*) FROM fleet_events WHERE type = 'server.down'") == 0
     await observer.check_history()
+
+
+async def test_a_daemon_that_waits_for_its_database_at_the_start_feeds_the_watchdog(tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket() as port, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        # Bound, so that nobody else gets the port, and not listening.
+        port.bind(("127.0.0.1", 0))
+        listener.bind(str(address))
+        listener.setblocking(False)
+        variables = {
+            "OLLAMA_FLEET_DATABASE_URL": f"postgresql://fleet@127.0.0.1:{port.getsockname()[1]}/fleet",
+            "NOTIFY_SOCKET": str(address),
+            "WATCHDOG_USEC": "300000",
+        }
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "monitor", env=os.environ | variables)
+        heard: list[str] = []
+        async with asyncio.timeout(30):
+            while heard.count("READY=1") < 1 or heard.count("WATCHDOG=1") < 3:
+                heard.append((await asyncio.get_running_loop().sock_recv(listener, 1024)).decode())
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0

@@ -74,6 +74,18 @@ async def test_it_is_fed_while_all_parts_move_and_not_while_one_stands_still(
         await eventually(was_fed_again, what="food again")
 
 
+@pytest.mark.usefixtures("every_few_milliseconds")
+async def test_it_is_fed_during_a_wait_and_not_after_it(heard: Heard, eventually: Eventually) -> None:
+    async def was_fed() -> bool:
+        return FED in heard()
+
+    async with watchdog.fed_while_waiting():
+        for _ in range(3):
+            await eventually(was_fed, what="food")
+    await asyncio.sleep(0)
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "watchdog"] == []
+
+
 async def test_a_process_that_is_not_watched_feeds_nobody(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     daemon = Daemon()
