@@ -152,10 +152,18 @@ has_units() {
 
 run_already() {
     for unit in $wanted; do
-        systemctl is-enabled --quiet "$unit" && systemctl is-active --quiet "$unit" || return
+        systemctl is-enabled --quiet "$unit" && systemctl is-active --quiet "$unit" && knows_settings "$unit" || return
     done
     for unit in $unwanted; do
         ! systemctl is-enabled --quiet "$unit" 2>/dev/null || return
+    done
+}
+
+# A service goes on with the settings and the key ring that it was started with, whatever the files say by now.
+knows_settings() {
+    started=$(systemctl show --timestamp=unix --property=ExecMainStartTimestamp --value "$1") || return
+    for file in "$settings" "$keyring"; do
+        if [ -f "$file" ] && ! [ "$(stat -c %Y "$file")" -lt "${started#@}" ]; then return 1; fi
     done
 }
 
@@ -199,9 +207,16 @@ copy_units() {
 # shellcheck disable=SC2086  # two units, or one
 units_of_journal() { printf ' -u %s' $wanted; }
 
+# shellcheck disable=SC2046  # words that are options
+show_last_words() {
+    printf 'The last lines of the journal:\n'
+    journalctl --quiet --no-pager --output=cat --lines=12 $(units_of_journal) | sed 's/^/    /' || :
+}
+
 # A version that knows another schema than the database has cannot be gone back to.
 go_back() {
     journal="journalctl -e$(units_of_journal)"
+    show_last_words >&2
     if [ -z "$previous" ] || [ "$previous" = "$version" ]; then
         fail "The services do not start: \`$journal\` says why. Mend that, then run this again."
     fi

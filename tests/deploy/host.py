@@ -9,7 +9,7 @@ from tests.deploy.checkout import Checkout
 
 TOOLS = (
     *("sh", "dirname", "basename", "cat", "cut", "sed", "awk", "cksum", "find", "sort", "cp", "mv", "ln", "rm"),
-    *("mkdir", "chmod", "cmp", "readlink", "env", "install", "touch", "rmdir"),
+    *("mkdir", "chmod", "cmp", "readlink", "env", "install", "touch", "rmdir", "stat"),
 )
 
 # Each notes its call; what a test wants to go wrong is a file in $HOST/faults.
@@ -24,6 +24,8 @@ STAND_INS = {
     "systemctl": """
 echo systemctl $* >>$HOST/calls
 verb=$1; shift
+# Of a service that was started in the second in which its settings were written, nobody can tell which was first.
+if [ $verb = show ]; then for unit; do :; done; echo @$(($(stat -c %Y $HOST/active/$unit) + 1)); exit; fi
 for unit in "$@"; do
     case "$verb $unit" in
     *" --"*) ;;
@@ -39,6 +41,7 @@ for unit in "$@"; do
 done
 exit 0
 """,
+    "journalctl": "echo why the service ended",
     "python3": f"""
 case "$*" in
 *_base_executable*) cat $HOST/faults/python 2>/dev/null || echo $0 ;;

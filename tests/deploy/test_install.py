@@ -1,5 +1,6 @@
 """The installer on a pretended host: what a first run makes, what another one leaves alone, and what removal leaves."""
 
+import os
 import shutil
 import tomllib
 
@@ -58,6 +59,7 @@ def test_a_second_run_changes_nothing_and_disturbs_nothing(installed: Host) -> N
     assert {call.split()[1] for call in installed.calls() if call.startswith("systemctl")} == {
         "is-enabled",
         "is-active",
+        "show",
     }
 
 
@@ -65,6 +67,16 @@ def test_a_service_that_somebody_stopped_is_started_by_the_next_run(installed: H
     (installed.folder / "active" / "ollama-fleet").unlink()
     assert installed.install()[0] == 0
     assert installed.active() == {"ollama-fleet"}
+
+
+@pytest.mark.parametrize("file", [SETTINGS, "etc/ollama-fleet/keyring"])
+def test_services_that_were_started_before_their_settings_changed_are_started_again(installed: Host, file: str) -> None:
+    started = (installed.folder / "active" / "ollama-fleet").stat().st_mtime
+    os.utime(installed.root / file, (started + 60, started + 60))
+    installed.calls()
+    code, printed = installed.install()
+    assert code == 0, printed
+    assert {"fleet old migrate", "systemctl restart ollama-fleet"} <= set(installed.calls())
 
 
 def test_a_database_url_set_later_changes_the_services(installed: Host) -> None:

@@ -78,6 +78,7 @@ def test_a_new_version_that_does_not_start_gives_way_to_the_old_one(installed: H
     assert code == 1
     assert "runs again" in printed
     assert "journalctl -e -u ollama-fleet" in printed
+    assert "    why the service ended\n" in printed
     assert (installed.running_mark(), installed.active()) == ("old", {"ollama-fleet"})
 
 
