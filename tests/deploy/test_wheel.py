@@ -52,6 +52,25 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "bin"
 
 
+@pytest.fixture
+def resolved(built: Path, tmp_path: Path, home: dict[str, str]) -> Path:
+    """The programs of an environment that has the wheel, and from the package index what its metadata ask for."""
+    root = tmp_path / "environment"
+    venv.create(root, symlinks=True, with_pip=True)
+    pip: list[str | Path] = [
+        root / "bin" / "python",
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
+    done = subprocess.run([*pip, wheel_in(built)], cwd="/", env=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return root / "bin"
+
+
 def build(root: Path, folder: Path, *targets: str) -> None:
     """Build with the locked backend; nothing is fetched."""
     options = [word for target in targets for word in ("--target", target)]
@@ -147,16 +166,35 @@ def up(installed: Path, state_dir: Path, notify: Path) -> Iterator[subprocess.Po
 def test_the_installed_program_brings_up_a_whole_fleet_and_tells_systemd(
     installed: Path, state_dir: Path, tmp_path: Path
 ) -> None:
+    check_a_whole_fleet(installed, state_dir, tmp_path / "notify")
+
+
+@pytest.mark.long
+def test_pip_brings_all_that_a_whole_fleet_needs(resolved: Path, state_dir: Path, tmp_path: Path) -> None:
+    check_a_whole_fleet(resolved, state_dir, tmp_path / "notify")
+
+
+def check_a_whole_fleet(programs: Path, state_dir: Path, notify: Path) -> None:
+    """Fail unless it comes up, says so, has its schema and its dashboard, and leaves nothing running."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(tmp_path / "notify"))
+        told.bind(str(notify))
         told.settimeout(PATIENCE)
-        with up(installed, state_dir, tmp_path / "notify") as process:
+        with up(programs, state_dir, notify) as process:
             ready = told.recv(4096).decode()
             assert ready.startswith("READY=1\nSTATUS=Answering at http://127.0.0.1:")
-            with urllib.request.urlopen(f"{ready.split()[-1]}/readyz", timeout=PATIENCE) as answer:
-                report = json.load(answer)
+            report = json.loads(fetched(f"{ready.split()[-1]}/readyz"))
+            page = fetched(f"{ready.split()[-1]}/").decode()
+            scripts = re.findall(r'<script [^>]*src="([^"]+)"', page)
+            assert scripts
+            assert all(fetched(f"{ready.split()[-1]}/{script}") for script in scripts)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=PATIENCE)
     assert (report["ready"], report["checks"]["schema"]) == (True, "ok")
     assert process.returncode == 0
     embedded_user.eventually(lambda: not embedded_user.is_running(state_dir))
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        content: bytes = answer.read()
+    return content
