@@ -207,10 +207,12 @@ copy_units() {
 # shellcheck disable=SC2086  # two units, or one
 units_of_journal() { printf ' -u %s' $wanted; }
 
-# shellcheck disable=SC2046  # words that are options
 show_last_words() {
-    printf 'The last lines of the journal:\n'
-    journalctl --quiet --no-pager --output=cat --lines=12 $(units_of_journal) | sed 's/^/    /' || :
+    for unit in $wanted; do
+        if systemctl is-active --quiet "$unit"; then continue; fi
+        printf 'The last lines of %s:\n' "$unit"
+        journalctl --quiet --no-pager --output=cat --lines=12 --unit "$unit" | sed 's/^/    /' || :
+    done
 }
 
 # A version that knows another schema than the database has cannot be gone back to.
