@@ -17,8 +17,9 @@ from monitor.domain.entry import Copy, Entry
 from monitor.domain.errors import InvalidUrlError
 
 _rank = attrgetter("rank")
-# Of an entry, what an index or an order depends on.
-INDEXED = frozenset({"name", "url", "is_active", "is_default", "is_available", "is_flapping", "priority"})
+# Of an entry, what an index depends on, and what the rank of its models does.
+_INDEXED = frozenset({"name", "url", "is_active", "is_default", "is_available", "priority"})
+_RANKING = frozenset({"name", "is_active", "is_default", "is_available", "is_flapping", "priority"})
 
 
 class Directory:
@@ -71,18 +72,24 @@ class Directory:
         """Take a server in, in the place of one with the same id."""
         self.remove(entry.id)
         self.servers[entry.id] = entry
+        entry.base_url = _normalized(entry.url)
         self._index(entry)
 
     def change(self, entry: Entry, changes: Mapping[str, Any]) -> None:
-        """Set some fields of a server."""
+        """Set some fields of a server, of which those that stay as they are cost nothing."""
         entry.revision += 1
-        moves = not INDEXED.isdisjoint(changes)
-        if moves:
+        moved = {name for name, value in changes.items() if getattr(entry, name) != value}
+        is_indexed = not _INDEXED.isdisjoint(moved)
+        if is_indexed:
             self._unindex(entry)
-        for name, value in changes.items():
-            setattr(entry, name, value)
-        if moves:
+        for name in moved:
+            setattr(entry, name, changes[name])
+        entry.weigh()
+        if "url" in moved:
+            entry.base_url = _normalized(entry.url)
+        if is_indexed:
             self._index(entry)
+        if not _RANKING.isdisjoint(moved):
             for copy in entry.copies.values():
                 self._moved(copy)
 
@@ -122,7 +129,6 @@ class Directory:
             self._take_out(copy)
 
     def _index(self, entry: Entry) -> None:
-        entry.base_url = _normalized(entry.url)
         self._by_url.setdefault(entry.base_url, []).append(entry)
         if entry.is_default:
             self._defaults[entry.id] = entry

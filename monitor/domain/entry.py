@@ -8,6 +8,8 @@ from uuid import UUID
 # Whole lists of capabilities that differ; those of fifty thousand models are a few dozen.
 MOST_SHARED = 4096
 
+Weight = tuple[tuple[bool, bool], tuple[int, bool, str]]
+
 
 class Standing(IntEnum):
     """How a copy of a model counts: on its server, as a pointer into a cloud, or not at all for now."""
@@ -17,6 +19,10 @@ class Standing(IntEnum):
     IDLE = 2
 
 
+# An enumeration looks its members up slowly, and a rank is worked out for each model of a server that changes.
+LOCAL, CLOUD, IDLE = Standing
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
     """A registered server. `fresh_from` is the database's time of its last check, or of its last edit before one, in
@@ -24,6 +30,7 @@ class Entry:
 
     `interval` and `timeout` are its own seconds, None where the settings hold. `copies` are its models by id.
     `base_url` is its URL in the one spelling, also where a hand wrote another one into the table.
+    `weight` is what the ranks of its copies have from it: what comes before that a copy is in memory, and after it.
     `revision` tells, as long as it is the same entry, whether anything of it or of its copies has changed.
     """
 
@@ -47,7 +54,16 @@ class Entry:
     fresh_from: float
     copies: dict[UUID, "Copy"] = field(default_factory=dict)
     base_url: str = ""
+    weight: Weight = field(init=False)
     revision: int = 0
+
+    def __post_init__(self) -> None:
+        """Weigh it as it is made."""
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Work out its part of the ranks of its copies; due whenever one of its fields was set."""
+        self.weight = (not self.is_available, self.is_flapping), (-self.priority, not self.is_default, self.name)
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -74,8 +90,8 @@ class Copy:
     def standing(self) -> Standing:
         """How it counts now."""
         if not (self.is_active and self.server.is_active):
-            return Standing.IDLE
-        return Standing.LOCAL if self.remote_host is None else Standing.CLOUD
+            return IDLE
+        return LOCAL if self.remote_host is None else CLOUD
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -83,17 +99,8 @@ class Copy:
 
         The last step only tells apart what one server spells in two ways.
         """
-        server = self.server
-        return (
-            self.standing.value,
-            not server.is_available,
-            server.is_flapping,
-            self.size_vram is None,
-            -server.priority,
-            not server.is_default,
-            server.name,
-            self.model_name,
-        )
+        before, after = self.server.weight
+        return self.standing, before, self.size_vram is None, after, self.model_name
 
     @property
     def is_loaded(self) -> bool:
