@@ -20,7 +20,7 @@ from api.queries import directory
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection, Database
 from tests.api import token_maker
-from tests.benchmarks import load, stage
+from tests.benchmarks import bare_handler, load, stage
 
 # Without the triggers: 50,000 events would only be old ones.
 FILL = """
@@ -37,26 +37,6 @@ SHARED, OWN = "'model-' || n || ':8b'", "'model-' || n || '-of-' || ollama_serve
 # Of one server after the other; every verdict moves all its models in the order of choice.
 STORM = """
 UPDATE ollama_servers SET status = CASE status WHEN 'up' THEN 'down' ELSE 'up' END WHERE name = 'gpu-' || $1::int
-"""
-BARE = """
-import asyncio, sys
-from aiohttp import web
-
-async def answer(request):
-    return web.Response(body=body, content_type="application/json")
-
-async def main(port):
-    app = web.Application()
-    app.add_routes([web.get("/api/resolve", answer)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    print("ready", flush=True)
-    await asyncio.Event().wait()
-
-body = b"x" * int(sys.argv[2])
-import uvloop
-uvloop.run(main(int(sys.argv[1])))
 """
 # Enough to see that it works.
 SMOKE = ("--servers", "20", "--models", "3", "--rounds", "1", "--seconds", "0.3", "--rate", "20")
@@ -102,10 +82,9 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         async with stage.process("-m", "api", environment=environment) as api:
             size = await _body_bytes(port, questions)
             async with (
-                stage.process("-c", BARE, str(bare_port), str(size)) as bare,
+                bare_handler.running(bare_port, "/api/resolve", b"x" * size) as bare,
                 _elsewhere(dsn, writer, fill) as stranger,
             ):
-                await stage.line(bare)
                 rounds = [
                     (
                         await _measure(questions, api.pid, port),
