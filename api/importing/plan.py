@@ -14,6 +14,7 @@ from api.importing.candidates import Candidate, Claim
 from api.importing.report import WRITTEN, Finding, Outcome
 from api.problems import Problem
 from api.schemas import ServerCreate, ServerPatch
+from monitor.domain import url as base_url
 from monitor.ollama.guard import Network
 
 MAX_NAME = 180
@@ -117,8 +118,7 @@ class Planner:
 
     def _free_name(self, wanted: str, url: str) -> str:
         """Return a name that no server has: with the port behind it, or at last with a number."""
-        port = urlsplit(url).port
-        spellings = [wanted, f"{wanted}:{port}"] if port is not None and wanted == _derived(url) else [wanted]
+        spellings = [wanted, _with_port(url)] if wanted == _derived(url) else [wanted]
         name = next((spelling for spelling in spellings if spelling not in self._names), None)
         if name is None:
             numbers = self._numbers.setdefault(wanted, itertools.count(2))
@@ -129,7 +129,16 @@ class Planner:
 
 
 def _derived(url: str) -> str:
-    return (urlsplit(url).hostname or url)[:MAX_NAME]
+    """Return the host, with the port where the host alone says little: several servers may be at one address."""
+    host = urlsplit(url).hostname or url
+    says_little = host == "localhost" or base_url.literal_address(url) is not None
+    return _with_port(url) if says_little else host[:MAX_NAME]
+
+
+def _with_port(url: str) -> str:
+    parts = urlsplit(url)
+    host = (parts.hostname or url)[:MAX_NAME]
+    return host if parts.port is None else f"{host}-{parts.port}"
 
 
 def _nothing(candidate: Candidate, server: Known) -> Step:
