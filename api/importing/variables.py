@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.importing import env_file
+from api.importing import env_file, misspellings
 
 
 class Role(StrEnum):
@@ -94,7 +94,7 @@ def meaning(name: str, mapping: Mapping[str, Meaning]) -> Meaning | Unused | Non
         return mapping[name]
     tokens = _TOKENS.findall(name.upper())
     if tokens[:1] != ["OLLAMA"]:
-        return None
+        return _misspelt(name)
     words = [token for token in tokens[1:] if not token.isdigit()]
     numbers = [token for token in tokens[1:] if token.isdigit()]
     if (unused := _unused(words)) is not None:
@@ -102,7 +102,15 @@ def meaning(name: str, mapping: Mapping[str, Meaning]) -> Meaning | Unused | Non
     if len(words) > 1 and words[0] == "SERVER":
         words = words[1:]
     role = SPELLINGS.get("_".join(words))
-    return STRANGE if role is None or len(numbers) > 1 else Meaning(role=role, group=_group(numbers))
+    if role is None or len(numbers) > 1:
+        return _misspelt(name) or STRANGE
+    return Meaning(role=role, group=_group(numbers))
+
+
+def _misspelt(name: str) -> Unused | None:
+    """Return the question for a name that is nearly a known one; it is the operator who answers it."""
+    known = misspellings.meant(name, SPELLINGS)
+    return None if known is None else Unused(reason=f"did you mean {known}?", is_known=False)
 
 
 def _unused(words: list[str]) -> Unused | None:

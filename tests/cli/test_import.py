@@ -122,6 +122,13 @@ def test_what_is_refused_ends_with_1_and_costs_the_others_nothing(typed: Typed, 
 
 
 @pytest.mark.usefixtures("on_fleet")
+def test_a_slip_in_a_name_is_asked_about(typed: Typed, write: Write) -> None:
+    outcome = typed("import-env", write("OLAMA_HOST=gpu-1\n"))
+    assert "not understood: did you mean OLLAMA_HOST?" in outcome.out
+    assert servers(typed) == {}
+
+
+@pytest.mark.usefixtures("on_fleet")
 def test_other_names_are_mapped(typed: Typed, write: Write) -> None:
     path = write("LLM_BACKEND=gpu-1:1\nLLM_TITLE=anna\n")
     outcome = typed("import-env", path, "--map", "LLM_BACKEND=host@x", "--map", "LLM_TITLE=name@x")

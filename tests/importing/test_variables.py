@@ -67,7 +67,33 @@ def test_what_is_about_ollama_and_no_server_has_a_reason(name: str, unused: Unus
     assert variables.meaning(name, {}) == unused
 
 
-@pytest.mark.parametrize("name", ["PATH", "DATABASE_URL", "OPENAI_API_KEY", "MY_OLLAMA_HOST", "OLLAMAX_HOST", "_"])
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OLAMA_HOST", "OLLAMA_HOST"),
+        ("Olama_host", "OLLAMA_HOST"),
+        ("OLLAMA_HOTS", "OLLAMA_HOST"),
+        ("OLLAMAHOST", "OLLAMA_HOST"),
+        ("OLLAMA_BASEURL", "OLLAMA_BASE_URL"),
+        ("OLLAMA_URI", "OLLAMA_URL"),
+        ("OLLMA_SERVER_URL", "OLLAMA_SERVER_URL"),
+        ("OLAMA_SERVER_12_URL", "OLLAMA_SERVER_12_URL"),
+        ("OLLAMA_SERVER_1_APIKEY", "OLLAMA_SERVER_1_API_KEY"),
+        ("OLLAMA_HOTS_2", "OLLAMA_HOST_2"),
+        ("OLLAMA_2_URLL", "OLLAMA_2_URL"),
+    ],
+)
+def test_a_name_that_is_a_slip_away_is_asked_about_and_never_taken(name: str, meant: str) -> None:
+    assert variables.meaning(name, {}) == Unused(reason=f"did you mean {meant}?", is_known=False)
+
+
+@pytest.mark.parametrize("name", ["LLAMA_HOST", "LLAMA_API_KEY", "OPENAI_API_KEY", "OLLAMA1_HOST_2"])
+def test_what_other_programs_have_is_not_taken_for_a_slip(name: str) -> None:
+    found = variables.meaning(name, {})
+    assert found in {None, variables.STRANGE}
+
+
+@pytest.mark.parametrize("name", ["PATH", "DATABASE_URL", "OPENAI_API_KEY", "MY_OLLAMA_HOST", "OLLAMAXX_HOST", "_"])
 def test_other_variables_are_nobodys_business(name: str) -> None:
     assert variables.meaning(name, {}) is None
 
