@@ -4,12 +4,17 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, w
 import { setTimeout as sleep } from "node:timers/promises";
 
 const [base, file] = process.argv.slice(2);
+if (!file || !URL.canParse(base)) {
+  console.error("usage: node consumer.mjs http://127.0.0.1:8420 CURSOR_FILE");
+  process.exit(2);
+}
 const SILENCE_MS = Number(process.env.SILENCE_MS ?? 40_000); // The stream says something every 15 s.
 const LAST_RETRY_MS = 3_000;
 const TOKEN = process.env.OLLAMA_FLEET_API_TOKEN; // Where the API wants one.
 const ENDINGS = { 410: 3, 409: 4 }; // Retention has passed the cursor; it is another database's.
 let cursor = existsSync(file) ? readFileSync(file, "utf8").trim() : "0";
 let retry = 100;
+let said = "";
 
 function store(seq) {
   const next = openSync(`${file}.next`, "w");
@@ -18,6 +23,11 @@ function store(seq) {
   closeSync(next);
   renameSync(`${file}.next`, file); // A crash leaves the old cursor or the new one, never half of one.
   cursor = seq;
+}
+
+function complain(sentence) {
+  if (sentence !== said) console.error(sentence); // Once, not at each try.
+  said = sentence;
 }
 
 function take(message) {
@@ -40,10 +50,12 @@ async function follow() {
     if (TOKEN) headers.Authorization = `Bearer ${TOKEN}`;
     const answer = await fetch(new URL("/api/events/stream", base), { headers, signal: silence.signal });
     if (!answer.ok) {
-      console.error(`${answer.status}: ${await answer.text()}`);
-      if (answer.status in ENDINGS) process.exit(ENDINGS[answer.status]);
+      const problem = await answer.json().catch(() => ({ detail: `it answered ${answer.status}` }));
+      complain(`${base} refuses: ${problem.detail}`);
+      if (answer.status < 500) process.exit(ENDINGS[answer.status] ?? 1);
       return;
     }
+    said = "";
     let text = "";
     for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
       watch.refresh();
@@ -59,7 +71,7 @@ async function follow() {
 
 process.on("SIGTERM", () => process.exit(0));
 for (;;) {
-  await follow().catch((error) => console.error(error.cause?.message ?? error.message));
+  await follow().catch(() => complain(`${base} does not answer; it is tried again.`));
   await sleep(retry);
   retry = Math.min(2 * retry, LAST_RETRY_MS);
 }

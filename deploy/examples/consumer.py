@@ -1,5 +1,6 @@
 """Takes ollama-fleet's events into an SQLite file, each once and in order: `python consumer.py DSN FILE`."""
 
+import argparse
 import asyncio
 import signal
 import sqlite3
@@ -8,6 +9,14 @@ from contextlib import suppress
 
 import asyncpg
 
+# No waiting mends these: no such role, password or database, no right to read, no fleet in it, no DSN.
+HOPELESS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+    asyncpg.ClientConfigurationError,
+)
 PATIENCE = 5.0  # Seconds: to connect, for an answer (a half-open session gives none), between looks without a wake-up.
 SETUP = """CREATE TABLE IF NOT EXISTS effect (seq INT, event TEXT); CREATE TABLE IF NOT EXISTS cursor (seq INT);
 INSERT INTO cursor SELECT 0 WHERE NOT EXISTS (SELECT * FROM cursor)"""
@@ -39,19 +48,32 @@ async def follow(session: "asyncpg.Connection[asyncpg.Record]", store: sqlite3.C
 
 
 async def main(dsn: str, path: str) -> None:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sys.exit)
-    store, delay = sqlite3.connect(path).executescript(SETUP).connection, 0.1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, sys.exit)
+    store, delay, is_away = sqlite3.connect(path).executescript(SETUP).connection, 0.1, False
     while True:
         try:
-            session, delay = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE), 0.1
+            session = await asyncpg.connect(dsn, timeout=PATIENCE, command_timeout=PATIENCE)
+            delay, is_away = 0.1, False
             try:
                 await follow(session, store)
             finally:
                 session.terminate()  # close() would wait for the answer of a server that may be silent.
+        except HOPELESS as error:
+            sys.exit(f"The database cannot be read with this DSN: {error}. The README beside me says where to get one.")
         # The last of these is the driver's confusion when a session ends in the middle of a statement.
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            if not is_away:  # Once, not at each try.
+                sys.stderr.write(f"The database is away, and is tried again: {str(error) or 'it does not answer'}\n")
+            is_away = True
         await asyncio.sleep(delay := min(2 * delay, 3.0))
 
 
-asyncio.run(main(*sys.argv[1:]))
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("dsn", help="the database, as `ollama-fleet db uri` prints it")
+parser.add_argument("file", help="the SQLite file of events and cursor; it is made if it is not there")
+given = parser.parse_args()
+try:
+    asyncio.run(main(given.dsn, given.file))
+except sqlite3.Error as error:
+    sys.exit(f"Events cannot be kept in {given.file}: {error}.")

@@ -3,6 +3,10 @@
 # An event is printed before the cursor moves: after a crash the last one may come twice, and none is left out.
 set -euo pipefail
 
+if [ $# -ne 2 ]; then
+    echo "usage: bash consumer_psql.sh DSN CURSOR_FILE, where \`ollama-fleet db uri\` prints the DSN" >&2
+    exit 2
+fi
 dsn=$1
 file=$2
 patience=${PATIENCE_SECONDS:-10}
@@ -17,6 +21,14 @@ store() {
     mv "$file.next" "$file" # A crash leaves the old cursor or the new one, never half of one.
 }
 
+# Say what is wrong once, not at each try.
+said=
+complain() {
+    case $said in *"$1"*) return ;; esac
+    said+=$1
+    printf '%s\n' "$1" >&2
+}
+
 # One statement sees one moment: the newest number there is, beside what the log holds after the cursor.
 read_statement() {
     printf '%s' "SELECT head.seq, event.seq, row_to_json(event) FROM fleet_event_head AS head LEFT JOIN LATERAL
@@ -26,13 +38,14 @@ read_statement() {
 # Give psql a statement and go through its answer; false when the session is lost.
 ask() {
     local newest seq event
-    printf '%s\n\\echo .\n' "$1" >&4
+    printf '%s\n\\echo . :SQLSTATE\n' "$1" >&4
     # Every statement here is answered at once; a half-open session is one that does not.
     while IFS='|' read -r -t "$patience" newest seq event <&3; do
         case $newest in
-        .) return 0 ;;
+        '. 42'*) exit 1 ;; # No such table, or no right to read it: no waiting mends that.
+        '. '*) said= && return 0 ;;
         Asynchronous*) woken=yes ;;
-        '' | *[!0-9]*) printf '%s\n' "$newest" >&2 ;; # psql's own words
+        '' | *[!0-9]*) complain "$newest" ;; # psql's own words
         "$cursor") ;;
         *)
             if [ "$seq" != "$((cursor + 1))" ]; then
@@ -66,7 +79,7 @@ follow() {
 cursor=$(cat "$file" 2>/dev/null || echo 0)
 while :; do
     exec 4<>"$folder/statements"
-    exec 3< <(LC_ALL=C PGCONNECT_TIMEOUT=5 exec psql --no-psqlrc --quiet --no-align --tuples-only "$dsn" \
+    exec 3< <(LC_ALL=C PGCONNECT_TIMEOUT=5 exec psql --no-psqlrc --set VERBOSITY=terse --quiet --no-align --tuples-only "$dsn" \
         <"$folder/statements" 2>&1 4>&-)
     follow
     kill "$!" 2>/dev/null || true

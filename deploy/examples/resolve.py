@@ -4,6 +4,7 @@ The answer's `base_url` and `headers` are all that a client needs. `headers` hol
 asked for them when there is an OLLAMA_FLEET_API_TOKEN, which then needs the scopes read and credentials.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -12,8 +13,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from ollama import Client
-from openai import OpenAI
+import httpx
+from ollama import Client, ResponseError
+from openai import OpenAI, OpenAIError
 
 PATIENCE = 10.0  # Seconds for the fleet's answer, which comes from its memory.
 
@@ -32,8 +34,8 @@ def resolve(fleet: str, **question: str) -> dict[str, Any]:
     return answer
 
 
-def main(fleet: str, model: str, prompt: str, *server_url: str) -> None:
-    answer = resolve(fleet, model=model, **dict(zip(["server_url"], server_url, strict=False)))
+def talk(answer: dict[str, Any], prompt: str) -> None:
+    """Say the prompt to the server of an answer, by its own API and by OpenAI's."""
     where, headers = answer["base_url"], answer.get("headers") or {}
 
     native = Client(host=where, headers=headers)
@@ -48,5 +50,23 @@ def main(fleet: str, model: str, prompt: str, *server_url: str) -> None:
     print("openai:", completion.choices[0].message.content)  # noqa: T201  # The lines are its output.
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Asks ollama-fleet which server to take, and talks to it.")
+    parser.add_argument("fleet", help="the fleet's API, such as http://127.0.0.1:8420")
+    parser.add_argument("model")
+    parser.add_argument("prompt")
+    parser.add_argument("server_url", nargs="?", help="this server and no other, registered or not")
+    given = parser.parse_args()
+    question = {"model": given.model} | ({"server_url": given.server_url} if given.server_url else {})
+    try:
+        answer = resolve(given.fleet, **question)
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{given.fleet} does not answer as a fleet's API does: {getattr(error, 'reason', error)}")
+    try:
+        talk(answer, given.prompt)
+    except (OSError, ResponseError, OpenAIError, httpx.HTTPError) as error:
+        sys.exit(f"{answer['base_url']} does not answer: {error}")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -4,6 +4,10 @@
 # hold the server's credential, and are empty where there is none.
 set -eu
 
+if [ $# -ne 3 ]; then
+    echo "usage: sh resolve.sh http://127.0.0.1:8420 MODEL PROMPT" >&2
+    exit 2
+fi
 fleet=$1 model=$2 prompt=$3
 
 # What is secret goes in by a pipe that only curl reads: a command line can be read by every user of the machine.
@@ -24,4 +28,4 @@ printf '%s' "$answer" | jq -r '.headers // {} | to_entries[] | "header = \("\(.k
     curl -sS --config - "$where/api/chat" -d "$(
         printf '%s' "$answer" | jq --arg prompt "$prompt" \
             '{model: .model_name, stream: false, messages: [{role: "user", content: $prompt}]}'
-    )" | jq -r '.message.content // .error'
+    )" | jq -er '.message.content // error(.error)'

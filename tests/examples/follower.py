@@ -63,11 +63,12 @@ class Follower:
         os.killpg(self._process.pid, signal.SIGKILL)
         await self.end()
 
-    async def terminate(self) -> None:
-        """SIGTERM, which it must take well."""
+    async def terminate(self) -> str:
+        """SIGTERM, which it must take well; return what it said on standard error in all its life."""
         self._process.send_signal(signal.SIGTERM)
         code, said = await self.end()
         assert code == 0, said
+        return said
 
     async def end(self) -> tuple[int, str]:
         """Wait for its own end; return the exit code and what it said on standard error."""
