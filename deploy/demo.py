@@ -5,6 +5,7 @@ nothing of the demo lands in a real fleet. A child process serves the fakes, of 
 back, registers them over REST, and cleans up when `up` has ended, however that ended.
 """
 
+import argparse
 import asyncio
 import contextlib
 import errno
@@ -21,14 +22,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import aiohttp
-from fake_ollama import HOST, FakeModel, FakeServer
+from fake_ollama import GIB, HOST, FakeModel, FakeServer
 
 COMMAND = str(Path(sys.executable).with_name("ollama-fleet"))
 API_PORTS = range(8420, 8520)
+SETTINGS = "OLLAMA_FLEET_"
 UP_SECONDS = 20
 DOWN_SECONDS = 15
 START_SECONDS = 60
-GIB = 1024**3
 
 LLAMA = FakeModel("llama3.2:3b", 2 * GIB, "llama", "3.2B", ("completion", "tools"))
 QWEN = FakeModel("qwen3:8b", 5 * GIB, "qwen3", "8.2B", ("completion", "tools", "thinking"))
@@ -51,18 +52,30 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def free_api_port() -> int:
+def free_api_port(ports: Sequence[int] = API_PORTS) -> int:
     """Return the first port that nobody uses, so that the demo never speaks to the API of a real fleet."""
-    for port in API_PORTS:
+    for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
-            except OSError:
+            except (OSError, OverflowError):
                 continue
         if is_claimed_here(port):
             return port
-    sys.exit(f"The demo needs a free port from {API_PORTS[0]} to {API_PORTS[-1]}, and all are taken.")
+    which = f"port {ports[0]} is none that" if len(ports) == 1 else f"none of the ports {ports[0]} to {ports[-1]}"
+    sys.exit(f"The demo cannot start: {which} is free on {HOST}. OLLAMA_FLEET_API_PORT=8600 chooses another one.")
+
+
+def settle_environment() -> int:
+    """Take the settings of a real fleet out of the environment, and say so; return the port, which may be chosen."""
+    given = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SETTINGS)}
+    wanted = given.pop(f"{SETTINGS}API_PORT", "0")
+    if given:
+        say(f"leaves {', '.join(sorted(given))} aside, so that nothing of it lands in a real fleet")
+    if not wanted.isdecimal():
+        sys.exit(f"OLLAMA_FLEET_API_PORT is no port: {wanted!r}. Leave it out, and the demo looks for a free one.")
+    return free_api_port([int(wanted)] if int(wanted) else API_PORTS)
 
 
 def is_claimed_here(port: int) -> bool:
@@ -78,14 +91,12 @@ def is_claimed_here(port: int) -> bool:
     return True
 
 
-def become_up(arguments: Sequence[str]) -> NoReturn:
+def become_up() -> NoReturn:
     """Start the child that serves the fakes, then become `ollama-fleet up` on a state folder of its own."""
-    port = str(free_api_port())
+    port = str(settle_environment())
     state = tempfile.mkdtemp(prefix="ollama-fleet-demo.")
     # Started as root, PostgreSQL runs as another user, who has to come through here.
     os.chmod(state, 0o755)
-    for name in [name for name in os.environ if name.startswith("OLLAMA_FLEET_")]:
-        del os.environ[name]
     os.environ |= {
         "OLLAMA_FLEET_STATE_DIR": state,
         "OLLAMA_FLEET_API_HOST": HOST,
@@ -93,7 +104,7 @@ def become_up(arguments: Sequence[str]) -> NoReturn:
         "OLLAMA_FLEET_CHECK_INTERVAL": "3",
     }
     subprocess.Popen([sys.executable, __file__, "--serve", str(os.getpid()), port, state])
-    os.execv(COMMAND, [COMMAND, "up", *arguments])
+    os.execv(COMMAND, [COMMAND, "up"])
 
 
 async def register(servers: Sequence[FakeServer], *, api: str) -> None:
@@ -183,6 +194,18 @@ def clean_up(state: str) -> None:
     shutil.rmtree(state, ignore_errors=True)
 
 
+def read_arguments() -> None:
+    """Say what this is to whoever asks, and refuse what is no option, before anything is started."""
+    parser = argparse.ArgumentParser(
+        prog="sh deploy/run.sh --demo",
+        description="Runs a fleet of its own with three pretended Ollama servers, of which one keeps dying and coming "
+        "back. Its database is in a temporary folder that Ctrl-C deletes; a real fleet is not touched.",
+        epilog="It takes the first free port from 8420 on, or that of OLLAMA_FLEET_API_PORT. Every other "
+        "OLLAMA_FLEET_ variable is left aside.",
+    )
+    parser.parse_args()
+
+
 def main() -> None:
     """Become `up`, or in the child serve the fakes beside it."""
     match sys.argv[1:]:
@@ -191,8 +214,9 @@ def main() -> None:
                 asyncio.run(play_beside(int(parent), play(f"http://{HOST}:{port}")))
             finally:
                 clean_up(state)
-        case arguments:
-            become_up(arguments)
+        case _:
+            read_arguments()
+            become_up()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,13 @@
-"""Fake Ollama servers for the demo: small, harmless, and alike enough that a monitor takes them for real."""
+"""Fake Ollama servers: small, harmless, and alike enough that a monitor takes them for real.
 
+The demo serves three of them, `python deploy/fake_ollama.py` one to try things with.
+"""
+
+import argparse
+import asyncio
 import hashlib
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +15,10 @@ from typing import Any
 from aiohttp import web
 
 HOST = "127.0.0.1"
+OLLAMA_PORT = 11434
 VERSION = "0.33.0"
 CONTEXT_LENGTH = 8192
+GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ class FakeServer:
                 await self.die()
                 raise
             await web.TCPSite(self._runner, HOST, 0).start()
-            self.port = self._runner.addresses[0][1]
+        self.port = self._runner.addresses[0][1]
         self._started = True
 
     async def die(self) -> None:
@@ -101,6 +110,8 @@ class FakeServer:
         app.router.add_get("/api/tags", self._tags)
         app.router.add_get("/api/ps", self._ps)
         app.router.add_post("/api/show", self._show)
+        app.router.add_post("/api/chat", self._chat)
+        app.router.add_post("/v1/chat/completions", self._complete)
         return app
 
     async def _root(self, _: web.Request) -> web.Response:
@@ -124,3 +135,46 @@ class FakeServer:
         return web.json_response(
             {"details": model.details(), "model_info": info, "capabilities": list(model.capabilities)}
         )
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        model = (await request.json()).get("model")
+        if model not in self.models:
+            return web.json_response({"error": f"model '{model}' not found"}, status=404)
+        return web.json_response({"model": model, "message": self._message(model), "done": True})
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        model = (await request.json()).get("model")
+        if model not in self.models:
+            return web.json_response({"error": {"message": f"model '{model}' not found"}}, status=404)
+        choice = {"index": 0, "message": self._message(model), "finish_reason": "stop"}
+        return web.json_response({"id": "fake", "object": "chat.completion", "model": model, "choices": [choice]})
+
+    def _message(self, model: str) -> dict[str, str]:
+        return {"role": "assistant", "content": f"{model} on {self.name} is a fake, and has nothing to say."}
+
+
+async def serve(server: FakeServer) -> None:
+    """Serve one server until Ctrl-C."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await server.start()
+    sys.stdout.write(f"A fake Ollama server with {', '.join(server.models)} is at {server.url}; Ctrl-C ends it.\n")
+    sys.stdout.flush()
+    await ended.wait()
+    await server.die()
+
+
+def main() -> None:
+    """Serve one fake server with the models of the command line."""
+    parser = argparse.ArgumentParser(description="Serves one fake Ollama server, to try a fleet with.")
+    parser.add_argument("--port", type=int, default=OLLAMA_PORT, help="default 11434; when it is taken, any free one")
+    parser.add_argument("--model", action="append", metavar="NAME", help="default llama3.2:3b; may be repeated")
+    given = parser.parse_args()
+    names: list[str] = given.model or ["llama3.2:3b"]
+    models = [FakeModel(name, 2 * GIB, "llama", "3.2B", ("completion", "tools")) for name in names]
+    asyncio.run(serve(FakeServer("fake", models, port=given.port)))
+
+
+if __name__ == "__main__":
+    main()

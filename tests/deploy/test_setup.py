@@ -44,6 +44,12 @@ def test_the_first_start_sets_up_and_the_second_only_starts(checkout: Checkout) 
     assert len(checkout.calls) == INSTALLS
 
 
+def test_help_sets_nothing_up(checkout: Checkout) -> None:
+    code, text = checkout.run("run.sh", "--help")
+    assert (code, checkout.calls) == (0, [])
+    assert text.startswith("Usage: sh deploy/run.sh [--demo]")
+
+
 def test_only_locked_files_are_installed(checkout: Checkout) -> None:
     checkout.run("run.sh")
     packages, project = checkout.calls[1:]
