@@ -29,7 +29,7 @@ __all__ = ["postgres_15"]
 def commands() -> list[str]:
     """Every line of the page's shell blocks, less its comment."""
     blocks = re.findall(r"```sh\n(.*?)```", pages.text(PAGE), re.DOTALL)
-    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line.partition("  #")[0].strip() for block in blocks for line in block.replace("\\\n", "").splitlines()]
 
 
 def logged() -> Iterator[tuple[str, str]]:
@@ -83,7 +83,7 @@ async def target(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 async def test_the_way_to_another_postgresql_works_as_it_is_written(target: str, tmp_path: Path) -> None:
     (mend,) = (line for line in commands() if line.startswith("sed "))
-    (restore,) = (line for line in commands() if line.startswith("ollama-fleet db psql"))
+    (restore,) = {line for line in commands() if line.startswith("ollama-fleet db psql") and "<fleet.sql" in line}
     assert "ollama-fleet db dump >fleet.sql" in commands()
     with embedded_user.state_dir() as state_dir:
         here = {"OLLAMA_FLEET_STATE_DIR": str(state_dir)}
@@ -100,6 +100,28 @@ async def test_the_way_to_another_postgresql_works_as_it_is_written(target: str,
     assert [event.seq for event in events] == [1, 2, 3]
     assert fold.fold(events) == await fold.table_state(session)
     await session.close()
+
+
+def test_a_dump_is_restored_and_keys_and_tokens_are_changed_as_it_is_written(tmp_path: Path) -> None:
+    dump, *restore = (line for line in commands() if line.startswith("ollama-fleet db "))
+    keys = [line for line in commands() if line.startswith(("ollama-fleet keys", "ollama-fleet token"))]
+    (tmp_path / "secret").write_text("planted")
+    with embedded_user.state_dir() as state_dir:
+        here = {"OLLAMA_FLEET_STATE_DIR": str(state_dir)}
+        shell("ollama-fleet token create ci --scope read", tmp_path, **here)
+        add = "ollama-fleet servers add gpu-1 http://127.0.0.1:9 --auth-type bearer --secret-file secret"
+        shell(add, tmp_path, **here)
+        rotated, listed, pruned, _, _ = (shell(line, tmp_path, **here) for line in keys)
+        assert "1 credentials were sealed anew" in rotated
+        assert (len(listed.splitlines()), pruned.split()[0]) == (3, "Removed")
+        assert (tmp_path / "ci.token").read_text().startswith("olf_")
+        shell(dump, tmp_path, **here)
+        shell("ollama-fleet servers remove gpu-1 --yes", tmp_path, **here)
+        for line in dict.fromkeys(restore):
+            if line != dump:
+                shell(line, tmp_path, **here)
+        assert "gpu-1" in shell("ollama-fleet servers list", tmp_path, **here)
+        assert shell("ollama-fleet keys list", tmp_path, **here).splitlines()[1].split()[-4:-3] == ["1"]
 
 
 def shell(line: str, folder: Path, **settings: str) -> str:
