@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,12 @@ async def test_without_arguments_it_says_how_it_is_used(name: str) -> None:
     assert code == 2
     assert said.startswith("usage: ")
     assert name in said
+
+
+def test_the_page_starts_each_of_them() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| .*? \| `(.+)` \|$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(COMMANDS)
+    assert all(f" deploy/examples/{name} " in line for name, line in rows)
 
 
 @pytest.mark.parametrize("name", OF_THE_DATABASE)
