@@ -79,11 +79,18 @@ class Historian:
             await asyncio.sleep(LOOK)
 
     async def flush(self) -> None:
-        """Write what there is of the pages that are not full yet, too: nobody will go on with them."""
-        if self._offset is not None:
-            self._ledger.close_all(time.monotonic() + self._offset)
+        """Write what there is of the pages that are not full yet, too, if the database can be reached.
+
+        Nobody will go on with them.
+        """
+        if self._offset is None:
+            return
+        self._ledger.close_all(time.monotonic() + self._offset)
+        try:
             while len(self._ledger) and await self._write():
                 pass
+        except DatabaseUnavailableError as error:
+            log.warning("history_lost", error=str(error), pages=len(self._ledger))
 
     async def _turn(self) -> None:
         if self._offset is None:

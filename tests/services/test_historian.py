@@ -112,6 +112,18 @@ async def test_pages_wait_for_the_database(
     assert keeper.lost == 0
 
 
+async def test_stopping_without_the_database_says_what_is_lost(
+    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
+) -> None:
+    await knows_the_time(keeper, running)
+    database.away = True
+    note_two(keeper)
+    with capture_logs() as logs:
+        await keeper.flush()
+    assert [(line["event"], line["pages"]) for line in logs] == [("history_lost", 2)]
+    assert store.written == []
+
+
 async def test_what_was_seen_under_a_lost_lease_is_forgotten(
     keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
 ) -> None:
