@@ -15,20 +15,20 @@ MODEL_COLUMNS = (
     Column(title="MODEL", wraps=True),
     Column(title="SERVERS", right=True),
     Column(title="USABLE"),
-    Column(title="LOADED ON", wraps=True),
-    Column(title="SIZE", right=True),
-    Column(title="DRIFT"),
-    Column(title="CLOUD"),
-    Column(title="CAPABILITIES", wraps=True),
+    Column(title="LOADED ON", wraps=True, spare=1),
+    Column(title="SIZE", right=True, spare=3),
+    Column(title="DRIFT", spare=2),
+    Column(title="CLOUD", spare=4),
+    Column(title="CAPABILITIES", wraps=True, spare=5),
 )
 PLACE_COLUMNS = (
     Column(title="SERVER", wraps=True),
     Column(title="STATUS", coloured=True),
     Column(title="MODEL", wraps=True),
-    Column(title="LOADED"),
-    Column(title="SIZE", right=True),
-    Column(title="RUNS AT", wraps=True),
-    Column(title="DIGEST"),
+    Column(title="LOADED", spare=1),
+    Column(title="SIZE", right=True, spare=2),
+    Column(title="RUNS AT", wraps=True, spare=3),
+    Column(title="DIGEST", spare=4),
 )
 
 

@@ -47,7 +47,7 @@ def _add_all(group: click.Group, commands: Iterable[click.Command]) -> None:
 @click.group(
     cls=OrderedGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with: ollama-fleet up",
+    epilog="Begin with: ollama-fleet up\nAll of one command: ollama-fleet COMMAND --help",
 )
 @click.option(
     "--config",
@@ -70,6 +70,9 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
     The commands work on the database itself (OLLAMA_FLEET_DATABASE_URL, else the embedded PostgreSQL of
     OLLAMA_FLEET_STATE_DIR), so they need no running API; or on a fleet elsewhere by its API, with
     OLLAMA_FLEET_API_URL and OLLAMA_FLEET_API_TOKEN.
+
+    Ends with 0 when it is done, 1 when it failed or what it looked at is not well, 2 after wrong usage, 78 after a
+    wrong setting.
     """
     context.obj = Invocation(config)
 

@@ -6,13 +6,16 @@ import click
 from click import shell_completion
 
 from api.cli import output
+from api.cli.groups import Manual
 
 VARIABLE = "_OLLAMA_FLEET_COMPLETE"
 PROGRAM = "ollama-fleet"
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(epilog="Example: ollama-fleet completion bash > ~/.local/share/bash-completion/completions/ollama-fleet")
+@click.command(
+    cls=Manual, epilog="Example: ollama-fleet completion bash > ~/.local/share/bash-completion/completions/ollama-fleet"
+)
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

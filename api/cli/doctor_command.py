@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import output, text
+from api.cli import output
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.server_commands import json_option
 
@@ -15,7 +16,7 @@ EXIT_TROUBLE = 1
 MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED ", "skipped": "-      "}
 
 
-@click.command(epilog="Example: ollama-fleet doctor")
+@click.command(cls=Manual, epilog="Example: ollama-fleet doctor")
 @json_option
 @pass_invocation
 def doctor(invocation: Invocation, *, as_json: bool) -> int:
@@ -43,6 +44,8 @@ def doctor(invocation: Invocation, *, as_json: bool) -> int:
 
 
 def _print(finding: "Finding") -> None:
-    output.say(f"{MARKS[finding.health]}  {finding.subject:<11}  {text.printable(finding.seen)}")
+    lines = output.paragraph(f"{MARKS[finding.health]}  {finding.subject:<11}  ", finding.seen)
     if finding.next:
-        output.say(f"{'':22}{text.printable(finding.next)}")
+        lines += output.paragraph(" " * 22, finding.next)
+    for line in lines:
+        output.say(line)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli import output
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from monitor.domain.event import EventType
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-@click.command(epilog="Example: ollama-fleet events --follow --type server.down --type server.up")
+@click.command(cls=Manual, epilog="Example: ollama-fleet events --follow --type server.down --type server.up")
 @click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="From the first event above this number on.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
 @click.option(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from api.cli import output
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.server_commands import json_option
 
@@ -12,7 +13,7 @@ EXIT_REFUSED = 1
 EXAMPLE = "ollama-fleet import-env .env --dry-run --map LLM_BACKEND=url --map LLM_KEY=api_key"
 
 
-@click.command("import-env", epilog=f"Example: {EXAMPLE}")
+@click.command("import-env", cls=Manual, epilog=f"Example: {EXAMPLE}")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; needs no right to write.")
 @click.option("--update", is_flag=True, help="Give servers that are there already what the file says of them.")

@@ -55,7 +55,10 @@ def create(file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
 @pass_invocation
 def list_(invocation: Invocation, /, *, as_json: bool) -> None:
-    """List the keys by their ids, and how many credentials each has sealed; never the keys themselves."""
+    """List the keys by their ids, and what each has sealed.
+
+    The keys themselves are never shown.
+    """
     from api import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
 
     vault = _vault(invocation)

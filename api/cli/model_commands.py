@@ -20,12 +20,12 @@ COLUMNS = (
     Column(title="MODEL", wraps=True),
     Column(title="SERVER", wraps=True),
     Column(title="STATE", coloured=True),
-    Column(title="LOADED"),
-    Column(title="SIZE", right=True),
-    Column(title="PARAMETERS", right=True),
-    Column(title="QUANTIZATION"),
-    Column(title="CAPABILITIES", wraps=True),
-    Column(title="DIGEST"),
+    Column(title="LOADED", spare=1),
+    Column(title="SIZE", right=True, spare=2),
+    Column(title="PARAMETERS", right=True, spare=4),
+    Column(title="QUANTIZATION", spare=5),
+    Column(title="CAPABILITIES", wraps=True, spare=3),
+    Column(title="DIGEST", spare=6),
 )
 
 
@@ -57,9 +57,10 @@ def list_(invocation: Invocation, *, reference: str | None, removed_too: bool, a
 @json_option
 @pass_invocation
 def where(invocation: Invocation, *, model: str | None, as_json: bool) -> None:
-    """Show which servers have a model, the first choice first, or of every model how many do.
+    """Show which servers have a model, or of every model how many.
 
-    One name can mean different models: then their digests differ, and DRIFT says so.
+    Of one model the first choice comes first. One name can mean different models: then their digests differ,
+    and DRIFT says so.
     """
     from api.cli import catalogue_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 
@@ -74,7 +75,10 @@ def where(invocation: Invocation, *, model: str | None, as_json: bool) -> None:
 @click.argument("model")
 @pass_invocation
 def disable(invocation: Invocation, *, reference: str, model: str) -> None:
-    """Switch a model of one server off: it stays there, and is offered to nobody until it is enabled."""
+    """Switch a model of one server off.
+
+    It stays there, and is offered to nobody until it is enabled.
+    """
     _say_state(desk(invocation).switched(reference, model, on=False))
 
 

@@ -1,7 +1,9 @@
 """Printing: tables and fields for a person at a terminal, plain aligned text for a pipe, JSON for a program."""
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,26 +17,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 GAP = "  "
-COLOURS = {
-    "up": "green",
-    "degraded": "yellow",
-    "down": "red",
-    "unknown": "dim",
-    "disabled": "yellow",
-    "removed": "dim",
-    "expired": "yellow",
-    "revoked": "dim",
-}
+# Longer lines are hard to read, however wide the screen.
+MOST_COLUMNS = 120
+LEAST_COLUMNS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; `coloured` gives words like `up` their colour, `wraps` lets a narrow screen break the cells."""
+    """One column; `coloured` gives words like `up` their colour, `wraps` lets a narrow screen break the cells.
+
+    One with `spare` above 0 is left out where the screen is too narrow for all, the highest first.
+    """
 
     title: str
     right: bool = False
     coloured: bool = False
     wraps: bool = False
+    spare: int = 0
 
 
 def is_screen() -> bool:
@@ -47,11 +46,18 @@ def is_decorated() -> bool:
     return is_screen() and not os.environ.get("NO_COLOR")
 
 
+def screen_width() -> int:
+    """Return how many columns the screen has."""
+    return shutil.get_terminal_size().columns
+
+
 def console(*, stderr: bool = False) -> "Console":
     """Return rich's console, loaded only when there is a terminal to print on."""
     from rich.console import Console  # noqa: PLC0415  (0.1 s that a pipe need not wait for)
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    # Left to itself it takes every simple terminal for one of 80 columns.
+    width, height = shutil.get_terminal_size()
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, height=height)
 
 
 def say(line: str = "") -> None:
@@ -75,7 +81,9 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: st
     if not rows:
         note(empty)
     elif is_decorated():
-        _rich_table(columns, rows)
+        from api.cli import screen_table  # noqa: PLC0415  (only a terminal needs it)
+
+        screen_table.show(columns, rows)
     else:
         for line in aligned(columns, rows):
             say(line)
@@ -101,6 +109,21 @@ def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterato
         yield GAP.join(cells).rstrip()
 
 
+def paragraph(title: str, words: str) -> list[str]:
+    """Return the words behind their title: on a screen broken at its edge and indented, else in one line."""
+    clean = text.printable(words)
+    if not is_screen():
+        return [title + clean]
+    return textwrap.wrap(
+        clean,
+        width=min(max(screen_width(), LEAST_COLUMNS), MOST_COLUMNS),
+        initial_indent=title,
+        subsequent_indent=" " * len(title),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show a spinner on stderr while the block runs, if a person looks on."""
@@ -111,25 +134,3 @@ def working(what: str) -> Iterator[None]:
 
     with console(stderr=True).status(Text(what)):
         yield
-
-
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table  # noqa: PLC0415  (only a terminal needs it)
-    from rich.text import Text  # noqa: PLC0415
-
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        drawn.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            overflow="fold" if column.wraps else "ellipsis",
-            no_wrap=not column.wraps,
-        )
-    for row in rows:
-        drawn.add_row(
-            *(
-                Text(cell, style=COLOURS.get(cell, "") if column.coloured else "")
-                for cell, column in zip(row, columns, strict=True)
-            )
-        )
-    console().print(drawn)

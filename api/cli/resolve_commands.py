@@ -2,10 +2,11 @@
 
 import click
 
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 
 
-@click.command(epilog="Example: ollama-fleet resolve llama3.2:3b --explain")
+@click.command(cls=Manual, epilog="Example: ollama-fleet resolve llama3.2:3b --explain")
 @click.argument("name", metavar="[MODEL]", required=False)
 @click.option("--url", "server_url", metavar="URL", help="The server at this URL; one that nobody registered will do.")
 @click.option("--model", metavar="MODEL", help="The same as MODEL.")

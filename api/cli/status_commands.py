@@ -3,11 +3,12 @@
 import click
 
 from api.cli import repetition
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.server_commands import json_option
 
 
-@click.command(epilog="Example: ollama-fleet status || mail -s 'fleet' ops@example.org")
+@click.command(cls=Manual, epilog="Example: ollama-fleet status || mail -s 'fleet' ops@example.org")
 @repetition.option
 @json_option
 @pass_invocation

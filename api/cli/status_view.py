@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from api.cli import server_view, text
+from api.cli import output, server_view, text
 from api.cli.troubles import Overview, Trouble
 
 MOST = 20
@@ -15,10 +15,10 @@ def lines(overview: Overview, *, now: datetime) -> Iterator[str]:
     yield _summary(overview)
     for trouble in overview.troubles[:MOST]:
         yield ""
-        yield text.printable(_headline(trouble, now=now))
-        yield f"    {text.printable(trouble.why)}"
+        yield from output.paragraph("", _headline(trouble, now=now))
+        yield from output.paragraph("    ", trouble.why)
         if trouble.next:
-            yield f"    Next: {text.printable(trouble.next)}"
+            yield from output.paragraph("    Next: ", trouble.next)
     if len(overview.troubles) > MOST:
         yield ""
         yield f"… and {len(overview.troubles) - MOST} more: `ollama-fleet servers list --unavailable`."

@@ -55,6 +55,11 @@ def size(number: int | None) -> str:
     return f"{amount:.1f} TB"
 
 
+def milliseconds(value: float | None) -> str:
+    """Return a latency."""
+    return NOTHING if value is None else f"{value:.1f} ms"
+
+
 def word(value: object) -> str:
     """Return any value of a record as one clean line."""
     if value in (None, "", [], {}):

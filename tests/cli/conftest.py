@@ -48,7 +48,7 @@ class Typed(Protocol):
 class OnTerminal(Protocol):
     """Runs a command in this process, at a terminal; `keys` are typed ahead."""
 
-    def __call__(self, *arguments: str, keys: str = "", no_color: str = "") -> tuple[int, str]:
+    def __call__(self, *arguments: str, keys: str = "", no_color: str = "", columns: int = 200) -> tuple[int, str]:
         """Return the exit code, and all that the terminal got to show."""
         ...
 
@@ -148,15 +148,15 @@ def secret_file(tmp_path: Path) -> str:
 
 @pytest.fixture
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> OnTerminal:
-    """Run a command in this process, as one that a person types at a terminal of 200 columns."""
+    """Run a command in this process, as one that a person types at a terminal of 200 columns if not told otherwise."""
 
-    def run(*arguments: str, keys: str = "", no_color: str = "") -> tuple[int, str]:
+    def run(*arguments: str, keys: str = "", no_color: str = "", columns: int = 200) -> tuple[int, str]:
         ours, theirs = os.openpty()
         os.write(ours, keys.encode())
         with monkeypatch.context() as patch, ThreadPoolExecutor(max_workers=1) as pool:
             # Read beside it: a terminal holds back whoever writes more than a few kilobytes that nobody reads.
             written = pool.submit(lambda: b"".join(iter(lambda: _read(ours), b"")))
-            for name, value in {"TERM": "xterm-256color", "COLUMNS": "200", "NO_COLOR": no_color}.items():
+            for name, value in {"TERM": "xterm-256color", "COLUMNS": str(columns), "NO_COLOR": no_color}.items():
                 patch.setenv(name, value)
             with (
                 open(theirs, "w", buffering=1, encoding="utf-8") as screen,

@@ -37,6 +37,16 @@ def test_the_first_help_is_a_page_that_says_how_to_begin_and_cuts_no_sentence(ty
     outcome = typed("--help")
     assert "ollama-fleet up" in outcome.out
     assert "..." not in outcome.out.partition("Commands:")[2]
+    assert "Ends with 0 when it is done, 1 " in outcome.out
+
+
+@pytest.mark.parametrize("path", list(all_commands()), ids=" ".join)
+def test_an_example_is_copied_in_one_piece_and_no_list_cuts_a_sentence(typed: Typed, path: tuple[str, ...]) -> None:
+    shown = typed(*path, "--help").out
+    *_, example = shown.splitlines()
+    assert example.split()[0] in {"Example:", "ollama-fleet"}
+    assert "ollama-fleet " + " ".join(path) in example
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 def test_help_waits_for_no_library_that_only_the_work_needs() -> None:
@@ -55,6 +65,10 @@ def test_help_waits_for_no_library_that_only_the_work_needs() -> None:
     [
         (["evnts"], "Did you mean 'events'?"),
         (["servers", "discver"], "Did you mean 'discover'?"),
+        (["sttaus"], "Did you mean 'status'?"),
+        (["servers", "lits"], "Did you mean 'list'?"),
+        (["models", "lits"], "`ollama-fleet models list lits`"),
+        (["models", "dsable", "gpu-1", "llama3"], "Did you mean 'disable'?"),
         (["events", "--folow"], "Did you mean '--follow'?"),
         (["servers", "add", "gpu-1"], "Missing argument 'URL'"),
         (["servers", "add", "gpu-1", "http://gpu-1", "--interval", "soon"], "15s, 500ms or 7d, or none"),
