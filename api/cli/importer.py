@@ -53,7 +53,7 @@ def run(invocation: Invocation, path: Path, wish: Wish) -> Report:
         return importer.rehearsal(()) if invocation.lacks_database else invocation.on_registry(importer.rehearse)
     if invocation.settings.api_url is not None:
         return invocation.on_registry(importer.write)
-    return invocation.on_database(importer.run)
+    return invocation.on_database(importer.run, makes=True)
 
 
 async def at_first_start(settings: Settings, *, dsn: str, vault: Vault | None = None) -> None:

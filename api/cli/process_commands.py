@@ -12,10 +12,11 @@ from pathlib import Path
 import click
 
 from api.cli import output
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 
 
-@click.command(epilog="Example: OLLAMA_FLEET_API_PORT=8421 ollama-fleet up")
+@click.command(cls=Manual, epilog="Example: OLLAMA_FLEET_API_PORT=8421 ollama-fleet up")
 @pass_invocation
 def up(invocation: Invocation) -> int:
     """Run everything in one process.
@@ -23,19 +24,22 @@ def up(invocation: Invocation) -> int:
     That is PostgreSQL, the monitor, and the API. The database is OLLAMA_FLEET_DATABASE_URL,
     else an embedded PostgreSQL in OLLAMA_FLEET_STATE_DIR. Its schema is brought up to date. Ctrl-C stops all
     of it in order.
+
+    At a terminal the log is warnings and servers that go up or down; OLLAMA_FLEET_LOG_LEVEL or
+    OLLAMA_FLEET_LOG_FORMAT asks for another one. Elsewhere it is JSON.
     """
     with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as stack:
         # Python loads the fleet while PostgreSQL starts; each takes about as long as the other.
         loading = pool.submit(_load, migration_too=invocation.lacks_database)
         with output.working("starting"):
-            dsn = stack.enter_context(invocation.database())
+            dsn = stack.enter_context(invocation.database(makes=True))
             loading.result()
         from api.cli import whole_fleet  # noqa: PLC0415  (this is what was being loaded)
 
         return whole_fleet.run(invocation.settings, dsn=dsn, command=_own_command(invocation))
 
 
-@click.command(epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet monitor")
+@click.command(cls=Manual, epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet monitor")
 @pass_invocation
 def monitor(invocation: Invocation) -> int:
     """Run the monitor alone.
@@ -50,7 +54,7 @@ def monitor(invocation: Invocation) -> int:
     return process.run(invocation.settings, dsn=dsn)
 
 
-@click.command(epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet api")
+@click.command(cls=Manual, epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet api")
 @pass_invocation
 def api(invocation: Invocation) -> int:
     """Run the API alone.
@@ -62,13 +66,13 @@ def api(invocation: Invocation) -> int:
     return process.run(invocation.settings)
 
 
-@click.command(epilog="Example: ollama-fleet migrate")
+@click.command(cls=Manual, epilog="Example: ollama-fleet migrate")
 @pass_invocation
 def migrate(invocation: Invocation) -> None:
     """Bring the database's schema up to date."""
     from api.cli import local_database  # noqa: PLC0415  (`--help` need not wait for it)
 
-    with output.working("migrating the database"), invocation.database() as dsn:
+    with output.working("migrating the database"), invocation.database(makes=True) as dsn:
         output.say(local_database.migrate(dsn))
 
 

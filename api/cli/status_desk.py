@@ -6,18 +6,12 @@ from api.cli import listing, output, repetition, status_view, text, troubles
 from api.cli.invocation import Invocation
 from api.cli.reach import Reach
 from api.cli.troubles import Overview
-from monitor.domain.errors import FleetError
 
 EXIT_TROUBLE = 1
 
 
 def show(invocation: Invocation, *, every: float | None, as_json: bool) -> int:
-    """Show it, once or again and again; return the exit code. FleetError when there is no fleet to look at."""
-    if invocation.lacks_database:
-        raise FleetError(
-            f"There is no fleet in {invocation.settings.state_dir} yet. Start one with `ollama-fleet up`, or set "
-            "OLLAMA_FLEET_STATE_DIR to where yours is."
-        )
+    """Show it, once or again and again; return the exit code."""
 
     def print_(overview: Overview) -> None:
         if as_json:

@@ -56,7 +56,7 @@ class TokenDesk:
                 )
             return token
 
-        return self._invocation.on_database(insert)
+        return self._invocation.on_database(insert, makes=True)
 
     def listed(self) -> list[TokenRecord]:
         """Return all tokens, the oldest first."""
