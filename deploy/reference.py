@@ -34,7 +34,7 @@ DOCS = Path(__file__).resolve().parent / "docs"
 WRITTEN = "<!-- Written by `python deploy/reference.py`: change {source}, then run that. -->\n"
 # What the embedded PostgreSQL may write to under systemd; a default would differ from user to user.
 SERVICE_STATE_DIR = "/var/lib/ollama-fleet"
-PLACE = {"host": "HOST", "port": "PORT", "address": "HOST:PORT", "url": "URL"}
+PLACE = {"name": "NAME", "host": "HOST", "port": "PORT", "address": "HOST:PORT", "url": "URL"}
 DOWN = "`down`, after `FALL` of them in a row"
 STATUS = {
     Reason.OK: "`up`",

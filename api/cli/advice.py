@@ -38,7 +38,7 @@ SENTENCES = {
     ),
     Reason.AUTH: (
         "A proxy in front of {host} wants a credential, Ollama itself never does: give it with `ollama-fleet servers "
-        "set NAME --auth-type …`, or have the proxy let this machine through."
+        "set {name} --auth-type …`, or have the proxy let this machine through."
     ),
     Reason.HOST_RULE: (
         "Ollama on {host} listens on loopback only and refuses other names: set OLLAMA_HOST=0.0.0.0 there and restart "
@@ -73,7 +73,7 @@ SENTENCES = {
     ),
     Reason.CREDENTIAL: (
         "Put the key that it was sealed with back into the key ring (`ollama-fleet keys list`), or give the credential "
-        "anew: `ollama-fleet servers set NAME --auth-type …`."
+        "anew: `ollama-fleet servers set {name} --auth-type …`."
     ),
     Reason.LOCAL: (
         "This machine is at fault, not {host}: check its network, memory and open files (ulimit -n), then ask again."
@@ -85,9 +85,9 @@ SENTENCES = {
 REFUSED_HERE = "Start Ollama on this machine (`ollama serve`), or correct the port: its own is 11434, this is {port}."
 
 
-def sentence(reason: Reason, url: str) -> str:
-    """Return what to do next about a server at a base URL."""
-    place = _place(url)
+def sentence(reason: Reason, url: str, *, name: str = "NAME") -> str:
+    """Return what to do next about a server at a base URL; `name` is how it is typed in a command."""
+    place = {**_place(url), "name": name}
     is_here = reason is Reason.REFUSED and binding.is_loopback(place["host"])
     words = REFUSED_HERE if is_here else SENTENCES[reason]
     return words.format_map(place)

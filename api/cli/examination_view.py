@@ -1,7 +1,6 @@
 """How an examination of a server is shown: a line for each step, the verdict, and what to do next."""
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,6 @@ from monitor.ollama.examination import Examination
 
 COLUMNS = (Column(title="STEP"), Column(title=""), Column(title="TIME", right=True), Column(title="SEEN"))
 MILLISECONDS = 1000
-WIDTH = 120
 
 
 def lines(subject: Subject, examination: Examination) -> Iterator[str]:
@@ -29,8 +27,8 @@ def lines(subject: Subject, examination: Examination) -> Iterator[str]:
     ]
     yield from output.aligned(COLUMNS, rows)
     yield ""
-    yield text.printable(f"Verdict  {_verdict(examination)}")
-    yield from _paragraph("Next     ", advice.sentence(examination.trouble, examination.url))
+    yield from output.paragraph("Verdict  ", _verdict(examination))
+    yield from output.paragraph("Next     ", _advice(subject, examination))
     # A blocked address would be refused there, too.
     if not subject.is_registered and examination.result.reason is not Reason.BLOCKED:
         yield text.printable(f"Add it   ollama-fleet servers add NAME {shlex.quote(examination.url)}")
@@ -51,7 +49,7 @@ def document(subject: Subject, examination: Examination) -> dict[str, Any]:
         "server_version": result.server_version,
         "latency_ms": latency,
         "trouble": examination.trouble,
-        "advice": advice.sentence(examination.trouble, examination.url),
+        "advice": _advice(subject, examination),
         "steps": [
             {"name": step.name, "ok": step.ok, "ms": round(step.seconds * MILLISECONDS, 3), "seen": step.seen}
             for step in examination.steps
@@ -59,15 +57,9 @@ def document(subject: Subject, examination: Examination) -> dict[str, Any]:
     }
 
 
-def _paragraph(title: str, words: str) -> list[str]:
-    return textwrap.wrap(
-        text.printable(words),
-        width=WIDTH,
-        initial_indent=title,
-        subsequent_indent=" " * len(title),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _advice(subject: Subject, examination: Examination) -> str:
+    name = shlex.quote(subject.server.name) if subject.is_registered else "NAME"
+    return advice.sentence(examination.trouble, examination.url, name=name)
 
 
 def _verdict(examination: Examination) -> str:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from api.cli.server_desk import ServerDesk
     from api.views import ServerView
 
+EXIT_TROUBLE = 1
+CHECK_EXAMPLES = """\
+Example: ollama-fleet servers check gpu-1
+         ollama-fleet servers check http://10.0.0.5:11434 --explain"""
 STATUSES = ("unknown", "up", "degraded", "down")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
@@ -72,7 +76,11 @@ def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **fi
 @pass_invocation
 def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
     """Show all that is known of one server."""
-    _print_server(desk(invocation).found(reference), as_json=as_json)
+    server = desk(invocation).found(reference)
+    if as_json:
+        output.as_json(server.model_dump(mode="json"))
+    else:
+        output.fields(server_view.fields(server))
 
 
 @servers.command(epilog="Example: ollama-fleet servers add gpu-1 http://gpu-1.example:11434 --priority 10")
@@ -117,9 +125,12 @@ def set_(
         fields["labels"] = fields.get("labels", {}) | dict.fromkeys(removed_labels)
     if not fields:
         raise click.UsageError("Nothing to change is given.")
-    server = desk(invocation).changed(reference, fields)
-    _print_server(server, as_json=as_json)
-    for notice in () if as_json else server.notices:
+    before, after = desk(invocation).changed(reference, fields)
+    if as_json:
+        output.as_json(after.model_dump(mode="json"))
+        return
+    output.say(server_view.edit(before, after, fields))
+    for notice in after.notices:
         output.note(notice.detail)
 
 
@@ -141,26 +152,30 @@ def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
     output.say(f"Removed {_named(desk(invocation).removed(reference))}.")
 
 
-@servers.command(epilog="Example: ollama-fleet servers check gpu-1")
+@servers.command(epilog=CHECK_EXAMPLES)
 @reference_argument
 @click.option("--explain", is_flag=True, help="Ask from this machine and show every step; any URL will do.")
 @json_option
 @pass_invocation
-def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> None:
-    """Check a server now and show the verdict.
+def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> int:
+    """Check a server now, show the verdict and what to do.
 
     The monitor at work does it; without one the request stands until there is one. With --explain this
-    command does it by itself, needs no monitor, and for a URL no database; it ends with 1 unless the
-    server is alive.
+    command does it by itself, needs no monitor, and for a URL no database.
+
+    Ends with 0 when the server is up and has just answered well, else with 1, as when it could not be checked.
     """
     if explain:
-        _explain(invocation, reference, as_json=as_json)
-        return
+        return _explain(invocation, reference, as_json=as_json)
+    from api.cli import check_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
     answer = desk(invocation).checked(reference)
     if as_json:
-        output.as_json(answer.model_dump(mode="json"))
+        output.as_json(check_view.document(answer))
     else:
-        output.say(server_view.verdict(answer))
+        for line in check_view.lines(answer):
+            output.say(line)
+    return 0 if check_view.is_well(answer) else EXIT_TROUBLE
 
 
 @servers.command(epilog="Example: ollama-fleet servers discover gpu-1")
@@ -180,15 +195,9 @@ def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> Non
         output.say(line)
 
 
-def _print_server(server: "ServerView", *, as_json: bool) -> None:
-    if as_json:
-        output.as_json(server.model_dump(mode="json"))
-    else:
-        output.fields(server_view.fields(server))
-
-
-def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> None:
+def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> int:
     from api.cli import examination_view, examiner  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+    from monitor.domain.probe import Reason  # noqa: PLC0415
 
     subject = examiner.find(invocation, reference)
     examination = examiner.examine(invocation, subject)
@@ -197,8 +206,7 @@ def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> None:
     else:
         for line in examination_view.lines(subject, examination):
             output.say(line)
-    if not examination.is_alive:
-        click.get_current_context().exit(1)
+    return 0 if examination.trouble is Reason.OK else EXIT_TROUBLE
 
 
 def _named(server: "ServerView") -> str:

@@ -37,14 +37,14 @@ class ServerDesk:
     def added(self, fields: Mapping[str, Any]) -> ServerView:
         """Add a server."""
         new = _validated(ServerCreate, fields)
-        return self._invocation.on_registry(lambda registry: registry.create_server(new))
+        return self._invocation.on_registry(lambda registry: registry.create_server(new), makes=True)
 
-    def changed(self, reference: str, fields: Mapping[str, Any]) -> EditedServer:
-        """Change some fields of a server."""
+    def changed(self, reference: str, fields: Mapping[str, Any]) -> tuple[ServerView, EditedServer]:
+        """Change some fields of a server; returns what it was and what it is."""
         patch = _validated(ServerPatch, fields)
 
-        async def change(registry: FleetRegistry, server: ServerView) -> EditedServer:
-            return await registry.patch_server(server.id, patch)
+        async def change(registry: FleetRegistry, server: ServerView) -> tuple[ServerView, EditedServer]:
+            return server, await registry.patch_server(server.id, patch)
 
         return self._on_server(reference, change)
 

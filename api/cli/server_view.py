@@ -1,7 +1,7 @@
-"""How servers are shown to a person: a row in the list, all fields of one, the verdict of a check."""
+"""How servers are shown to a person: a row in the list, all fields of one, what a listing changed."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from api.cli import text
 from api.cli.output import Column
 
 if TYPE_CHECKING:
-    from api.views import AuthView, CheckAnswer, DiscoveryAnswer, ServerView
+    from api.views import AuthView, DiscoveryAnswer, ServerView
 
 NONE_YET = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
 SHORT_ID = 8
@@ -18,14 +18,17 @@ COLUMNS = (
     Column(title="NAME", wraps=True),
     Column(title="STATUS", coloured=True),
     Column(title="WHY", wraps=True),
-    Column(title="CHECKED"),
-    Column(title="LATENCY", right=True),
-    Column(title="PRIO", right=True),
-    Column(title="URL"),
-    Column(title="ID"),
+    Column(title="CHECKED", spare=2),
+    Column(title="LATENCY", right=True, spare=3),
+    Column(title="PRIO", right=True, spare=4),
+    Column(title="URL", spare=1),
+    Column(title="ID", spare=5),
 )
 # In seconds as they are stored; a person reads a unit.
 SECONDS = ("check_interval_seconds", "check_timeout_seconds")
+# Without a value of its own a server follows the settings.
+OVERRIDES = frozenset({*SECONDS, "rise", "fall"})
+AUTH = "auth"
 
 
 def rows(servers: Sequence["ServerView"]) -> Iterator[list[str]]:
@@ -38,7 +41,7 @@ def rows(servers: Sequence["ServerView"]) -> Iterator[list[str]]:
             server.status,
             _why(server),
             text.age(server.last_checked_at, now=now),
-            _milliseconds(server.latency_ms),
+            text.milliseconds(server.latency_ms),
             str(server.priority),
             text.printable(server.url),
             str(server.id)[:width],
@@ -49,24 +52,24 @@ def fields(server: "ServerView") -> Iterator[tuple[str, str]]:
     """Yield all fields of a server with their names as everywhere else."""
     now = datetime.now(UTC)
     for name, value in server:
-        if name == "notices":
-            continue
-        if name == "auth":
-            yield name, _auth(server.auth)
-        elif name in SECONDS:
-            yield name.removesuffix("_seconds"), text.NOTHING if value is None else f"{value:g} s"
-        elif isinstance(value, datetime):
+        if isinstance(value, datetime):
             yield name, f"{text.local_time(value)} ({text.age(value, now=now)})"
         else:
-            yield name, text.word(value)
+            yield name.removesuffix("_seconds"), _value(server, name)
 
 
-def verdict(answer: "CheckAnswer") -> str:
-    """Return one line: what the server is now, and what the probe said."""
-    probe = answer.probe
-    latency = "" if probe.latency_ms is None else f" in {_milliseconds(probe.latency_ms)}"
-    detail = f": {probe.detail}" if probe.detail else ""
-    return text.printable(f"{answer.server.name} is {answer.server.status}; {probe.reason}{latency}{detail}")
+def edit(before: "ServerView", after: "ServerView", given: Container[str]) -> str:
+    """Return one line: what the fields that were given are now, and what they were."""
+    changes = [
+        f"{name.removesuffix('_seconds')}={_value(after, name)} (was {_value(before, name)})"
+        for name in type(before).model_fields
+        if name in given and _value(after, name) != _value(before, name)
+    ]
+    if AUTH in given and _value(after, AUTH) == _value(before, AUTH):
+        changes.append(f"{AUTH}={_value(after, AUTH)} (given anew)")
+    if not changes:
+        return f"{text.printable(after.name)} is like that already; nothing was changed."
+    return f"Changed {text.printable(before.name)}: {', '.join(changes)}."
 
 
 def discovery(answer: "DiscoveryAnswer") -> Iterator[str]:
@@ -79,6 +82,15 @@ def discovery(answer: "DiscoveryAnswer") -> Iterator[str]:
         f"{len(answer.added)} added, {len(answer.changed)} changed, {len(answer.removed)} removed, "
         f"{answer.unchanged} unchanged{dropped}."
     )
+
+
+def _value(server: "ServerView", name: str) -> str:
+    value = getattr(server, name)
+    if name == AUTH:
+        return _auth(server.auth)
+    if value is None and name in OVERRIDES:
+        return "default"
+    return f"{value:g} s" if name in SECONDS else text.word(value)
 
 
 def _auth(auth: "AuthView") -> str:
@@ -99,7 +111,3 @@ def _why(server: "ServerView") -> str:
     if server.is_default:
         notes.append("default")
     return ", ".join(notes) or text.NOTHING
-
-
-def _milliseconds(value: float | None) -> str:
-    return text.NOTHING if value is None else f"{value:.1f} ms"

@@ -1,5 +1,6 @@
 """What is wrong in the fleet now, as data: decided here, shown by `status`; handed the servers and how the rest is."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def _of_the_fleet(servers: Sequence[ServerView], readiness: ReadinessReport) -> 
             what="inactive",
             since=default.updated_at,
             why="It is the default server, and nobody is sent to an inactive one.",
-            next=f"`ollama-fleet servers set {default.name} --active`, or make another one the default.",
+            next=f"`ollama-fleet servers set {shlex.quote(default.name)} --active`, or make another one the default.",
         )
 
 
@@ -76,7 +77,7 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
             what=server.status,
             since=server.status_changed_at,
             why=": ".join(part for part in (server.status_reason, server.status_detail) if part),
-            next="" if reason is None else advice.sentence(reason, server.url),
+            next="" if reason is None else advice.sentence(reason, server.url, name=shlex.quote(server.name)),
         )
     if server.flapping_since is not None:
         yield Trouble(
@@ -84,7 +85,8 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
             what="flapping",
             since=server.flapping_since,
             why="It goes up and down too often, so its changes are held back.",
-            next=f"`ollama-fleet events --type server.down` shows when; `ollama-fleet servers show {server.name}`.",
+            next="`ollama-fleet events --type server.down` shows when, "
+            f"`ollama-fleet servers history {shlex.quote(server.name)}` how often.",
         )
 
 

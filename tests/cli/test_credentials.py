@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,9 @@ def test_each_kind_is_read_from_a_file(typed: Typed, on_database: str, ring: Key
     shown(typed("servers", "add", "b", "http://b.example", "--auth-type", "basic", "--username", "fleet", *secret))
     shown(typed("servers", "add", "c", "http://c.example"))
     out = shown(typed("servers", "set", "c", "--auth-type", "api_key", "--auth-header", "X-Gate", *secret))
-    assert re.search(r"^auth +api_key in X-Gate$", out, re.MULTILINE)
+    assert out == "Changed c: auth=api_key in X-Gate (was none).\n"
+    out = shown(typed("servers", "set", "c", "--auth-type", "api_key", "--auth-header", "X-Gate", *secret))
+    assert out == "Changed c: auth=api_key in X-Gate (given anew).\n"
     assert asyncio.run(stored_at(on_database, ring)) == [
         Bearer(token="canary-secret"),
         Basic(username="fleet", password="canary-secret"),

@@ -67,6 +67,19 @@ def test_a_change_keeps_what_is_not_named_and_none_gives_back_to_the_settings(ty
     assert (server["priority"], server["connection_watch"]) == (5, True)
 
 
+def test_a_change_is_told_in_one_line_with_what_was_before(typed: Typed) -> None:
+    add(typed, "gpu-1", "--priority", "5", "--interval", "10s")
+    outcome = typed("servers", "set", "gpu-1", "--priority", "7", "--interval", "none", "--label", "a=1", "--default")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == (
+        "Changed gpu-1: is_default=yes (was no), priority=7 (was 5), labels=a=1 (was -), "
+        "check_interval=default (was 10 s).\n"
+    )
+    assert typed("servers", "set", "gpu-1", "--name", "gpu-2").out == "Changed gpu-1: name=gpu-2 (was gpu-1).\n"
+    again = typed("servers", "set", "gpu-2", "--priority", "7")
+    assert (again.code, again.out) == (0, "gpu-2 is like that already; nothing was changed.\n")
+
+
 def test_a_server_is_removed_without_a_question_where_nobody_could_answer(typed: Typed) -> None:
     add(typed, "gpu-1")
     outcome = typed("servers", "remove", "gpu-1")

@@ -50,7 +50,9 @@ def test_everything_runs_on_a_database_of_its_own_and_nothing_stays_behind(
     with urllib.request.urlopen(f"{address(lines)}/api/servers", timeout=PATIENCE) as answer:
         assert json.load(answer)["items"] == []
     assert typed("servers", "add", "gpu-1", "http://127.0.0.1:9").code == 0
-    assert typed("servers", "check", "gpu-1").out.endswith("; refused: Nothing listens on the port.\n")
+    outcome = typed("servers", "check", "gpu-1")
+    assert outcome.code == 1
+    assert "; refused: Nothing listens on the port.\nNext: Start Ollama on this machine" in outcome.out
     assert typed("db", "psql", "--", "-Atc", "SELECT name FROM ollama_servers").out == "gpu-1\n"
     assert typed("db", "uri").err == ""
     process.send_signal(signal.SIGINT)
