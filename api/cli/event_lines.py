@@ -4,13 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from api.cli import output, text
+from api.cli import event_facts, output, text
 from monitor.domain.event import Event, EventType
 
 SHORT_ID = 8
-# Whoever looks on this machine need not be told who else is there.
-LOCAL = "local"
-STATUS_EVENTS = {EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN}
 COLOURS = {
     EventType.SERVER_UP: "green",
     EventType.MONITOR_RECOVERED: "green",
@@ -49,7 +46,7 @@ class EventPrinter:
 
     def _print_line(self, event: Event) -> None:
         start = f"{event.seq:>8}  {text.local_time(event.at)}  "
-        end = f"  {text.printable(self._server(event)):<16}  {text.printable(what(event))}".rstrip()
+        end = f"  {text.printable(self._server(event)):<16}  {text.printable(event_facts.what(event))}".rstrip()
         if not output.is_decorated():
             output.say(f"{start}{event.type.value:<17}{end}")
             return
@@ -74,35 +71,3 @@ def document(event: Event) -> dict[str, Any]:
         "at": event.at,
         "body": event.body,
     }
-
-
-def what(event: Event) -> str:
-    """Return what a person wants to know of the event, not yet cleaned for a terminal."""
-    body = dict(event.body)
-    actor = body.pop("actor", LOCAL)
-    return _fact(event, body) + (f"  by {actor}" if actor != LOCAL else "")
-
-
-def _fact(event: Event, body: dict[str, Any]) -> str:
-    if event.type is EventType.SERVER_FLAPPING:
-        return "goes up and down too often, so its changes are held back until it keeps still"
-    if event.type in STATUS_EVENTS:
-        return _verdict(body)
-    if event.type in {EventType.SERVER_CREATED, EventType.SERVER_DELETED}:
-        return str(body.get("url", ""))
-    model = body.pop("model_name", None)
-    if event.type is EventType.MODEL_ADDED:
-        size = body.get("size_bytes")
-        return f"{model}  {text.size(size)}" if isinstance(size, int) else str(model)
-    if event.type is EventType.MODEL_REMOVED:
-        return str(model)
-    body.pop("row_version", None)
-    changes = ", ".join(f"{name}={text.word(value)}" for name, value in body.items())
-    return f"{model}  {changes}" if model else changes
-
-
-def _verdict(body: dict[str, Any]) -> str:
-    latency = body.get("latency_ms")
-    time = f" in {latency:.1f} ms" if isinstance(latency, int | float) else ""
-    detail = f": {body['detail']}" if body.get("detail") else ""
-    return f"was {body.get('from')}; {body.get('reason') or 'by hand'}{time}{detail}"

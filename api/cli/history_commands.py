@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli import history_view, output
+from api.cli import output
+from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.server_commands import json_option, reference_argument
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 WINDOWS = ("1h", "24h", "7d", "30d")
 
 
-@click.command(epilog="Example: ollama-fleet servers history gpu-1 --window 7d")
+@click.command(cls=Manual, epilog="Example: ollama-fleet servers history gpu-1 --window 7d")
 @reference_argument
 @click.option("--window", type=click.Choice(WINDOWS), default="24h", show_default=True, help="What the strip shows.")
 @json_option
@@ -23,13 +24,18 @@ WINDOWS = ("1h", "24h", "7d", "30d")
 def history(invocation: Invocation, /, *, reference: str, window: str, as_json: bool) -> None:
     """Show a server's uptime, latency and changes.
 
-    Uptime is the share of the time that is known: what no monitor saw counts neither way.
+    Uptime is the share of the time that is known, and KNOWN says how much that is: what no monitor saw counts
+    neither way.
     """
+    from api.cli import history_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
     found = _found(invocation, reference, window)
     if as_json:
         output.as_json(found.model_dump(mode="json", by_alias=True))
         return
     output.table(history_view.COLUMNS, history_view.rows(found), empty="")
+    for line in history_view.caution(found):
+        output.say(line)
     output.say()
     for line in history_view.strip(found):
         output.say(line)
