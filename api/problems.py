@@ -89,7 +89,7 @@ def discovery_failed(reason: str, detail: str | None) -> Problem:
     return Problem(
         HTTPStatus.BAD_GATEWAY,
         "discovery_failed",
-        f"The server did not list its models: {detail or reason}. Nothing was changed.",
+        f"The server did not list its models: {(detail or reason).removesuffix('.')}. Nothing was changed.",
         reason=reason,
         reason_detail=detail,
     )

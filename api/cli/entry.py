@@ -60,7 +60,9 @@ def _invoke(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return _fail(str(error), EXIT_CONFIGURATION)
     except FleetError as error:
-        return _fail(str(error), EXIT_FAILED)
+        from api.cli import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+        return _fail(wording.sentence(error), EXIT_FAILED)
     return code if isinstance(code, int) else 0
 
 

@@ -41,11 +41,23 @@ async def typed_later(typed: Typed, *arguments: str) -> Outcome:
     return await asyncio.to_thread(typed, *arguments)
 
 
-async def test_a_problem_is_told_in_its_own_words(other: OtherProgram, typed: Typed) -> None:
-    document = {"code": "scope_missing", "status": 403, "detail": "Your token lacks the scope read."}
+async def test_a_problem_that_only_a_later_version_knows_is_told_in_its_words(
+    other: OtherProgram, typed: Typed
+) -> None:
+    document = {"code": "no_room", "status": 403, "detail": "A later version says so."}
     other.answer = web.Response(body=json.dumps(document), status=403, content_type=PROBLEM)
     outcome = await typed_later(typed, "servers", "list")
-    assert (outcome.code, outcome.err) == (1, "ollama-fleet: Your token lacks the scope read.\n")
+    assert (outcome.code, outcome.err) == (1, "ollama-fleet: A later version says so.\n")
+
+
+@pytest.mark.parametrize("errors", [None, "no", [], ["no"], {"field": "name"}])
+async def test_a_refusal_whose_fields_are_no_list_is_told_as_it_is(
+    other: OtherProgram, typed: Typed, errors: object
+) -> None:
+    document = {"code": "invalid", "status": 422, "detail": "Something is wrong.", "errors": errors}
+    other.answer = web.Response(body=json.dumps(document), status=422, content_type=PROBLEM)
+    outcome = await typed_later(typed, "servers", "list")
+    assert (outcome.code, outcome.err) == (1, "ollama-fleet: Something is wrong.\n")
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])

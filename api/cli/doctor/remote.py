@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from api.cli import listing
+from api.cli import listing, wording
 from api.cli.doctor import finding, servers
 from api.cli.doctor.finding import Finding
 from api.cli.reach import FleetRegistry
@@ -28,7 +28,7 @@ async def look(registry: FleetRegistry, *, api_url: str) -> AsyncIterator[Findin
     try:
         known = await listing.all_servers(registry)
     except Problem as problem:
-        yield finding.failed("access", problem.detail, next="set OLLAMA_FLEET_API_TOKEN to a token that may read.")
+        yield finding.failed("access", "the servers cannot be read", next=wording.sentence(problem))
     else:
         yield finding.ok("access", f"{len(known)} servers can be read")
         yield servers.freshness(known)

@@ -15,6 +15,7 @@ from api.cli import listing
 from api.cli.remote.connection import ApiConnection
 from api.history_views import HistoryView
 from api.parameters import NO_FILTERS, ServerFilters
+from api.problems import Problem
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import (
     CheckAnswer,
@@ -81,11 +82,17 @@ class RemoteRegistry:
 
         async def read(server: ServerView) -> list[ModelView]:
             async with turns:
-                return (await self.list_models(server.id, include_removed=include_removed)).items
+                try:
+                    return (await self.list_models(server.id, include_removed=include_removed)).items
+                except Problem as problem:
+                    if problem.status == HTTPStatus.NOT_FOUND:
+                        # Removed since it was listed.
+                        return []
+                    raise
 
-        async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(server)) for server in await listing.all_servers(self)]
-        models = [model for task in reading for model in task.result()]
+        # Not a task group: the command is to hear of the first failure itself, not of a group of them.
+        found = await asyncio.gather(*map(read, await listing.all_servers(self)))
+        models = [model for each in found for model in each]
         return ModelPage(items=sorted(models, key=lambda model: (model.model_name, model.server_name)))
 
     async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
