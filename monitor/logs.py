@@ -11,7 +11,7 @@ from monitor.settings import LogFormat, LogLevel
 
 def configure(format_: LogFormat, level: LogLevel) -> None:
     """Set up structlog, and the standard library's logging of our dependencies, to write to stderr."""
-    json_lines = format_ is LogFormat.JSON or (format_ is LogFormat.AUTO and not _person_looks_on())
+    json_lines = format_ is LogFormat.JSON or (format_ is LogFormat.AUTO and not is_watched())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,5 +46,6 @@ def configure(format_: LogFormat, level: LogLevel) -> None:
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def _person_looks_on() -> bool:
+def is_watched() -> bool:
+    """Whether what is written to stderr goes to a terminal with a person before it."""
     return sys.stderr.isatty() and "JOURNAL_STREAM" not in os.environ

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from api import app as api_app
-from api.cli import importer, output
+from api.cli import calm_log, importer, output
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
 from monitor.credentials.vault import Vault
@@ -19,7 +19,7 @@ ollama-fleet is running; Ctrl-C stops it.
   Dashboard  {address}/
   API        {address}
   Database   {command} db psql
-
+{about_log}
 Next, in another terminal:
 
   {command} servers add gpu-1 http://127.0.0.1:11434
@@ -30,7 +30,10 @@ Next, in another terminal:
 
 def run(settings: Settings, *, dsn: str, command: str) -> int:
     """Run until a signal comes; return the exit code. `command` is how the command is typed again."""
-    logs.configure(settings.log_format, settings.log_level)
+    if calm_log.is_wanted(settings):
+        calm_log.configure()
+    else:
+        logs.configure(settings.log_format, settings.log_level)
 
     async def serve(stop: asyncio.Event) -> None:
         await schema_version.upgrade(dsn)
@@ -79,7 +82,8 @@ class _Fleet:
 
     def _welcome(self) -> None:
         systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
-        output.say(WELCOME.format(address=self._listening.result(), command=self._command))
+        about_log = calm_log.ABOUT if calm_log.is_wanted(self._settings) else ""
+        output.say(WELCOME.format(address=self._listening.result(), command=self._command, about_log=about_log))
 
 
 async def _require_key_ring(dsn: str, vault: Vault) -> None:
