@@ -82,14 +82,18 @@ SENTENCES = {
 
 
 # Of a server on the very machine that asks.
-REFUSED_HERE = "Start Ollama on this machine (`ollama serve`), or correct the port: its own is 11434, this is {port}."
+REFUSED_HERE = "Start Ollama on this machine (`ollama serve`)."
+REFUSED_ON_PORT = f"{REFUSED_HERE[:-1]}, or correct the port: its own is 11434, this is {{port}}."
+OWN_PORT = "11434"
 
 
 def sentence(reason: Reason, url: str, *, name: str = "NAME") -> str:
     """Return what to do next about a server at a base URL; `name` is how it is typed in a command."""
     place = {**_place(url), "name": name}
     is_here = reason is Reason.REFUSED and binding.is_loopback(place["host"])
-    words = REFUSED_HERE if is_here else SENTENCES[reason]
+    words = SENTENCES[reason]
+    if is_here:
+        words = REFUSED_HERE if place["port"] == OWN_PORT else REFUSED_ON_PORT
     return words.format_map(place)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
-from api.cli import check_view
+from api.cli import advice, check_view
 from api.views import CheckAnswer, ServerView
 from monitor import app, logs
+from monitor.domain.probe import Reason
 from monitor.settings import LogFormat, LogLevel, Settings
 from tests.cli.conftest import Outcome, Typed
 from tests.fakes import behaviours
@@ -121,3 +122,7 @@ def test_a_reason_of_a_later_version_has_no_advice(typed: Typed) -> None:
     probe = {"reason": "gremlins", "detail": None, "latency_ms": None}
     answer = CheckAnswer.model_validate({"server": view.model_dump(), "probe": probe})
     assert list(check_view.lines(answer)) == ["gpu-1 is unknown; gremlins"]
+
+
+def test_a_port_that_is_right_is_not_asked_about() -> None:
+    assert advice.sentence(Reason.REFUSED, "http://127.0.0.1:11434") == "Start Ollama on this machine (`ollama serve`)."
