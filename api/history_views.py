@@ -58,10 +58,15 @@ class HistoryView(BaseModel):
 
 
 class StripView(BaseModel):
-    """One server's 90 slots: a letter for the worst of each (u up, g degraded, d down, n unknown), and latencies."""
+    """One server's 90 slots: a letter for the worst of each (u up, g degraded, d down, n unknown), and latencies.
+
+    `uptime` and `unknown_seconds` are those of the whole window, as in `WindowView`.
+    """
 
     slots: str
     latency_ms: list[float | None]
+    uptime: float | None
+    unknown_seconds: float
 
 
 class StripsView(BaseModel):

@@ -31,19 +31,22 @@ async def view(rows: Sequence[Row], window: Window) -> StripsView:
     for number, row in enumerate(rows):
         if number % STEP == STEP - 1:
             await asyncio.sleep(0)
-        items[str(row["id"])] = _strip(row, first=first, width=window.slot)
+        items[str(row["id"])] = _strip(row, window, first=first, now=now)
     start = datetime.fromtimestamp(first, UTC)
     # Everything is known to fit: to have it validated would take as long again.
     return StripsView.model_construct(window=window.value, start=start, slot_seconds=window.slot, items=items)
 
 
-def _strip(row: Row, *, first: int, width: int) -> StripView:
+def _strip(row: Row, window: Window, *, first: int, now: float) -> StripView:
     starts = row["starts"] or ()
     pages = sorted(zip((start * TICKS for start in starts), row["timelines"] or (), strict=True))
     known = uptime.with_present(timeline.joined(pages), present(row))
     cells = zip(starts, row["spans"] or (), row["medians"] or (), strict=True)
-    medians = uptime.slot_medians(cells, first=first, width=width)
+    medians = uptime.slot_medians(cells, first=first, width=window.slot)
+    share, unknown = uptime.shares(known, window=window, now=now)
     return StripView.model_construct(
-        slots=uptime.letters(known, first=first, width=width),
+        slots=uptime.letters(known, first=first, width=window.slot),
         latency_ms=[latency.milliseconds(median) for median in medians],
+        uptime=None if share is None else round(share, 6),
+        unknown_seconds=round(unknown, 1),
     )

@@ -15,6 +15,8 @@ const TICK_MS = 5_000;
 const NOTICE_MS = 8_000;
 const SAY_AFTER_MS = 800;
 const COMPLETE_AFTER_MS = 400;
+// A fleet that is still coming in is drawn now and then: to draw every part of it would only hold it up.
+const LOADING_MS = 500;
 const STATUS_WORDS = { "server.up": "is up", "server.degraded": "is degraded", "server.down": "is down" };
 
 // Pages other than the first are loaded when they are asked for.
@@ -32,7 +34,7 @@ class App {
     this.root = root;
     this.fleet = new Fleet();
     this.feed = new Feed({ onMessage: (name, data) => this.#hear(name, data), onState: () => this.#feedChanged() });
-    this.freshness = new Freshness(this.fleet, () => this.redraw());
+    this.freshness = new Freshness(this.fleet, this.feed, () => this.redraw());
     this.overview = new Overview(this);
     this.page = this.overview;
     this.place = "#/";
@@ -41,9 +43,17 @@ class App {
     this.said = "";
     this.unsaid = [];
     this.isDue = false;
+    // When servers were drawn last.
+    this.drawnAt = -Infinity;
     // After a move the focus goes to the new page's heading, once it stands.
     this.isMoving = false;
     this.confirm = (asked) => dialogs.confirm(asked, () => this.redraw());
+  }
+
+  // Whether what happens is not heard, so that everything on the page is of the past.
+  get isPast() {
+    const { feed, freshness } = this;
+    return ["offline", "refused", "waiting"].includes(feed.state) || freshness.readiness?.ready === false;
   }
 
   start() {
@@ -109,15 +119,16 @@ class App {
   }
 
   #draw() {
-    const { feed, freshness, notice, said, place } = this;
+    const { feed, freshness, notice, said, place, isPast } = this;
     document.title = `${this.page.title} · ollama-fleet`;
     render(
-      html`${page.frame({ place, feed, notice, said, banners: page.banners(feed, freshness), main: this.page.view(), onDismiss: this.#dismiss })}
-      ${dialogs.dialogs({ onToken: (token) => this.#takeToken(token), canKeep: feed.state === "live", redraw: this.redraw })}`,
+      html`${page.frame({ place, feed, notice, said, isPast, banners: page.banners(feed, freshness), main: this.page.view(), onDismiss: this.#dismiss })}
+      ${dialogs.dialogs({ onToken: (token) => this.#takeToken(token), isGood: feed.state === "live", hasFleet: this.fleet.isComplete, redraw: this.redraw })}`,
       this.root,
     );
     dialogs.openDialogs(this.root);
     this.page.drawn?.();
+    if (this.fleet.servers.size) this.drawnAt = performance.now();
     if (this.isMoving) this.#arrive();
   }
 
@@ -154,7 +165,7 @@ class App {
       this.page.hear?.(event);
       if (event.type in STATUS_WORDS) this.#say(event);
     }
-    this.redraw();
+    if (!this.fleet.draft || this.drawnAt + LOADING_MS < performance.now()) this.redraw();
   }
 
   // For those who hear the page: what changed, in one sentence for what came together.

@@ -13,9 +13,10 @@ export function confirm({ title, text, action }, redraw) {
   });
 }
 
-// `canKeep`: the token there is still good, so that nobody has to give another one.
-export function dialogs({ onToken, canKeep, redraw }) {
-  return html`${access.wanted ? tokenDialog({ onToken, canKeep, redraw }) : nothing}${question ? confirmDialog(redraw) : nothing}`;
+// `isGood`: the token there is still good, so that nobody has to give another one; `hasFleet`: there is something
+// to see without one.
+export function dialogs({ onToken, isGood, hasFleet, redraw }) {
+  return html`${access.wanted ? tokenDialog({ onToken, isGood, hasFleet, redraw }) : nothing}${question ? confirmDialog(redraw) : nothing}`;
 }
 
 // `<dialog>` keeps the focus inside, and gives it back.
@@ -23,8 +24,9 @@ export function openDialogs(root) {
   for (const dialog of root.querySelectorAll("dialog:not([open])")) dialog.showModal();
 }
 
-function tokenDialog({ onToken, canKeep, redraw }) {
-  const keep = () => {
+function tokenDialog({ onToken, isGood, hasFleet, redraw }) {
+  const canLeave = isGood || hasFleet;
+  const leave = () => {
     access.wanted = null;
     redraw();
   };
@@ -33,14 +35,14 @@ function tokenDialog({ onToken, canKeep, redraw }) {
     const token = new FormData(event.target).get("token").trim();
     if (token) onToken(token);
   };
-  return html`<dialog aria-labelledby="token-title" @cancel=${(event) => (canKeep ? keep() : event.preventDefault())}>
+  return html`<dialog aria-labelledby="token-title" @cancel=${(event) => (canLeave ? leave() : event.preventDefault())}>
     <form @submit=${given}>
       <h2 id="token-title">The API asks for a token</h2>
       <p>${access.token ? access.wanted.message : "Whoever runs the fleet makes one with this command:"}</p>
       <p><code>ollama-fleet token create NAME --scope write</code></p>
       <label>Token <input name="token" type="password" required autocomplete="off" spellcheck="false" autofocus></label>
       <p class="hint">It is kept in this tab only, and forgotten when the tab is closed.</p>
-      <p class="actions">${canKeep ? html`<button type="button" class="secondary" @click=${keep}>Keep the one there is</button>` : nothing}<button type="submit">Go on</button></p>
+      <p class="actions">${canLeave ? html`<button type="button" class="secondary" @click=${leave}>${isGood ? "Keep the one there is" : "Not now"}</button>` : nothing}<button type="submit">Go on</button></p>
     </form>
   </dialog>`;
 }

@@ -6,6 +6,8 @@ import * as texts from "./texts.js";
 import { state, WORDS } from "./verdicts.js";
 
 const SLOT_WORDS = { u: "up", d: "down", g: "degraded", n: "not known" };
+const DAY_SECONDS = 86_400;
+const NEARLY_ALL = 0.99;
 const BAR_HEIGHT = 18;
 const SPARK_WIDTH = 72;
 
@@ -14,10 +16,11 @@ export function stateMark(name) {
   return html`<span class="state ${name}"><svg class="mark" aria-hidden="true"><use href="#mark-${name}"></use></svg> ${WORDS[name]}</span>`;
 }
 
-export function serverMarks(server) {
+// `isPast`: the page itself does not hear what happens, so that all it shows is of the past.
+export function serverMarks(server, isPast = false) {
   const seen = state(server);
-  return html`${stateMark(seen)}${server.stale && seen !== "off"
-    ? html`<span class="tag warn" title="Its last check is older than it should be, so this is of the past">stale</span>`
+  return html`${stateMark(seen)}${(server.stale || isPast) && seen !== "off"
+    ? html`<span class="tag warn" title=${isPast ? "The page does not hear from the fleet, so this is of the past" : "Its last check is older than it should be, so this is of the past"}>stale</span>`
     : nothing}${server.flapping_since
     ? html`<span class="tag warn" title="It goes up and down too often, so it is not trusted until it keeps still">flapping</span>`
     : nothing}`;
@@ -31,10 +34,10 @@ export function ago(moment, never = "never") {
   return moment ? html`<time datetime=${moment} title=${clock.moment(moment)}>${clock.since(moment)} ago</time>` : never;
 }
 
-// `slots` is one letter for each: u up, d down, g degraded, n not known. Newest is at the right.
-export function uptimeBar(slots) {
-  if (!slots) return nothing;
-  const share = uptime(slots);
+// A strip of `/api/history`; its `slots` are a letter each: u up, d down, g degraded, n not known. Newest is at the right.
+export function uptimeBar(strip) {
+  if (!strip) return nothing;
+  const { slots } = strip;
   const counts = Object.entries(SLOT_WORDS)
     .map(([letter, word]) => [word, slots.split(letter).length - 1])
     .filter(([, number]) => number)
@@ -43,7 +46,14 @@ export function uptimeBar(slots) {
   return html`<svg class="uptime" role="img" viewBox="0 0 ${slots.length * 2} ${BAR_HEIGHT}" preserveAspectRatio="none"
     aria-label="Last 24 hours in ${slots.length} parts: ${counts}"><title>Last 24 hours: ${counts} of ${slots.length} parts</title>
     ${Object.keys(SLOT_WORDS).map((letter) => svg`<path class="slot ${letter}" d=${slotPath(slots, letter)}></path>`)}</svg>
-    <span class="figure">${texts.percent(share)}</span>`;
+    ${uptime(strip, DAY_SECONDS)}`;
+}
+
+// The share of the time that is known, and how long that is where it is not nearly all.
+export function uptime({ uptime: share, unknown_seconds: unknown }, seconds) {
+  const known = seconds - unknown;
+  return html`<span class="figure">${texts.percent(share)}</span>${known > 0 && known < NEARLY_ALL * seconds
+    ? html` <small class="known" title="Of the rest it is not known how the server was">of ${clock.span(known)} known</small>` : nothing}`;
 }
 
 // Down is full height, not known low: the shape says it, too.
@@ -54,12 +64,6 @@ function slotPath(slots, letter) {
     if (slots[place] === letter) path += `M${place * 2} ${BAR_HEIGHT}v-${height}h1.4v${height}z`;
   }
   return path;
-}
-
-// Of the time that is known; null when none is.
-function uptime(slots) {
-  const known = slots.replaceAll("n", "");
-  return known ? (known.length - (known.split("d").length - 1)) / known.length : null;
 }
 
 export function sparkLine(values) {

@@ -18,8 +18,11 @@ const LIVE = {
   offline: ["✕", "Offline"],
   refused: ["✕", "No access"],
 };
+// In the words of whoever has installed it.
+const START =
+  "Start `ollama-fleet up`, or `ollama-fleet monitor` where the API runs apart; as a service of systemd: `systemctl status ollama-fleet-monitor` says what is with it.";
 
-export function frame({ place, feed, banners, notice, said, main, onDismiss }) {
+export function frame({ place, feed, isPast, banners, notice, said, main, onDismiss }) {
   const [sign, word] = LIVE[feed.state];
   return html`<a class="skip" href="#main" @click=${skip}>Skip to the content</a>
     <header>
@@ -28,13 +31,13 @@ export function frame({ place, feed, banners, notice, said, main, onDismiss }) {
         ${PLACES.map(([href, name]) => html`<a href=${href} aria-current=${isHere(href, place) ? "page" : nothing}>${name}</a>`)}
       </nav>
       <span class="live ${feed.state}" title="Changes arrive by the event stream"><span aria-hidden="true">${sign}</span> ${word}</span>
-      ${access.token ? html`<button type="button" class="plain" @click=${() => wantToken({ message: "With another token, for example one that may write:" })}>Token</button>` : nothing}
+      ${access.token || feed.state === "refused" ? html`<button type="button" class="plain" @click=${() => wantToken(feed.problem ?? { message: "With another token, for example one that may write:" })}>Token</button>` : nothing}
       <a class="add" href="#/servers/new">Add a server</a>
     </header>
     <div class="banners" role="status">
       ${banners.map(({ text, next }) => html`<p class="banner"><strong>${prose(text)}</strong> ${prose(next)}</p>`)}
     </div>
-    <main id="main" tabindex="-1">${main}</main>
+    <main id="main" tabindex="-1" class=${isPast ? "past" : ""}>${main}</main>
     <div class="notice" role="status">
       ${notice ? html`<p class=${notice.isBad ? "bad" : ""}>${notice.text} <button type="button" class="plain" aria-label="Dismiss" @click=${onDismiss}>✕</button></p>` : nothing}
     </div>
@@ -55,7 +58,7 @@ function skip(event) {
 export function banners(feed, freshness) {
   const seen = `What you see is as of ${clock.timeOfDay(feed.heardAt)}.`;
   if (feed.state === "offline") return [{ text: "This browser is offline.", next: `${seen} The page goes on by itself when the network is back.` }];
-  if (feed.state === "refused") return [{ text: "No access.", next: `${feed.problem?.message ?? ""} ${seen}` }];
+  if (feed.state === "refused") return [{ text: "No access.", next: `${feed.problem?.message ?? ""} ${seen} To go on, press Token above.` }];
   if (feed.state === "waiting" || (feed.state === "connecting" && freshness.isAway)) {
     const why = feed.problem?.message ?? "The connection to the API ended.";
     return [{ text: why, next: `${seen} Trying again …` }];
@@ -63,7 +66,7 @@ export function banners(feed, freshness) {
   const { checks, reasons, ready } = freshness.readiness ?? { ready: true, reasons: [] };
   if (!ready) return [{ text: "The API cannot reach its database.", next: `${reasons.join(" ")} What you see is of the past.` }];
   if (checks?.monitor === "absent") {
-    return [{ text: "No monitor is at work, so nothing is checked.", next: "Every state below is of the past: start `ollama-fleet monitor`." }];
+    return [{ text: "No monitor is at work, so nothing is checked.", next: `Every state below is of the past. ${START}` }];
   }
   return [];
 }

@@ -32,3 +32,8 @@ export function count(number, one, many = `${one}s`) {
 
 // Names compare as people sort them, in every script.
 export const byName = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
+
+// As it is searched: without the difference of capitals, nor of two ways to write the same letter.
+export function folded(text) {
+  return text.normalize("NFKC").toLowerCase();
+}

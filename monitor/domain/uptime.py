@@ -95,21 +95,27 @@ def with_present(known: list[Run], present: Present | None) -> list[Run]:
 def summary(pages: Sequence[Page], known: Sequence[Run], *, window: Window, now: float) -> Summary:
     """Return what one window was like."""
     start = now - window.seconds
-    up, degraded, down = timeline.totals(known, int(start * TICKS), int(now * TICKS))
+    share, unknown = shares(known, window=window, now=now)
     inside = [each for each in pages if start <= each.start + each.span / 2]
     counts = Counts()
     for each in inside:
         counts.update(latency.decode(each.latencies))
     p50, p95, p99 = (latency.milliseconds(latency.percentile(counts, share)) for share in (0.5, 0.95, 0.99))
-    seen = up + degraded + down
     return Summary(
-        uptime=(up + degraded) / seen if seen else None,
-        unknown_seconds=max(0.0, window.seconds - seen / TICKS),
+        uptime=share,
+        unknown_seconds=unknown,
         checks=sum(each.good + each.bad for each in inside),
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
     )
+
+
+def shares(known: Iterable[Run], *, window: Window, now: float) -> tuple[float | None, float]:
+    """Return the uptime of a window, as in `Summary`, and for how many seconds of it nothing is known."""
+    up, degraded, down = timeline.totals(known, int((now - window.seconds) * TICKS), int(now * TICKS))
+    seen = up + degraded + down
+    return (up + degraded) / seen if seen else None, max(0.0, window.seconds - seen / TICKS)
 
 
 def starts(window: Window, now: float) -> list[int]:

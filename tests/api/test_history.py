@@ -47,7 +47,8 @@ async def test_a_server_without_history_is_unknown_all_the_time(api: ApiClient) 
     assert len(answer.body["slots"]) == 90
     assert answer.body["transitions"] == []
     strips = await api.ask("GET", "/api/history")
-    assert strips.body["items"][server["id"]] == {"slots": "n" * 90, "latency_ms": [None] * 90}
+    nothing = {"uptime": None, "unknown_seconds": 86_400}
+    assert strips.body["items"][server["id"]] == {"slots": "n" * 90, "latency_ms": [None] * 90, **nothing}
 
 
 async def test_history_is_told_of_one_server_and_of_many(api: ApiClient, dsn: str, psql: Connection) -> None:
@@ -67,6 +68,8 @@ async def test_history_is_told_of_one_server_and_of_many(api: ApiClient, dsn: st
         expected = ["d" if s["down"] else "g" if s["degraded"] else "u" if s["up"] else "n" for s in slots]
         assert strip["slots"] == "".join(expected)
         assert strip["latency_ms"] == [slot["latency_p50_ms"] for slot in slots]
+        assert strip["uptime"] == hour["uptime"]
+        assert abs(strip["unknown_seconds"] - hour["unknown_seconds"]) < 1
         everybody = await api.ask("GET", "/api/history?window=7d")
         assert set(everybody.body["items"]) == {server["id"], other["id"]}
 

@@ -26,7 +26,7 @@ async def test_a_server_is_added_seen_up_dying_with_its_cause_and_coming_back(pa
         await expect(row).to_contain_text("Down")
         await expect(row).to_contain_text("Nothing listens on its port")
         await expect(row).to_contain_text("Is Ollama running there")
-        await expect(page.locator(".heard[role=status]")).to_contain_text("gpu-1 is down: Nothing listens on its port.")
+        await expect(page.locator("#app > .heard")).to_contain_text("gpu-1 is down: Nothing listens on its port.")
         await server.start()
         await expect(row).to_contain_text("Up")
         await expect(row).not_to_contain_text("Nothing listens")

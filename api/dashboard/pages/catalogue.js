@@ -10,19 +10,30 @@ import { state } from "../verdicts.js";
 const SHOWN = 200;
 const SHOWN_SERVERS = 12;
 
+// What was folded of a fleet last: folding ten thousand servers is not for every frame.
+const folded = new WeakMap();
+
 // Models by name, as Ollama compares names; each with the servers that list it.
-export function fold(fleet) {
-  const catalogue = new Map();
+export function catalogue(fleet) {
+  const known = folded.get(fleet);
+  if (known?.version === fleet.version) return known.models;
+  const models = fold(fleet);
+  folded.set(fleet, { version: fleet.version, models });
+  return models;
+}
+
+function fold(fleet) {
+  const found = new Map();
   for (const [serverId, models] of fleet.modelsOf) {
     const server = fleet.servers.get(serverId);
     if (!server) continue;
     for (const model of models.values()) {
       const key = model.model_name.toLowerCase();
-      if (!catalogue.has(key)) catalogue.set(key, { name: model.model_name, places: [] });
-      catalogue.get(key).places.push({ server, model });
+      if (!found.has(key)) found.set(key, { name: model.model_name, places: [] });
+      found.get(key).places.push({ server, model });
     }
   }
-  return [...catalogue.values()].sort((one, other) => texts.byName(one.name, other.name));
+  return [...found.values()].sort((one, other) => texts.byName(one.name, other.name));
 }
 
 export class Catalogue {
@@ -31,24 +42,17 @@ export class Catalogue {
     this.title = "Models";
     this.text = "";
     this.shown = SHOWN;
-    this.seen = {};
-  }
-
-  // Folding ten thousand servers is not for every frame.
-  #fold() {
-    const { fleet } = this.app;
-    if (this.seen.version !== fleet.version) this.seen = { version: fleet.version, catalogue: fold(fleet) };
-    return this.seen.catalogue;
   }
 
   view() {
-    const all = this.#fold();
-    const found = all.filter(({ name }) => name.toLowerCase().includes(this.text));
+    const all = catalogue(this.app.fleet);
+    const sought = texts.folded(this.text);
+    const found = all.filter(({ name }) => texts.folded(name).includes(sought));
     const shown = found.slice(0, this.shown);
     return html`<h1 tabindex="-1">${texts.count(all.length, "model")}</h1>
       <div class="filters"><input type="search" aria-label="Find a model by name" placeholder="Find a model by name" .value=${live(this.text)}
         @input=${(event) => {
-          this.text = event.target.value.toLowerCase();
+          this.text = event.target.value;
           this.app.redraw();
         }}></div>
       ${found.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table class="catalogue">

@@ -6,6 +6,7 @@ import { live } from "../vendor/lit-html/directives/live.js";
 import { get, Problem } from "../api.js";
 import * as clock from "../clock.js";
 import * as marks from "../marks.js";
+import * as suggestions from "../suggestions.js";
 import * as texts from "../texts.js";
 import { reasonCause } from "../verdicts.js";
 
@@ -25,6 +26,7 @@ export class EventLog {
     const query = new URLSearchParams(location.hash.split("?")[1] ?? "");
     this.type = TYPES.includes(query.get("type")) ? query.get("type") : "";
     this.serverId = query.get("server_id") ?? "";
+    this.typed = null;
     this.#reset();
   }
 
@@ -108,14 +110,28 @@ export class EventLog {
     }
   }
 
+  // A name that is complete is a wish; anything else is on its way to one.
+  #type(text) {
+    this.typed = text;
+    const named = [...this.app.fleet.servers.values()].find(({ name }) => name === text.trim());
+    const serverId = named?.id ?? "";
+    if (serverId !== this.serverId && (named || !text.trim())) this.#filter({ serverId });
+    this.app.redraw();
+  }
+
   view() {
-    const servers = [...this.app.fleet.servers.values()].sort((one, other) => texts.byName(one.name, other.name));
+    const { servers } = this.app.fleet;
+    const chosen = servers.get(this.serverId)?.name ?? (this.serverId && "a removed server");
+    const typed = this.typed ?? chosen;
+    const isOdd = typed.trim() !== chosen && typed.trim() !== "";
     return html`<h1 tabindex="-1">Events</h1>
       <div class="filters" role="group" aria-label="Which events are shown">
         <label>Type <select .value=${live(this.type)} @change=${(event) => this.#filter({ type: event.target.value })}>
           <option value="">all types</option>${TYPES.map((type) => html`<option value=${type} ?selected=${type === this.type}>${type}</option>`)}</select></label>
-        <label>Server <select .value=${live(this.serverId)} @change=${(event) => this.#filter({ serverId: event.target.value })}>
-          <option value="">all servers</option>${repeat(servers, ({ id }) => id, ({ id, name }) => html`<option value=${id} ?selected=${id === this.serverId}>${name}</option>`)}</select></label>
+        <label>Server <input type="search" list="known-servers" placeholder="all servers" autocomplete="off" spellcheck="false" dir="auto" .value=${live(typed)}
+          aria-describedby=${isOdd ? "odd-server" : nothing} @input=${(event) => this.#type(event.target.value)}></label>
+        ${suggestions.list("known-servers", servers.values(), typed)}
+        ${isOdd ? html`<small id="odd-server">No server is called just that; shown ${this.serverId ? html`is <bdi>${chosen}</bdi>` : "are all"}.</small>` : nothing}
       </div>
       ${marks.problemNote(this.problem)}
       ${this.items.length ? this.#list() : html`<p class="nothing">${this.isReading ? "Reading the log …" : "No such event is in the log."}</p>`}

@@ -7,9 +7,12 @@ import { repeat } from "../vendor/lit-html/directives/repeat.js";
 import * as clock from "../clock.js";
 import * as marks from "../marks.js";
 import * as texts from "../texts.js";
-import { compare, explain, state, STATES, WORDS } from "../verdicts.js";
+import { Ranking } from "../ranking.js";
+import { explain, state, STATES, WORDS } from "../verdicts.js";
 
 const PAGE = 100;
+// So many fill the tallest window; the rest of the page follows in the next frames.
+const STEP = 25;
 const SHOWN_LOADED = 3;
 
 export class Overview {
@@ -19,70 +22,75 @@ export class Overview {
     this.wanted = null;
     this.text = "";
     this.start = 0;
+    this.most = STEP;
+    this.shown = [];
+    this.ranking = new Ranking(app.fleet);
+  }
+
+  enter() {
+    this.most = STEP;
   }
 
   view() {
     const { fleet } = this.app;
-    const all = [...fleet.servers.values()];
+    const { servers: all, counts, found } = this.ranking.take(this.wanted, this.text);
     if (!all.length) return fleet.isComplete ? empty() : html`<h1 tabindex="-1">Overview</h1><p class="starting" aria-busy="true">Asking for the fleet …</p>`;
-    const counts = Object.fromEntries(STATES.map((name) => [name, 0]));
-    for (const server of all) counts[state(server)] += 1;
-    const found = all.filter((server) => this.#isWanted(server)).sort(compare(texts.byName));
     this.start = Math.max(0, Math.min(this.start, Math.floor((found.length - 1) / PAGE) * PAGE));
-    const shown = found.slice(this.start, this.start + PAGE);
-    return html`<h1 tabindex="-1">${fleet.isComplete ? headline(counts, all.length) : `${texts.count(all.length, "server")} so far …`}</h1>
+    this.shown = found.slice(this.start, this.start + this.most);
+    return html`<h1 tabindex="-1">${fleet.isComplete ? headline(counts, all.length) : `${texts.count(all.length, "server")} so far …`}${this.app.isPast
+        ? html` <small>as of ${clock.timeOfDay(this.app.feed.heardAt)}</small>` : nothing}</h1>
       ${this.#filters(counts, all.length)}
-      ${found.length ? this.#table(shown) : html`<p class="nothing">No server is like that. <button type="button" class="plain" @click=${() => this.#filter(null, "")}>Show all</button></p>`}
+      <p class="heard" role="status">${found.length < all.length ? `${found.length.toLocaleString("en")} of ${texts.count(all.length, "server")} found` : ""}</p>
+      ${found.length ? this.#table(this.shown) : html`<p class="nothing">No server is like that. <button type="button" class="plain" @click=${() => this.#show({ wanted: null, text: "" })}>Show all</button></p>`}
       ${this.#pager(found.length)}`;
   }
 
-  #isWanted(server) {
-    if (this.wanted && state(server) !== this.wanted) return false;
-    if (!this.text) return true;
-    const models = [...this.app.fleet.models(server.id).values()].map((model) => model.model_name);
-    const labels = Object.entries(server.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-    return [server.name, server.url, ...labels, ...models].some((text) => text.toLowerCase().includes(this.text));
+  drawn() {
+    this.app.freshness.show(this.shown.map(({ id }) => id));
+    if (this.most >= PAGE || this.shown.length < this.most) return;
+    this.most += STEP;
+    this.app.redraw();
   }
 
-  #filter(wanted, text) {
-    Object.assign(this, { wanted, text, start: 0 });
+  #show(changes) {
+    Object.assign(this, { start: 0, most: STEP, ...changes });
     this.app.redraw();
   }
 
   #filters(counts, total) {
     const chip = (name, word, number) => html`<button type="button" class="chip ${name ?? ""}" aria-pressed=${this.wanted === name ? "true" : "false"}
-      @click=${() => this.#filter(name, this.text)}>${name ? html`<svg class="mark" aria-hidden="true"><use href="#mark-${name}"></use></svg>` : nothing} ${word} <b>${number.toLocaleString("en")}</b></button>`;
+      @click=${() => this.#show({ wanted: name })}>${name ? html`<svg class="mark" aria-hidden="true"><use href="#mark-${name}"></use></svg>` : nothing} ${word} <b>${number.toLocaleString("en")}</b></button>`;
     return html`<div class="filters" role="group" aria-label="Which servers are shown">
       ${chip(null, "All", total)}
       ${STATES.filter((name) => counts[name] || this.wanted === name).map((name) => chip(name, WORDS[name], counts[name]))}
       <input type="search" aria-label="Find by name, URL, label or model" placeholder="Find by name, URL, label or model" .value=${live(this.text)}
-        @input=${(event) => this.#filter(this.wanted, event.target.value.toLowerCase())}>
+        @input=${(event) => this.#show({ text: event.target.value })}>
     </div>`;
   }
 
   #table(servers) {
-    const { fleet, tick } = this.app;
+    const { fleet, tick, isPast } = this.app;
     const head = ["State", "Server", "Why, and what to do", "Last 24 h", "Latency", "Models", "Version, slots"];
     return html`<table class="servers" role="table" aria-label="Servers, worst first">
       <thead role="rowgroup"><tr role="row">${head.map((name) => html`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
       <tbody role="rowgroup">${repeat(
         servers,
         (server) => server.id,
-        (server) => html`${guard([server, tick, fleet.models(server.id), fleet.history.get(server.id)], () => this.#row(server))}`,
+        (server) => html`${guard([server, tick, isPast, fleet.models(server.id), fleet.models(server.id).size, fleet.history.get(server.id)], () => this.#row(server))}`,
       )}</tbody>
     </table>`;
   }
 
   #row(server) {
-    const { fleet } = this.app;
+    const { fleet, isPast } = this.app;
     const seen = state(server);
     const history = fleet.history.get(server.id);
-    return html`<tr role="row" class="server ${seen} ${server.stale ? "stale" : ""}" data-id=${server.id}>
-      <td role="cell" class="is">${marks.serverMarks(server)}<small class="since">${since(server, seen)}</small></td>
+    return html`<tr role="row" class="server ${seen} ${server.stale || isPast ? "stale" : ""}" data-id=${server.id}>
+      <td role="cell" class="is">${marks.serverMarks(server, isPast)}<small class="since">${since(server, seen)}</small></td>
       <th role="rowheader" scope="row" class="who">${marks.serverLink(server)}${server.is_default ? html` <span class="tag">default</span>` : nothing}
         <small class="url" dir="ltr">${server.url}</small></th>
-      <td role="cell" class="why">${why(server, seen)}</td>
-      <td role="cell" class="past">${marks.uptimeBar(history?.slots)}</td>
+      <td role="cell" class="why">${why(server, seen, isPast)}</td>
+      <td role="cell" class="past">${marks.uptimeBar(history)}</td>
       <td role="cell" class="latency">${marks.sparkLine(history?.latency_ms)}<span class="figure" title="Last check ${clock.moment(server.last_checked_at)}">${seen === "up" || seen === "degraded" ? texts.milliseconds(server.latency_ms) : "–"}</span></td>
       <td role="cell" class="models">${modelsCell([...fleet.models(server.id).values()])}</td>
       <td role="cell" class="version"><bdi>${server.server_version ?? "–"}</bdi><small>${texts.count(server.max_concurrent, "slot")}</small></td>
@@ -92,14 +100,13 @@ export class Overview {
   #pager(found) {
     if (found <= PAGE) return nothing;
     const go = (start) => () => {
-      this.start = start;
-      this.app.redraw();
+      this.#show({ start });
       scrollTo(0, 0);
     };
     const last = Math.min(this.start + PAGE, found);
     return html`<nav class="pager" aria-label="Pages of servers">
       <button type="button" class="secondary" ?disabled=${this.start === 0} @click=${go(this.start - PAGE)}>Worse</button>
-      <span>${(this.start + 1).toLocaleString("en")} – ${last.toLocaleString("en")} of ${found.toLocaleString("en")}</span>
+      <span role="status">${(this.start + 1).toLocaleString("en")} – ${last.toLocaleString("en")} of ${found.toLocaleString("en")}</span>
       <button type="button" class="secondary" ?disabled=${last === found} @click=${go(this.start + PAGE)}>Better</button>
     </nav>`;
   }
@@ -118,11 +125,11 @@ function since(server, seen) {
   return html`<time datetime=${server.status_changed_at} title="Since ${clock.moment(server.status_changed_at)}">for ${clock.since(server.status_changed_at)}</time>`;
 }
 
-function why(server, seen) {
+function why(server, seen, isPast) {
   const { cause, next } = explain(server);
-  const isPast = server.stale && seen !== "off" && server.last_checked_at;
+  const isOld = (server.stale || isPast) && seen !== "off" && server.last_checked_at;
   return html`${cause ? html`<span class="cause" title=${server.status_detail ?? ""}>${cause}</span>` : nothing}${next
-    ? html`<small>${marks.prose(next)}</small>` : nothing}${isPast ? html`<small>Last checked ${marks.ago(server.last_checked_at)}; what it is now is not known.</small>` : nothing}`;
+    ? html`<small>${marks.prose(next)}</small>` : nothing}${isOld ? html`<small>Last checked ${marks.ago(server.last_checked_at)}; what it is now is not known.</small>` : nothing}`;
 }
 
 function modelsCell(models) {

@@ -1,16 +1,17 @@
 // Which server a request for a model would get now, by which rule, and why each other one is passed over.
 
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
-import { repeat } from "../vendor/lit-html/directives/repeat.js";
 import { get, Problem } from "../api.js";
 import * as marks from "../marks.js";
-import { fold } from "./catalogue.js";
+import * as suggestions from "../suggestions.js";
+import { catalogue } from "./catalogue.js";
 
 export class Resolution {
   constructor(app) {
     this.app = app;
     this.title = "Which server?";
     this.asked = new URLSearchParams(location.hash.split("?")[1] ?? "").get("model") ?? "";
+    this.typed = this.asked;
     this.answer = null;
     this.problem = null;
   }
@@ -40,8 +41,12 @@ export class Resolution {
     return html`<h1 tabindex="-1">Which server for this model?</h1>
       <form class="filters" @submit=${submit}>
         <label for="model" class="heard">Model</label>
-        <input id="model" name="model" type="text" list="known-models" placeholder="llama3.2:3b" .defaultValue=${this.asked} autocomplete="off" spellcheck="false" dir="auto">
-        <datalist id="known-models">${repeat(fold(this.app.fleet), ({ name }) => name, ({ name }) => html`<option value=${name}></option>`)}</datalist>
+        <input id="model" name="model" type="text" list="known-models" placeholder="llama3.2:3b" .defaultValue=${this.asked} autocomplete="off" spellcheck="false" dir="auto"
+          @input=${(event) => {
+            this.typed = event.target.value;
+            this.app.redraw();
+          }}>
+        ${suggestions.list("known-models", catalogue(this.app.fleet), this.typed)}
         <button type="submit">Ask</button>
       </form>
       <p class="hint">Left empty: the server for a request that names no model.</p>
@@ -55,7 +60,7 @@ export class Resolution {
     if (!answer) return nothing;
     const known = this.app.fleet.servers.get(answer.server?.id);
     return html`<section class="verdict ${answer.available ? "up" : "down"}" aria-label="The answer">
-      <p class="sentence">${known ? html`<strong>${marks.serverLink(known)}</strong> ${marks.serverMarks(known)}` : html`<strong><bdi>${answer.server?.name ?? answer.base_url}</bdi></strong>`}</p>
+      <p class="sentence">${known ? html`<strong>${marks.serverLink(known)}</strong> ${marks.serverMarks(known, this.app.isPast)}` : html`<strong><bdi>${answer.server?.name ?? answer.base_url}</bdi></strong>`}</p>
       <p class="url" dir="ltr">${answer.base_url}</p>
       <p><b>Rule ${answer.rule}:</b> ${answer.explanation?.sentence ?? ""}${answer.loaded ? " The model is in memory there." : ""}</p>
       ${answer.snapshot?.stale ? html`<p class="note bad">The event log cannot be read, so what changed meanwhile is not known.</p>` : nothing}

@@ -11,6 +11,7 @@ import { explain, reasonCause, state } from "../verdicts.js";
 import { modelTable } from "./model_table.js";
 
 const WINDOWS = [["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"], ["30d", "30 days"]];
+const SECONDS = { "1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000 };
 const HISTORY_MS = 60_000;
 
 export class ServerPage {
@@ -38,7 +39,7 @@ export class ServerPage {
 
   enter() {
     this.#readHistory();
-    this.timer = setInterval(() => document.hidden || this.#readHistory(), HISTORY_MS);
+    this.timer = setInterval(() => document.hidden || this.app.isPast || this.#readHistory(), HISTORY_MS);
   }
 
   leave() {
@@ -103,7 +104,7 @@ export class ServerPage {
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
     return html`<section class="verdict ${seen}" aria-label="Now">
-      <p class="sentence">${marks.serverMarks(server)} ${cause ? html`<strong>${cause}.</strong>` : nothing}</p>
+      <p class="sentence">${marks.serverMarks(server, this.app.isPast)} ${cause ? html`<strong>${cause}.</strong>` : nothing}</p>
       ${server.status_detail && seen !== "up" && seen !== "off" ? html`<p class="detail"><bdi>${server.status_detail}</bdi></p>` : nothing}
       ${next ? html`<p class="next"><b>Next:</b> ${marks.prose(next)}</p>` : nothing}
       <dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
@@ -118,7 +119,7 @@ export class ServerPage {
       <h2 id="history">History</h2>
       <div class="windows" role="group" aria-label="Time shown in the chart">${WINDOWS.filter(([name]) => windows[name]).map(
         ([name, word]) => html`<button type="button" class="chip" aria-pressed=${this.window === name ? "true" : "false"} @click=${() => this.#show(name)}
-          ><span>${word}</span> <b>${texts.percent(windows[name].uptime)}</b><small>${windows[name].latency_ms ? `p95 ${texts.milliseconds(windows[name].latency_ms.p95)}` : "no checks"}${windows[name].unknown_seconds > 60 ? `, ${clock.span(windows[name].unknown_seconds)} not known` : ""}</small></button>`,
+          ><span>${word}</span> <span>${marks.uptime(windows[name], SECONDS[name])}</span><small>${windows[name].latency_ms ? `p95 ${texts.milliseconds(windows[name].latency_ms.p95)}` : "no checks"}</small></button>`,
       )}</div>
       ${slots.length ? html`<div id="chart" class="chart" role="img" aria-label="Latency in the time chosen; the figures are above, the changes below"></div>` : nothing}
       ${transitions.length ? transitionList(transitions) : html`<p class="nothing">No change of state in this time.</p>`}
