@@ -90,7 +90,8 @@ export class Feed {
   }
 
   #judge(error) {
-    if (error instanceof Problem && error.status === 401) {
+    // What the token allows was changed, which is no reason to give another one.
+    if (error instanceof Problem && error.status === 401 && error.code !== "token_changed") {
       if (!access.wanted) wantToken(error);
       this.#tell("refused", error);
     } else if (error instanceof Problem && error.status === 403) {

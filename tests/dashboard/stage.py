@@ -1,7 +1,9 @@
 """What a dashboard shows: an API, a monitor and a fake server, each of which a test can take away and give back."""
 
 import asyncio
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,6 +55,20 @@ class Stage:
 
         async with _running(serve):
             yield
+
+    async def command(self, *words: str) -> str:
+        """Run an `ollama-fleet` command on the database, as a person does; return what it prints."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "api.cli",
+            *words,
+            env={**os.environ, "OLLAMA_FLEET_DATABASE_URL": self._dsn},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0
+        return printed.decode().strip()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from monitor.postgres.database import Connection
 from tests.dashboard.stage import Stage
@@ -49,37 +49,21 @@ async def test_an_edit_sends_what_was_changed_and_not_over_what_another_one_save
         assert tuple(saved or ()) == ({"site": "oslo"}, 7)
 
 
-async def test_a_token_is_asked_for_kept_for_the_tab_and_asked_for_again_when_it_is_refused(
-    page: Page, stage: Stage, psql: Connection
+async def test_a_form_whose_server_is_removed_in_another_tab_says_so_and_keeps_what_was_typed(
+    context: BrowserContext, stage: Stage, psql: Connection
 ) -> None:
-    wanted = "Bearer first"
-
-    async def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == wanted:
-            await route.continue_()
-        else:
-            problem = {"status": 401, "code": "token_invalid", "detail": "The token is not known."}
-            await route.fulfill(status=401, json=problem)
-
     async with stage.api():
         server_id = await psql.fetchval(ADD, "gpu-1", "http://127.0.0.1:1", {})
-        await page.route("**/api/**", guard)
-        await page.goto(stage.url)
-        dialog = page.get_by_role("dialog", name="The API asks for a token")
-        await dialog.get_by_label("Token").fill("first")
-        await dialog.get_by_role("button", name="Go on").click()
-        await expect(page.get_by_role("link", name="gpu-1")).to_be_visible()
-        await expect(dialog).to_have_count(0)
-        wanted = "Bearer second"
-        await page.goto(f"{stage.url}/#/servers/{server_id}")
-        await expect(dialog).to_contain_text("The token is not known.")
-        await dialog.get_by_label("Token").fill("second")
-        await dialog.get_by_role("button", name="Go on").click()
-        await expect(dialog).to_have_count(0)
-        await page.get_by_role("button", name="Deactivate").click()
-        await expect(page.get_by_role("button", name="Activate", exact=True)).to_be_visible()
-        await page.get_by_role("button", name="Token", exact=True).click()
-        await page.keyboard.press("Escape")
-        await expect(dialog).to_have_count(0)
-        assert "second" not in page.url
-        assert await page.evaluate("localStorage.length") == 0
+        page, other = await context.new_page(), await context.new_page()
+        await page.goto(f"{stage.url}/#/servers/{server_id}/edit")
+        await page.get_by_label("Name", exact=True).fill("gpu-1b")
+        await other.goto(f"{stage.url}/#/servers/{server_id}")
+        await other.get_by_role("button", name="Remove").click()
+        await other.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        await expect(other.get_by_role("heading", name="No servers yet")).to_be_visible()
+        await page.bring_to_front()
+        await expect(page.get_by_role("alert")).to_contain_text("was removed")
+        await expect(page.get_by_label("Name", exact=True)).to_have_value("gpu-1b")
+        await page.get_by_role("button", name="Add it again").click()
+        await expect(page.get_by_role("heading", name="gpu-1b", exact=True)).to_be_visible()
+    assert await psql.fetchval("SELECT name FROM ollama_servers WHERE id <> $1", server_id) == "gpu-1b"

@@ -40,16 +40,23 @@ export class ServerForm {
     document.querySelector(".server-form")?.reset();
   }
 
+  // Removed while it was edited: in another tab, or by somebody else.
+  get #isGone() {
+    const { fleet } = this.app;
+    return Boolean(this.read) && fleet.isComplete && !this.app.isPast && !fleet.servers.has(this.id);
+  }
+
   view() {
     if (this.id && !this.read) return html`<h1 tabindex="-1">${this.title}</h1>${this.problem ? html`<p class="note bad" role="alert">${this.problem.message}</p>` : html`<p class="starting">Asking for the server …</p>`}`;
-    const back = this.id ? `#/servers/${this.id}` : "#/";
+    const isGone = this.#isGone;
+    const back = this.id && !isGone ? `#/servers/${this.id}` : "#/";
     return html`<h1 tabindex="-1">${this.id ? html`Edit <bdi>${this.read.name}</bdi>` : "Add a server"}</h1>
       <form class="server-form" novalidate @submit=${this.#submit} aria-busy=${this.isBusy ? "true" : "false"}>
-        ${this.#refusal()}
+        ${isGone ? html`<p class="note bad" role="alert"><bdi>${this.read.name}</bdi> was removed meanwhile, perhaps in another window, so there is nothing to save this to. It can be added again as it stands here, with its credential given anew.</p>` : this.#refusal()}
         ${fields.main(this)}
         ${fields.credential(this)}
         <details ?open=${this.#hasErrorIn(fields.ADVANCED)}><summary>When it is checked, and more</summary>${fields.advanced(this)}</details>
-        <p class="actions"><button type="submit" ?disabled=${this.isBusy}>${this.id ? "Save" : "Add"}</button> <a class="button secondary" href=${back}>Cancel</a></p>
+        <p class="actions"><button type="submit" ?disabled=${this.isBusy}>${isGone ? "Add it again" : this.id ? "Save" : "Add"}</button> <a class="button secondary" href=${back}>Cancel</a></p>
       </form>`;
   }
 
@@ -85,10 +92,11 @@ export class ServerForm {
     this.problem = null;
     this.app.redraw();
     try {
-      const { body } = this.id
+      const isEdit = this.id && !this.#isGone;
+      const { body } = isEdit
         ? await ask("PATCH", `/api/servers/${encodeURIComponent(this.id)}`, { body: fields.changes(this.read, values), ifMatch: this.etag })
         : await ask("POST", "/api/servers", { body: values });
-      this.app.tell(this.id ? `${body.name} was saved.` : `${body.name} was added; it is being checked.`);
+      this.app.tell(isEdit ? `${body.name} was saved.` : `${body.name} was added; it is being checked.`);
       location.hash = `#/servers/${body.id}`;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
