@@ -1,6 +1,7 @@
 // Which server a request for a model would get now, by which rule, and why each other one is passed over.
 
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { live } from "../vendor/lit-html/directives/live.js";
 import { get, Problem } from "../api.js";
 import * as marks from "../marks.js";
 import * as suggestions from "../suggestions.js";
@@ -22,13 +23,16 @@ export class Resolution {
 
   async #ask(model) {
     this.asked = model;
+    // So that the question can be kept and passed on, and a link to another one is another place.
+    history.replaceState(null, "", `#/resolve?model=${encodeURIComponent(model)}`);
     Object.assign(this, { answer: null, problem: null });
     try {
       const query = new URLSearchParams(model ? { model, explain: "true" } : { explain: "true" });
-      this.answer = await get(`/api/resolve?${query}`);
+      const answer = await get(`/api/resolve?${query}`);
+      if (model === this.asked) this.answer = answer;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      this.problem = error;
+      if (model === this.asked) this.problem = error;
     }
     this.app.redraw();
   }
@@ -41,7 +45,7 @@ export class Resolution {
     return html`<h1 tabindex="-1">Which server for this model?</h1>
       <form class="filters" @submit=${submit}>
         <label for="model" class="heard">Model</label>
-        <input id="model" name="model" type="text" list="known-models" placeholder="llama3.2:3b" .defaultValue=${this.asked} autocomplete="off" spellcheck="false" dir="auto"
+        <input id="model" name="model" type="text" list="known-models" placeholder="llama3.2:3b" .value=${live(this.typed)} autocomplete="off" spellcheck="false" dir="auto"
           @input=${(event) => {
             this.typed = event.target.value;
             this.app.redraw();

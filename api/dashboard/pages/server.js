@@ -101,10 +101,12 @@ export class ServerPage {
       ["Latency", texts.milliseconds(server.latency_ms)],
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ["Models listed", marks.ago(server.models_listed_at)],
+      ["Last trouble", lastTrouble(this.history?.transitions ?? [])],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
     return html`<section class="verdict ${seen}" aria-label="Now">
       <p class="sentence">${marks.serverMarks(server, this.app.isPast)} ${cause ? html`<strong>${cause}.</strong>` : nothing}</p>
+      ${server.flapping_since ? html`<p>It goes up and down too often, so it is not trusted until it keeps still; so it has been for ${clock.since(server.flapping_since)}.</p>` : nothing}
       ${server.status_detail && seen !== "up" && seen !== "off" ? html`<p class="detail"><bdi>${server.status_detail}</bdi></p>` : nothing}
       ${next ? html`<p class="next"><b>Next:</b> ${marks.prose(next)}</p>` : nothing}
       <dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
@@ -187,6 +189,14 @@ export class ServerPage {
       location.hash = "#/";
     });
   }
+}
+
+// What was wrong last of a server that is well again, when, and for how long.
+function lastTrouble(transitions) {
+  const place = transitions.findIndex(({ to }) => to !== "up");
+  if (place < 1) return place < 0 ? "none known" : "now";
+  const { at, reason } = transitions[place];
+  return html`${reasonCause(reason)} <small>${marks.ago(at)}, for ${clock.span((Date.parse(transitions[place - 1].at) - Date.parse(at)) / 1000)}</small>`;
 }
 
 function transitionList(transitions) {
