@@ -26,8 +26,9 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--long`: the same tests with bigger numbers, and those that are long in any case."""
+    """`--long`: the same tests with bigger numbers, and those that are long in any case; `--picture`: see its help."""
     parser.addoption("--long", action="store_true", help="run long tests, and others with bigger numbers")
+    parser.addoption("--picture", metavar="FILE", help="where the dashboard's picture is kept")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

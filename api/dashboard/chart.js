@@ -65,7 +65,7 @@ function options(slots, width) {
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     hooks: { drawClear: [bands(slots)] },
     scales: { y: { range: (chart, least, most) => [0, Math.max(1, (most ?? 1) * 1.15)] } },
-    axes: [{ ...axis, values: moments(slots) }, { ...axis, size: 56, values: (chart, values) => values.map((value) => `${value} ms`) }],
+    axes: [{ ...axis, size: 30, values: moments(slots) }, { ...axis, size: 56, values: (chart, values) => values.map((value) => `${value} ms`) }],
     series: [{}, { stroke: () => colour("--accent"), width: 1.5, spanGaps: false, points: { show: false } }],
   };
 }

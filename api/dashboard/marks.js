@@ -96,7 +96,7 @@ export function loadedModel(model) {
   const share = cpuShare(model);
   const partly = share ? `${Math.max(1, Math.round(share * 100))} % CPU` : "";
   return html`<span class="loaded ${share ? "partly" : ""}" title="In memory: ${texts.bytes(model.size_vram)} VRAM${partly ? `, ${partly}` : ""}"
-    ><bdi>${model.name}</bdi> <small>${texts.bytes(model.size_vram)}</small>${partly ? html` <small class="cpu">◧ ${partly}</small>` : nothing}</span>`;
+    ><bdi>${model.name}</bdi> ${partly ? html`<small class="cpu">◧ ${partly}</small>` : html`<small>${texts.bytes(model.size_vram)}</small>`}</span>`;
 }
 
 // A sentence in which commands stand between backquotes.

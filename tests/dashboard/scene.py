@@ -1,15 +1,11 @@
-"""A fleet as it may look on some morning, for pictures: servers in every state, models, and a day of history."""
+"""A fleet of any size, painted into the tables: servers in every state, and their models."""
 
-import json
 import random
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from monitor.postgres.database import Connection
 
 GB = 1_000_000_000
-SLOTS = 90
 MODELS = {
     "llama3.2:3b": 2.0,
     "qwen3:8b": 5.2,
@@ -73,20 +69,3 @@ def _sizes(chance: random.Random, gigabytes: float) -> tuple[int, int | None, in
         return size, None, None
     needed = int(size * 1.2)
     return size, needed, int(needed * chance.choice([1, 1, 0.62]))
-
-
-def history(ids: list[UUID]) -> str:
-    """Return the answer of `GET /api/history` for a day on which little happened."""
-    chance = random.Random(len(ids))
-    return json.dumps({"items": {str(server_id): _strip(chance, number) for number, server_id in enumerate(ids)}})
-
-
-def _strip(chance: random.Random, number: int) -> Mapping[str, Any]:
-    letters = chance.choices("ugd", weights=(990, 6, 4 + 25 * (number % 5 == 0)), k=SLOTS)
-    if number in FALLEN:
-        letters[-4:] = "gggg" if FALLEN[number][0] == "degraded" else "dddd"
-    if number % 6 == 4:
-        letters[:30] = "n" * 30
-    slow = chance.uniform(0.8, 3)
-    latencies = [None if letter in "dn" else round(slow * chance.lognormvariate(0, 0.3), 1) for letter in letters]
-    return {"slots": "".join(letters), "latency_ms": latencies}

@@ -1,16 +1,21 @@
 """No page keeps anybody out: axe finds nothing serious, and the keyboard reaches everything."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from monitor.postgres.database import Connection
 from tests.dashboard.stage import Stage
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-PAGES = ["", "#/servers/new", "#/servers/{id}", "#/servers/{id}/edit", "#/models", "#/resolve", "#/events"]
+PAGES = [
+    *("", "#/servers/new", "#/servers/{id}", "#/servers/{id}/edit", "#/servers/nobody", "#/models", "#/events"),
+    *("#/resolve", "#/resolve?model=llama3:8b", "#/resolve?model=llama3:9b"),
+]
+NARROW: ViewportSize = {"width": 390, "height": 844}
 FLEET = """
 WITH added AS (
     INSERT INTO ollama_servers (name, url, is_default) VALUES
@@ -56,8 +61,31 @@ async def test_axe_finds_nothing_serious_on_any_page(
                 await expect(page.locator("main h1")).to_be_focused()
             await expect(page.locator("main .starting")).to_have_count(0)
             found[place] = await page.evaluate(SERIOUS)
+        # Where tables are cards.
+        await page.set_viewport_size(NARROW)
+        for place in ("#/models", "#/"):
+            await page.evaluate("place => location.hash = place", place)
+            await expect(page.locator("main h1")).to_be_focused()
+            found[f"{place} on a phone"] = await page.evaluate(SERIOUS)
+        found |= {name: await page.evaluate(SERIOUS) async for name in _in_trouble(page, context)}
     await context.close()
     assert {place: problems for place, problems in found.items() if problems} == {}
+
+
+async def _in_trouble(page: Page, context: BrowserContext) -> AsyncIterator[str]:
+    """Bring the page into what is seldom seen, one thing after the other."""
+    await page.get_by_role("searchbox").fill("nothing is called like that")
+    await expect(page.locator(".nothing")).to_be_visible()
+    yield "nothing found"
+    await page.evaluate("location.hash = '#/servers/new'")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.locator("[aria-invalid=true]").first).to_be_visible()
+    yield "a refused form"
+    await page.evaluate("location.hash = '#/'")
+    await page.get_by_role("button", name="Show all").click()
+    await context.set_offline(True)
+    await expect(page.locator("main.past")).to_be_visible()
+    yield "offline"
 
 
 async def test_everything_is_reached_by_the_keyboard_and_a_dialog_gives_the_focus_back(

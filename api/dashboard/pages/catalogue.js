@@ -55,9 +55,9 @@ export class Catalogue {
           this.text = event.target.value;
           this.app.redraw();
         }}></div>
-      ${found.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table class="catalogue">
-        <thead><tr><th scope="col">Model</th><th scope="col">Servers</th><th scope="col">In memory</th><th scope="col">Size</th><td></td></tr></thead>
-        <tbody>${repeat(shown, ({ name }) => name, row)}</tbody></table></div>`
+      ${found.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table class="cards" role="table">
+        <thead role="rowgroup"><tr role="row">${["Model", "Servers", "In memory", "Size"].map((head) => html`<th role="columnheader" scope="col">${head}</th>`)}<td role="cell"></td></tr></thead>
+        <tbody role="rowgroup">${repeat(shown, ({ name }) => name, row)}</tbody></table></div>`
         : html`<p class="nothing">${all.length ? "No model is called like that." : "No server lists a model yet."}</p>`}
       ${found.length > shown.length ? html`<p class="pager"><button type="button" class="secondary" @click=${() => {
           this.shown += SHOWN;
@@ -72,13 +72,13 @@ function row({ name, places }) {
   const loaded = sorted.filter(({ model }) => marks.isLoaded(model));
   const isCloud = places.every(({ model }) => model.remote_host);
   const sizes = places.map(({ model }) => model.size_bytes ?? 0);
-  return html`<tr>
-    <th scope="row"><bdi>${name}</bdi> ${isCloud ? html`<span class="tag">cloud</span>` : nothing}${digests.size > 1
+  return html`<tr role="row">
+    <th role="rowheader" scope="row"><bdi>${name}</bdi> ${isCloud ? html`<span class="tag">cloud</span>` : nothing}${digests.size > 1
       ? html`<span class="tag warn" title="The same name stands for ${digests.size} different contents: pull it again where it is old">${digests.size} different digests</span>` : nothing}</th>
-    <td>${list(sorted, place)}</td>
-    <td>${loaded.length ? list(loaded, ({ server, model }) => html`<span class="place">${marks.serverLink(server)} <small>${texts.bytes(model.size_vram)}${marks.cpuShare(model) ? html` <span class="cpu">◧ partly on CPU</span>` : nothing}</small></span> `) : "–"}</td>
-    <td class="number">${texts.bytes(Math.max(...sizes)) || "–"}</td>
-    <td><a href="#/resolve?model=${encodeURIComponent(name)}" aria-label="Which server for ${name}?">Which server?</a></td>
+    <td role="cell" data-label="Servers">${list(sorted, place)}</td>
+    <td role="cell" data-label="In memory">${loaded.length ? list(loaded, ({ server, model }) => html`<span class="place">${marks.serverLink(server)} <small>${texts.bytes(model.size_vram)}${marks.cpuShare(model) ? html` <span class="cpu">◧ partly on CPU</span>` : nothing}</small></span> `) : "–"}</td>
+    <td role="cell" data-label="Size" class="number">${texts.bytes(Math.max(...sizes)) || "–"}</td>
+    <td role="cell"><a href="#/resolve?model=${encodeURIComponent(name)}" aria-label="Which server for ${name}?">Which server?</a></td>
   </tr>`;
 }
 

@@ -8,23 +8,23 @@ import * as texts from "../texts.js";
 
 export function modelTable(models, { onSwitch }) {
   const head = ["Model", "In memory", "Size", "Parameters", "Quantization", "Context", "Can do", ""];
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
-    <thead><tr>${head.map((name) => (name ? html`<th scope="col">${name}</th>` : html`<td></td>`))}</tr></thead>
-    <tbody>${repeat(models, (model) => model.id, (model) => row(model, onSwitch))}</tbody>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Models"><table class="cards" role="table">
+    <thead role="rowgroup"><tr role="row">${head.map((name) => (name ? html`<th role="columnheader" scope="col">${name}</th>` : html`<td role="cell"></td>`))}</tr></thead>
+    <tbody role="rowgroup">${repeat(models, (model) => model.id, (model) => row(model, onSwitch))}</tbody>
   </table></div>`;
 }
 
 function row(model, onSwitch) {
-  return html`<tr class=${model.is_active ? "" : "disabled"}>
-    <th scope="row"><bdi>${model.model_name}</bdi>${model.name === model.model_name ? nothing : html` <small><bdi>${model.name}</bdi></small>`}
+  return html`<tr role="row" class=${model.is_active ? "" : "disabled"}>
+    <th role="rowheader" scope="row"><bdi>${model.model_name}</bdi>${model.name === model.model_name ? nothing : html` <small><bdi>${model.name}</bdi></small>`}
       ${model.remote_host ? html`<span class="tag" title="Runs at ${model.remote_host}">cloud</span>` : nothing}${model.is_active ? nothing : html`<span class="tag warn">switched off</span>`}</th>
-    <td>${marks.isLoaded(model) ? residency(model) : "–"}</td>
-    <td class="number">${texts.bytes(model.size_bytes) || "–"}</td>
-    <td>${model.parameter_size ?? "–"}</td>
-    <td>${model.quantization ?? "–"}</td>
-    <td class="number">${model.context_length?.toLocaleString("en") ?? "–"}</td>
-    <td>${(model.capabilities ?? []).join(", ") || "–"}</td>
-    <td><button type="button" class="secondary small" @click=${() => onSwitch(model)} aria-label="${model.is_active ? "Switch off" : "Switch on"} ${model.model_name}">${model.is_active ? "Switch off" : "Switch on"}</button></td>
+    <td role="cell" data-label="In memory">${marks.isLoaded(model) ? residency(model) : "–"}</td>
+    <td role="cell" data-label="Size" class="number">${texts.bytes(model.size_bytes) || "–"}</td>
+    <td role="cell" data-label="Parameters">${model.parameter_size ?? "–"}</td>
+    <td role="cell" data-label="Quantization">${model.quantization ?? "–"}</td>
+    <td role="cell" data-label="Context" class="number">${model.context_length?.toLocaleString("en") ?? "–"}</td>
+    <td role="cell" data-label="Can do">${(model.capabilities ?? []).join(", ") || "–"}</td>
+    <td role="cell"><button type="button" class="secondary small" @click=${() => onSwitch(model)} aria-label="${model.is_active ? "Switch off" : "Switch on"} ${model.model_name}">${model.is_active ? "Switch off" : "Switch on"}</button></td>
   </tr>`;
 }
 

@@ -66,7 +66,7 @@ export class Resolution {
     return html`<section class="verdict ${answer.available ? "up" : "down"}" aria-label="The answer">
       <p class="sentence">${known ? html`<strong>${marks.serverLink(known)}</strong> ${marks.serverMarks(known, this.app.isPast)}` : html`<strong><bdi>${answer.server?.name ?? answer.base_url}</bdi></strong>`}</p>
       <p class="url" dir="ltr">${answer.base_url}</p>
-      <p><b>Rule ${answer.rule}:</b> ${answer.explanation?.sentence ?? ""}${answer.loaded ? " The model is in memory there." : ""}</p>
+      <p>${answer.explanation?.sentence ?? `Rule ${answer.rule}.`}${answer.loaded ? " The model is in memory there." : ""}</p>
       ${answer.snapshot?.stale ? html`<p class="note bad">The event log cannot be read, so what changed meanwhile is not known.</p>` : nothing}
     </section>${this.#others(answer)}`;
   }
@@ -75,7 +75,10 @@ export class Resolution {
     const { passed_over: passed = told.servers ?? [], more = told.more ?? 0 } = told.explanation ?? {};
     const near = told.nearest?.length ? html`<p>Near it: ${told.nearest.map((name) => html`<a href="#/resolve?model=${encodeURIComponent(name)}"><bdi>${name}</bdi></a> `)}</p>` : nothing;
     if (!passed.length) return near;
-    return html`${near}<h2>Passed over</h2><ul class="passed">${passed.map((server) => html`<li>${marks.serverLink(server)} <span>${server.reason}</span></li>`)}</ul>
+    const reasons = new Map();
+    for (const server of passed) reasons.set(server.reason, [...(reasons.get(server.reason) ?? []), server]);
+    return html`${near}<h2>Passed over</h2><ul class="passed">${[...reasons].map(([reason, servers]) => html`<li><span>${reason}</span>
+        <span>${servers.map((server) => html`<span class="place">${marks.serverLink(server)}</span> `)}</span></li>`)}</ul>
       ${more ? html`<p class="hint">and ${more} more</p>` : nothing}`;
   }
 }
