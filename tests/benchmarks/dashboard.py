@@ -1,4 +1,4 @@
-"""The dashboard in a browser: first paint, bytes on the wire, how soon an event is seen; beside a bare page."""
+"""The dashboard in a browser: first paint, bytes, how soon an event is seen, stutter, memory; beside a bare page."""
 
 import argparse
 import asyncio
@@ -18,6 +18,7 @@ from tests.dashboard.stage import free_port
 
 BARE = "dashboard/vendor/README.md"
 SLOTS = "UPDATE ollama_servers SET max_concurrent = $2 WHERE id = $1"
+EDIT_ALL = "UPDATE ollama_servers SET priority = priority + 1"
 # Notes when the first server is on the screen: after the frame that draws it.
 WATCH_FIRST = """
 new MutationObserver((_, observer) => {
@@ -35,6 +36,19 @@ WATCH_ROW = """id => {
     requestAnimationFrame(() => setTimeout(() => { window.seen[text] ??= Date.now(); }));
   }).observe(row, { childList: true, characterData: true, subtree: true });
 }"""
+# Notes what holds the page up: tasks of 50 ms and more.
+WATCH_TASKS = """
+window.tasks = [];
+window.watch = new PerformanceObserver((list) => window.tasks.push(...list.getEntries()));
+window.watch.observe({ type: "longtask", buffered: true });
+"""
+LONGEST_TASK = """() => {
+  const tasks = [...window.tasks.splice(0), ...window.watch.takeRecords()];
+  return Math.round(Math.max(0, ...tasks.map(({ duration }) => duration)));
+}"""
+# So that what was done is drawn.
+SETTLED = "() => new Promise((resolve) => setTimeout(resolve, 500))"
+WHEEL_TURNS = 30
 SMOKE = ("--servers", "20", "--events", "3", "--loads", "1")
 
 
@@ -71,6 +85,7 @@ async def _measure(options: argparse.Namespace, browser: Browser, dsn: str) -> d
             loads = [await _load(browser, url) for _ in range(options.loads)]
             needed = wire.page_bytes() + await wire.servers_bytes(url, options.servers)
             lags = await _lags(browser, url, psql, ids[0], options.events)
+            use = await _use(browser, url, psql, options.servers)
     finally:
         await psql.close()
     paints = [paint for paint, _ in loads]
@@ -84,6 +99,7 @@ async def _measure(options: argparse.Namespace, browser: Browser, dsn: str) -> d
         # From the answer to COMMIT to the frame that shows it.
         "event_to_pixel_p50_ms": round(stage.percentile(lags, 0.5)),
         "event_to_pixel_p95_ms": round(stage.percentile(lags, 0.95)),
+        **use,
     }
 
 
@@ -151,3 +167,35 @@ async def _lags(browser: Browser, url: str, psql: Connection, server_id: UUID, e
     seen = await page.evaluate("window.seen")
     await page.close()
     return [seen[text] - at for text, at in committed.items()]
+
+
+async def _use(browser: Browser, url: str, psql: Connection, servers: int) -> dict[str, Any]:
+    """Do what a person does, and note the longest task of each; 0 when none took 50 ms."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    page = await context.new_page()
+    protocol = await context.new_cdp_session(page)
+    await protocol.send("Performance.enable")
+    await page.add_init_script(WATCH_TASKS)
+    figures: dict[str, Any] = {}
+
+    async def note(name: str) -> None:
+        await page.evaluate(SETTLED)
+        figures[f"longest_task_{name}_ms"] = await page.evaluate(LONGEST_TASK)
+
+    await page.goto(url)
+    await page.wait_for_selector("header .live.live")
+    await note("loading")
+    await page.mouse.move(600, 400)
+    for _ in range(WHEEL_TURNS):
+        await page.mouse.wheel(0, 200)
+    await note("scrolling")
+    await page.get_by_role("searchbox").press_sequentially(f"gpu-{servers}", delay=50)
+    await note("searching")
+    await page.get_by_role("searchbox").fill("")
+    await note("showing_all_again")
+    await psql.execute(EDIT_ALL)
+    await note("with_an_event_of_every_server")
+    metrics = (await protocol.send("Performance.getMetrics"))["metrics"]
+    figures["heap_mb"] = round(next(each["value"] for each in metrics if each["name"] == "JSHeapUsedSize") / 1e6)
+    await context.close()
+    return figures
