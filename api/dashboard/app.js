@@ -120,7 +120,8 @@ class App {
 
   #draw() {
     const { feed, freshness, notice, said, place, isPast } = this;
-    document.title = `${this.page.title} · ollama-fleet`;
+    // A name that is written from right to left keeps to itself there, too.
+    document.title = `\u2068${this.page.title}\u2069 · ollama-fleet`;
     render(
       html`${page.frame({ place, feed, notice, said, isPast, banners: page.banners(feed, freshness), main: this.page.view(), onDismiss: this.#dismiss })}
       ${dialogs.dialogs({ onToken: (token) => this.#takeToken(token), isGood: feed.state === "live", hasFleet: this.fleet.isComplete, redraw: this.redraw })}`,

@@ -70,8 +70,7 @@ export class Fleet {
     const known = this.servers.get(id);
     if (type === "server.created") this.#put(fromEvent(body));
     else if (type === "server.deleted") {
-      this.servers.delete(id);
-      this.modelsOf.delete(id);
+      for (const known of [this.servers, this.modelsOf, this.history]) known.delete(id);
     } else if (!known) return;
     else if (STATUS_EVENTS.has(type)) {
       this.#put({

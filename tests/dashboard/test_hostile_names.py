@@ -25,7 +25,9 @@ ADD_MODEL = """
 INSERT INTO ollama_models (server_id, name, model_name, family, parameter_size, quantization, remote_host, digest)
 VALUES ($1, $2, $2, $2, $2, $2, $2, $2)
 """
-NAMES = ("خادم-الذكاء", "שרת", "東京-gpu", "\u202egpu-1", "🦙🦙", "ñandú", "a" * 200)
+# Whatever follows it would be written from right to left, if it did not keep to itself.
+TURNED = "\u202egpu-1"
+NAMES = ("خادم-الذكاء", "שרת", "東京-gpu", TURNED, "🦙🦙", "ñandú", "a" * 200)
 
 
 async def _add(psql: Connection, name: str, number: int) -> str:
@@ -65,3 +67,8 @@ async def test_names_in_every_script_are_shown_whole_and_keep_to_themselves(
             assert await link.locator("bdi").count() == 1
         width, shown = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width <= shown
+        await page.get_by_role("link", name=TURNED).click()
+        await page.get_by_role("button", name="Remove").click()
+        await expect(page.get_by_role("dialog").locator("bdi")).to_have_text(TURNED)
+        await page.get_by_role("button", name="Remove", exact=True).last.click()
+        await expect(page.locator(".notice bdi")).to_have_text(TURNED)

@@ -101,7 +101,7 @@ export class ServerPage {
       ["Latency", texts.milliseconds(server.latency_ms)],
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ["Models listed", marks.ago(server.models_listed_at)],
-      ["Last trouble", lastTrouble(this.history?.transitions ?? [])],
+      ["Last trouble", lastTrouble(this.history?.transitions ?? [], seen)],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
     return html`<section class="verdict ${seen}" aria-label="Now">
@@ -178,25 +178,27 @@ export class ServerPage {
 
   async #remove(server) {
     const isMeant = await this.app.confirm({
-      title: `Remove ${server.name}?`,
+      title: html`Remove <bdi>${server.name}</bdi>?`,
       text: "Its models and its history go with it. Ollama itself is not touched. To keep it without asking it anything, deactivate it instead.",
       action: "Remove",
     });
     if (!isMeant) return;
     await this.#act("remove", async () => {
       await ask("DELETE", this.path);
-      this.app.tell(`${server.name} was removed.`);
+      this.app.tell(html`<bdi>${server.name}</bdi> was removed.`);
       location.hash = "#/";
     });
   }
 }
 
-// What was wrong last of a server that is well again, when, and for how long.
-function lastTrouble(transitions) {
+// What was wrong last, when, and for how long; the transitions are the newest first.
+function lastTrouble(transitions, seen) {
   const place = transitions.findIndex(({ to }) => to !== "up");
-  if (place < 1) return place < 0 ? "none known" : "now";
+  if (place < 0) return "none known";
+  if (seen === "down" || seen === "degraded") return "now";
   const { at, reason } = transitions[place];
-  return html`${reasonCause(reason)} <small>${marks.ago(at)}, for ${clock.span((Date.parse(transitions[place - 1].at) - Date.parse(at)) / 1000)}</small>`;
+  const length = place ? `, for ${clock.span((Date.parse(transitions[place - 1].at) - Date.parse(at)) / 1000)}` : "";
+  return html`${reasonCause(reason)} <small>${marks.ago(at)}${length}</small>`;
 }
 
 function transitionList(transitions) {

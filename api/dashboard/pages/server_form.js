@@ -96,7 +96,7 @@ export class ServerForm {
       const { body } = isEdit
         ? await ask("PATCH", `/api/servers/${encodeURIComponent(this.id)}`, { body: fields.changes(this.read, values), ifMatch: this.etag })
         : await ask("POST", "/api/servers", { body: values });
-      this.app.tell(isEdit ? `${body.name} was saved.` : `${body.name} was added; it is being checked.`);
+      this.app.tell(html`<bdi>${body.name}</bdi> ${isEdit ? "was saved." : "was added; it is being checked."}`);
       location.hash = `#/servers/${body.id}`;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
