@@ -7,9 +7,10 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api import binding, bodies, middleware, protocol_log
-from api.fan_out import FanOut
-from api.gate import Gate
+from api import middleware
+from api.events.fan_out import FanOut
+from api.events.streams import Streams
+from api.events.wakeup import Wakeup
 from api.handlers.dashboard import DashboardHandler
 from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
@@ -19,17 +20,18 @@ from api.handlers.metrics import MetricsHandler
 from api.handlers.models import ModelHandler
 from api.handlers.resolve import ResolveHandler
 from api.handlers.servers import ServerHandler
+from api.http import bodies, protocol_log
 from api.metrics.scrape import Scrape
 from api.metrics.traffic import Traffic
-from api.mirror import Mirror
-from api.misses import Misses
 from api.openapi.operation import Operation
-from api.outgoing import OutgoingHeaders
 from api.registry import Registry
-from api.resolution import Desk
-from api.streams import Streams
-from api.token_table import TokenTable
-from api.wakeup import Wakeup
+from api.resolution.desk import Desk
+from api.resolution.mirror import Mirror
+from api.resolution.misses import Misses
+from api.resolution.outgoing import OutgoingHeaders
+from api.security import binding
+from api.security.gate import Gate
+from api.security.token_table import TokenTable
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, KeyRingError
 from monitor.postgres import credential_store, schema_version

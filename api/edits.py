@@ -4,12 +4,13 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from uuid import UUID
 
-from api import authentication, problems, texts
-from api.authentication import Auth
+from api import problems, texts
 from api.problems import Problem
 from api.queries.rows import Row, Values
 from api.queries.servers import EDITABLE
 from api.schemas import ServerCreate, ServerPatch
+from api.security import authentication
+from api.security.authentication import Auth
 from api.views import Notice
 from monitor.credentials.sealing import Sealed
 from monitor.domain import url

@@ -7,11 +7,12 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
-from api import bodies, problems, responses
-from api.gate import Gate
+from api import problems
+from api.http import bodies, responses
 from api.metrics.traffic import Traffic
 from api.problems import Problem
 from api.queries.transactions import RefusedError
+from api.security.gate import Gate
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from uuid import UUID
 
 from api import edits
+from api.events.wakeup import Wakeup
 from api.problems import RETRY_SECONDS, Problem
 from api.queries import requests
 from api.queries.requests import Demand
 from api.queries.rows import Row
-from api.wakeup import Wakeup
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api import authentication
+from api.security import authentication
 from monitor.domain.errors import FleetError, KeyRingError
 
 MEDIA_TYPE = "application/problem+json"

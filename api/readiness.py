@@ -2,9 +2,9 @@
 
 import asyncio
 
+from api.events.wakeup import Wakeup
 from api.queries import requests
 from api.views import ReadinessReport
-from api.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database

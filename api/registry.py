@@ -9,20 +9,22 @@ from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
-from api import authentication, cursors, edits, inventories, problems, references, views
-from api.access import LOCAL
-from api.authentication import Auth
-from api.event_pages import EventPages
-from api.histories import Histories
-from api.history_views import HistoryView
+from api import cursors, edits, inventories, problems, references, views
+from api.events.pages import EventPages
+from api.events.wakeup import Wakeup
+from api.history.histories import Histories
+from api.history.views import HistoryView
+from api.http.parameters import NO_FILTERS, ServerFilters
 from api.on_demand import OnDemand
-from api.parameters import NO_FILTERS, ServerFilters
 from api.queries import events, transactions
 from api.queries.requests import Demand
 from api.queries.rows import Row, Values
 from api.queries.servers import Servers
 from api.readiness import Readiness
 from api.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
+from api.security import authentication
+from api.security.access import LOCAL
+from api.security.authentication import Auth
 from api.views import (
     CheckAnswer,
     DiscoveryAnswer,
@@ -35,7 +37,6 @@ from api.views import (
     ServerPage,
     ServerView,
 )
-from api.wakeup import Wakeup
 from monitor.credentials.vault import Vault
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.event import EventType

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from api import texts
-from api.authentication import AuthInput
-from api.parameters import Extra
+from api.http.parameters import Extra
+from api.security.authentication import AuthInput
 from api.strict import Strict
 from monitor.domain import url
 

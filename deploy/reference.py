@@ -16,14 +16,14 @@ from pydantic.fields import FieldInfo
 
 from api import app
 from api.cli import advice
-from api.fan_out import FanOut
-from api.mirror import Mirror
+from api.events.fan_out import FanOut
+from api.events.streams import Streams
+from api.events.wakeup import Wakeup
 from api.openapi import document
 from api.openapi.codes import CODES
 from api.openapi.operation import Operation
-from api.streams import Streams
-from api.token_table import TokenTable
-from api.wakeup import Wakeup
+from api.resolution.mirror import Mirror
+from api.security.token_table import TokenTable
 from monitor.credentials.vault import Vault
 from monitor.domain.probe import Reason
 from monitor.durations import UNITS

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from api.catalogue import CatalogueEntry
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.cli.reach import Reach
+from api.resolution.catalogue import CatalogueEntry
 
 PAGE = 500
 SHORT_DIGEST = 12

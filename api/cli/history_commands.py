@@ -11,7 +11,7 @@ from api.cli.server_commands import json_option, reference_argument
 
 if TYPE_CHECKING:
     from api.cli.reach import FleetRegistry
-    from api.history_views import HistoryView
+    from api.history.views import HistoryView
 
 WINDOWS = ("1h", "24h", "7d", "30d")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from api.cli import output, text
 from api.cli.output import Column
-from api.history_views import HistoryView, SlotView, WindowView
+from api.history.views import HistoryView, SlotView, WindowView
 from monitor.domain.uptime import Window
 
 COLUMNS = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from api.cli.reach import FleetRegistry
-from api.parameters import NO_FILTERS, ServerFilters
+from api.http.parameters import NO_FILTERS, ServerFilters
 from api.problems import Problem
 from api.views import ServerView
 from monitor.domain.errors import FleetError

@@ -11,10 +11,10 @@ import structlog
 from api.cli.listener_waker import ListenerWaker
 from api.cli.local_resolver import LocalResolver
 from api.cli.reach import Reach
-from api.outgoing import OutgoingHeaders
 from api.queries import events
 from api.queries.events import Extract
 from api.registry import Registry
+from api.resolution.outgoing import OutgoingHeaders
 from monitor import logs
 from monitor.credentials.vault import Vault
 from monitor.postgres import schema_version

@@ -3,13 +3,13 @@
 import contextlib
 from typing import cast
 
-from api import catalogue, mirror, misses
-from api.answers import Told
-from api.catalogue import CatalogueAnswer, CataloguePage
-from api.outgoing import OutgoingHeaders
-from api.parameters import CatalogueFilters
+from api.http.parameters import CatalogueFilters
 from api.problems import Problem
-from api.resolution import Desk
+from api.resolution import catalogue, mirror, misses
+from api.resolution.answers import Told
+from api.resolution.catalogue import CatalogueAnswer, CataloguePage
+from api.resolution.desk import Desk
+from api.resolution.outgoing import OutgoingHeaders
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Request
 from monitor.postgres.database import Database

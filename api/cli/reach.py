@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from api.answers import Told
-from api.catalogue import CatalogueAnswer, CataloguePage
-from api.history_views import HistoryView
-from api.parameters import ServerFilters
+from api.history.views import HistoryView
+from api.http.parameters import ServerFilters
 from api.queries.events import Extract
+from api.resolution.answers import Told
+from api.resolution.catalogue import CatalogueAnswer, CataloguePage
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import (
     CheckAnswer,

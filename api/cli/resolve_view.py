@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from api.answers import ExplanationView, Told
 from api.cli import output, text
 from api.cli.invocation import Invocation
 from api.cli.output import Column
 from api.problems import Problem
+from api.resolution.answers import ExplanationView, Told
 from monitor.domain.resolver import Request
 
 RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3: "nothing was asked for"}

@@ -9,7 +9,7 @@ from api import problems
 from api.cli import listing, repetition
 from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
-from api.parameters import ServerFilters
+from api.http.parameters import ServerFilters
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelView, ServerView
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from api import tokens
 from api.cli.invocation import Invocation
 from api.queries import tokens as queries
 from api.queries.rows import Row
+from api.security import tokens
 from monitor.domain.errors import ConfigurationError, FleetError
 from monitor.postgres.database import Database
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from aiohttp import ETag, web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
-from api import assets
-from api.assets import Asset
+from api.http import assets
+from api.http.assets import Asset
 
 FOLDER = "/dashboard/"
 PAGE = "index.html"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from api import parameters
+from api.http import parameters
+from api.http.parameters import NoParameters
+from api.http.responses import HEADERS
 from api.openapi import document, page
 from api.openapi.operation import Operation
-from api.parameters import NoParameters
-from api.responses import HEADERS
 
 # The page brings its own style; nothing else is loaded or run.
 PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

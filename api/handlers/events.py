@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
-from api import access, parameters, responses
+from api.events.streams import Streams
+from api.http import parameters, responses
+from api.http.parameters import EventQuery, EventStreamQuery
 from api.openapi.operation import Operation
-from api.parameters import EventQuery, EventStreamQuery
 from api.registry import Registry
-from api.streams import Streams
+from api.security import access
 from api.views import EventPage
 
 

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api import responses
+from api.http import responses
 from api.openapi.operation import Operation
 from api.registry import Registry
 from api.views import Liveness, ReadinessReport

@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
-from api import parameters, responses
 from api.handlers.servers import SERVERS, server_id
-from api.history_views import HistoryView, StripsView
+from api.history.views import HistoryView, StripsView
+from api.http import parameters, responses
+from api.http.parameters import HistoriesQuery, HistoryQuery
 from api.openapi.operation import Operation
-from api.parameters import HistoriesQuery, HistoryQuery
 from api.registry import Registry
 
 

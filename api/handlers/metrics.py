@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from api import parameters, responses
+from api.http import parameters, responses
+from api.http.parameters import NoParameters
 from api.metrics.scrape import Scrape
 from api.openapi.operation import Operation
-from api.parameters import NoParameters
 
 # The oldest format, which every scraper reads; names and labels need nothing newer.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
-from api import access, bodies, parameters, responses
 from api.handlers.servers import SERVERS, server_id
+from api.http import bodies, parameters, responses
+from api.http.parameters import ModelListing, NoParameters
 from api.openapi.operation import Operation
-from api.parameters import ModelListing, NoParameters
 from api.registry import Registry
 from api.schemas import ModelPatch
+from api.security import access
 from api.views import ModelPage, ModelView
 
 

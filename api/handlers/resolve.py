@@ -6,18 +6,20 @@ from typing import Any
 from aiohttp import web
 from yarl import URL
 
-from api import access, bodies, catalogue, misses, parameters, responses
-from api.access import Scope
-from api.answers import ResolutionView
-from api.catalogue import CatalogueAnswerView, CataloguePageView
-from api.mirror import Mirror
-from api.misses import Misses
+from api.http import bodies, parameters, responses
+from api.http.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
 from api.openapi.operation import Operation
-from api.outgoing import OutgoingHeaders
-from api.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
 from api.problems import Problem
-from api.resolution import Desk
+from api.resolution import catalogue, misses
+from api.resolution.answers import ResolutionView
+from api.resolution.catalogue import CatalogueAnswerView, CataloguePageView
+from api.resolution.desk import Desk
+from api.resolution.mirror import Mirror
+from api.resolution.misses import Misses
+from api.resolution.outgoing import OutgoingHeaders
 from api.schemas import ResolveBody
+from api.security import access
+from api.security.access import Scope
 from monitor.domain.resolver import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from api import access, bodies, edits, parameters, preconditions, responses
+from api import edits
+from api.http import bodies, parameters, preconditions, responses
+from api.http.parameters import NoParameters, ServerListing
 from api.openapi.operation import Operation
-from api.parameters import NoParameters, ServerListing
 from api.registry import Registry
 from api.schemas import ServerCreate, ServerPatch, ServerReplace
+from api.security import access
 from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ServerPage, ServerView
 
 SERVERS = "/api/servers"

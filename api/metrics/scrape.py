@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from api.fan_out import FanOut
+from api.events.fan_out import FanOut
+from api.events.streams import Streams
+from api.events.wakeup import Wakeup
 from api.metrics import catalogue, families
 from api.metrics.traffic import Traffic
 from api.queries import metrics as queries
 from api.queries.metrics import FleetFacts
-from api.streams import Streams
-from api.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.parameters import Parameters
+from api.http.parameters import Parameters
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]

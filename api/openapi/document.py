@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.http.parameters import NoParameters
 from api.openapi.codes import CODES
 from api.openapi.components import Components
 from api.openapi.operation import Operation
-from api.parameters import NoParameters
 from api.problems import MEDIA_TYPE, TYPE_PREFIX
 
 VERSION = "3.1.0"

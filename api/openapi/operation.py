@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from api.bodies import JSON
-from api.parameters import NoParameters, Parameters
+from api.http.bodies import JSON
+from api.http.parameters import NoParameters, Parameters
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

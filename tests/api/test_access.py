@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api import token_table, tokens
+from api.security import token_table, tokens
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api import acquaintance, grant, token_table
-from api.access import Access, Scope
-from api.acquaintance import Acquaintance
-from api.grant import Grant
+from api.security import acquaintance, grant, token_table
+from api.security.access import Access, Scope
+from api.security.acquaintance import Acquaintance
+from api.security.grant import Grant
 
 HEADER = "Bearer olf_secret"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api import app, bodies
+from api import app
+from api.http import bodies
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import Answer, ApiClient, serving

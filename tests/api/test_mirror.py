@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api import mirror as mirrors
-from api.fan_out import FanOut
-from api.mirror import Mirror
+from api.events.fan_out import FanOut
 from api.queries import directory
+from api.resolution import mirror as mirrors
+from api.resolution.mirror import Mirror
 from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry
 from monitor.postgres.database import Connection, Database

@@ -5,8 +5,8 @@ import random
 import uuid
 from typing import Any
 
-from api.mirror import Snapshot
-from api.resolution import Desk
+from api.resolution.desk import Desk
+from api.resolution.mirror import Snapshot
 from monitor.domain import folding
 from monitor.domain.directory import Directory
 from monitor.domain.resolver import Request

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.fan_out import FanOut
-from api.frames import Filter
-from api.mirror import Mirror
+from api.events.fan_out import FanOut
+from api.events.frames import Filter
+from api.resolution.mirror import Mirror
 from monitor.postgres.database import Connection, Database
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 import structlog
 
-from api import outlet, stream
-from api.packing import Shared
+from api.events import outlet, stream
+from api.http.packing import Shared
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving

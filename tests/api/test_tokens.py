@@ -3,9 +3,9 @@
 import inspect
 import uuid
 
-from api import access, tokens
-from api.access import Scope
-from api.token_table import TokenTable
+from api.security import access, tokens
+from api.security.access import Scope
+from api.security.token_table import TokenTable
 
 
 def test_a_token_gives_its_id_and_never_comes_twice() -> None:

@@ -3,8 +3,8 @@
 import uuid
 from datetime import timedelta
 
-from api import tokens
 from api.queries import tokens as queries
+from api.security import tokens
 from monitor.postgres.database import Connection
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api import tokens
+from api.security import tokens
 from tests.cli.conftest import Typed
 
 

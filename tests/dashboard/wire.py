@@ -4,7 +4,7 @@ import zlib
 
 import aiohttp
 
-from api import assets
+from api.http import assets
 
 
 def page_bytes() -> int:

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from api import binding
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.cli.doctor.servers import some
 from api.queries import tokens as queries
+from api.security import binding
 from monitor.postgres.database import Database
 
 SOON = timedelta(days=7)

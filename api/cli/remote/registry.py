@@ -10,13 +10,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from api import authentication, bodies, edits
+from api import edits
 from api.cli import listing
 from api.cli.remote.connection import ApiConnection
-from api.history_views import HistoryView
-from api.parameters import NO_FILTERS, ServerFilters
+from api.history.views import HistoryView
+from api.http import bodies
+from api.http.parameters import NO_FILTERS, ServerFilters
 from api.problems import Problem
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
+from api.security import authentication
 from api.views import (
     CheckAnswer,
     DiscoveryAnswer,

@@ -3,10 +3,10 @@
 import dataclasses
 from urllib.parse import quote
 
-from api.answers import ResolutionView, Told
-from api.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
 from api.cli.remote.connection import ApiConnection
-from api.parameters import Extra
+from api.http.parameters import Extra
+from api.resolution.answers import ResolutionView, Told
+from api.resolution.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
 from monitor.domain.resolver import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"

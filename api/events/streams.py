@@ -6,17 +6,19 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
-from api import access, event_pages, frames
-from api.event_pages import Stretch
-from api.fan_out import PAGE, FanOut
-from api.frames import Filter
-from api.outlet import Outlet
-from api.packing import Shared
-from api.parameters import EventStreamQuery
+from api.events import frames
+from api.events import pages as event_pages
+from api.events.fan_out import PAGE, FanOut
+from api.events.frames import Filter
+from api.events.outlet import Outlet
+from api.events.pages import Stretch
+from api.events.snapshots import Snapshots
+from api.events.stream import Stream
+from api.http.packing import Shared
+from api.http.parameters import EventStreamQuery
 from api.problems import RETRY_SECONDS, Problem
 from api.queries import events
-from api.snapshots import Snapshots
-from api.stream import Stream
+from api.security import access
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 

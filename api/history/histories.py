@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from api import edits, strips
-from api.history_views import HistoryView, LatencyView, SlotView, StripsView, TransitionView, WindowView
+from api import edits
+from api.history import strips
+from api.history.views import HistoryView, LatencyView, SlotView, StripsView, TransitionView, WindowView
 from api.queries import history as queries
 from api.queries.rows import Row
 from monitor.domain import uptime

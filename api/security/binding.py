@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from api import origins
-from api.token_table import TokenTable
+from api.security import origins
+from api.security.token_table import TokenTable
 from monitor.domain.errors import ConfigurationError
 
 

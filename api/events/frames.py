@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from api import event_pages
+from api.events import pages as event_pages
 from api.problems import Problem
 from monitor.domain.event import Event, EventType
 

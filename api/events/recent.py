@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from api import frames
-from api.frames import Filter, Frame
+from api.events import frames
+from api.events.frames import Filter, Frame
 
 PAGE = 500
 MOST_EVENTS = 10_000

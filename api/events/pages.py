@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
 
+from api.events.wakeup import Wakeup
 from api.problems import Problem
 from api.queries import events
 from api.queries.events import Extract
 from api.views import EventPage, EventView
-from api.wakeup import Wakeup
 from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Database
 

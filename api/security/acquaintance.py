@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 
-from api.access import Access
+from api.security.access import Access
 
 MOST_REMEMBERED = 1024
 KEY_BYTES = 32

@@ -9,7 +9,7 @@ from typing import NotRequired
 from pydantic import RootModel
 from typing_extensions import TypedDict
 
-from api.mirror import Snapshot
+from api.resolution.mirror import Snapshot
 from monitor.domain.entry import Entry
 from monitor.domain.explanation import Explanation, PassedOver
 from monitor.domain.resolver import Answer

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
 
-from api import grant, tokens
-from api.access import LOCAL, Access, Scope, implied
-from api.grant import Grant
 from api.problems import Problem
 from api.queries import tokens as queries
 from api.queries.rows import Row
+from api.security import grant, tokens
+from api.security.access import LOCAL, Access, Scope, implied
+from api.security.grant import Grant
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.postgres.database import Database
 

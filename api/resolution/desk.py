@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api import answers, edits, problems
-from api.answers import Ageing, Outfit, Resolution
-from api.mirror import Snapshot
-from api.outgoing import OutgoingHeaders
+from api import edits, problems
 from api.problems import RETRY_SECONDS, Problem
+from api.resolution import answers
+from api.resolution.answers import Ageing, Outfit, Resolution
+from api.resolution.mirror import Snapshot
+from api.resolution.outgoing import OutgoingHeaders
 from monitor.domain import resolver
 from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry

@@ -8,11 +8,12 @@ from itertools import islice
 from pydantic import RootModel
 from typing_extensions import TypedDict
 
-from api import answers, cursors
-from api.answers import SnapshotView
-from api.mirror import Snapshot
-from api.parameters import CatalogueFilters
+from api import cursors
+from api.http.parameters import CatalogueFilters
 from api.problems import Problem
+from api.resolution import answers
+from api.resolution.answers import SnapshotView
+from api.resolution.mirror import Snapshot
 from monitor.domain import model_name as model_names
 from monitor.domain import nearest
 from monitor.domain.directory import Directory

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from api.history_views import StripsView, StripView
+from api.history.views import StripsView, StripView
 from api.queries.rows import Row
 from monitor.domain import latency, timeline, uptime
 from monitor.domain.availability import Status

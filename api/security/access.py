@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api.grant import Grant
 from api.problems import Problem
+from api.security.grant import Grant
 
 # The command line on the database itself, and an API that is open to its own machine.
 LOCAL = "local"

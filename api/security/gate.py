@@ -10,12 +10,12 @@ import structlog
 from aiohttp import hdrs, web
 from yarl import URL
 
-from api import access, grant, origins, token_table
-from api.access import Access, Scope
-from api.acquaintance import Acquaintance
-from api.failures import Failures, Outcome
 from api.problems import Problem
-from api.token_table import TokenTable
+from api.security import access, grant, origins, token_table
+from api.security.access import Access, Scope
+from api.security.acquaintance import Acquaintance
+from api.security.failures import Failures, Outcome
+from api.security.token_table import TokenTable
 
 # What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
 PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})

@@ -10,11 +10,11 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-from api import frames
-from api.frames import Filter, Frame
+from api.events import frames
+from api.events.frames import Filter, Frame
+from api.events.recent import Page, Recent
 from api.queries import events
 from api.queries.events import Extract
-from api.recent import Page, Recent
 from monitor.domain.distribution import SECONDS, Distribution
 from monitor.domain.event import Event
 from monitor.postgres.database import Database

@@ -9,11 +9,12 @@ from http import HTTPStatus
 
 import structlog
 
-from api import event_pages, frames
-from api.fan_out import FanOut
-from api.frames import Filter
-from api.outlet import Outlet, StalledError
-from api.packing import Shared
+from api.events import frames
+from api.events import pages as event_pages
+from api.events.fan_out import FanOut
+from api.events.frames import Filter
+from api.events.outlet import Outlet, StalledError
+from api.http.packing import Shared
 from api.problems import Problem
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-from api import packing, responses
-from api.packing import Shared
+from api.http import packing, responses
+from api.http.packing import Shared
 
 # Beyond this a client is behind; a page of catching up may come on top.
 MOST_WAITING_BYTES = 256 * 1024

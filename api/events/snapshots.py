@@ -10,8 +10,9 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api import frames, views
-from api.packing import Shared
+from api import views
+from api.events import frames
+from api.http.packing import Shared
 from api.queries import snapshot
 from api.views import ModelView, ServerView
 from monitor.domain.server import Policy

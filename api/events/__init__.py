@@ -1,0 +1,1 @@
+"""The event log as it is given out: pages, streams, and what wakes those who wait."""

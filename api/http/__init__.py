@@ -1,0 +1,1 @@
+"""What HTTP itself asks for: parameters, bodies, conditions, compressed answers."""
