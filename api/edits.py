@@ -96,11 +96,12 @@ def server_not_found(reference: object) -> Problem:
 
 def taken(field: str, value: str | None, existing_id: UUID | None) -> Problem:
     """Return the 409 for a name or URL that another server has."""
+    what = "URL" if field == "url" else field
     return Problem(
         HTTPStatus.CONFLICT,
         f"{field}_taken",
-        f"The {field} {value!r} is taken by server {existing_id or '(just deleted)'}. "
-        f"Edit that one, or choose another {field}.",
+        f"The {what} {value!r} is taken by server {existing_id or '(just deleted)'}. "
+        f"Edit that one, or choose another {what}.",
         existing_id=None if existing_id is None else str(existing_id),
     )
 

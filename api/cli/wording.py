@@ -32,8 +32,6 @@ PHRASES = {
     "or ask with server_url": "or name one with --url",
     "/readyz says why": "`ollama-fleet doctor` says why",
     "read the server again in a moment": "look at `ollama-fleet servers show SERVER` in a moment",
-    "The url ": "The URL ",
-    "another url": "another URL",
 }
 # How the fields of the API are given here.
 OPTIONS = {

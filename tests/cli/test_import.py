@@ -153,7 +153,7 @@ async def test_a_writer_who_was_faster_is_reported_and_undoes_nothing_else(
     await writing.commit()
     outcome = await importing
     assert outcome.code == 1
-    assert "not taken: The url 'http://b' is taken by server" in outcome.out
+    assert "not taken: The URL 'http://b' is taken by server" in outcome.out
     found = await connection.fetch("SELECT name FROM ollama_servers ORDER BY name")
     assert [row["name"] for row in found] == ["a", "c", "faster"]
 

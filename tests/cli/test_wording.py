@@ -1,15 +1,19 @@
 """Refusals in the words of the command line: options and settings, where the API speaks of fields and headers."""
 
+import ast
 import asyncio
 from datetime import timedelta
 
 import pytest
 
+from api.cli import wording
+from api.openapi import codes
 from monitor.postgres import database
 from monitor.settings import Settings
 from tests.api import token_maker
 from tests.api.serving import serving_beside
 from tests.cli.conftest import Typed
+from tests.deploy.checkout import ROOT
 
 TOKEN = "OLLAMA_FLEET_API_TOKEN"
 
@@ -93,3 +97,16 @@ def test_a_token_that_is_not_good_is_told_by_its_setting(
         assert said("servers", "add", "a", "http://a", token=tokens["reads"]) == (
             f"The token in {TOKEN} may not do this, it lacks the scope write; {write} that has it.\n"
         )
+
+
+def test_nothing_is_put_in_other_words_that_nobody_says() -> None:
+    sources = [*(ROOT / "api").rglob("*.py"), *(ROOT / "monitor").rglob("*.py")]
+    said = [
+        node.value
+        for source in sources
+        if source.name != "wording.py"
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert [phrase for phrase in wording.PHRASES if not any(phrase in sentence for sentence in said)] == []
+    assert wording.SENTENCES.keys() <= codes.CODES.keys()
