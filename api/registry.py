@@ -5,6 +5,7 @@ Whatever cannot be done raises a `Problem`, and then nothing was written.
 
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
@@ -109,13 +110,16 @@ class Registry:
             raise edits.server_not_found(reference)
         return views.server(row)
 
-    async def credential(self, server_id: UUID) -> Credential | Unreadable | None:
-        """Return the credential of a server in the clear, for whoever is to send it; None where it has none."""
+    async def credential(self, server_id: UUID, url: str) -> Credential | Unreadable | None:
+        """Return the credential of a server in the clear, for whoever is to send it to a URL; None where it has none.
+
+        One that was sealed for another origin does not open: who asks may know the server as it was before an edit.
+        """
         async with self._database.session() as connection:
             sealed = await credential_store.read(connection, server_id)
         if sealed is None:
             raise edits.server_not_found(server_id)
-        return self._vault.open(sealed)
+        return self._vault.open(replace(sealed, url=url))
 
     async def create_server(self, new: ServerCreate) -> ServerView:
         """Add a server. As the default it takes the mark from the one that had it."""

@@ -57,12 +57,12 @@ def examine(invocation: Invocation, subject: Subject) -> Examination:
 
 async def _named(registry: FleetRegistry, reference: str) -> Found:
     view = await listing.one_server(registry, reference)
-    return view, await registry.credential(view.id)
+    return view, await registry.credential(view.id, view.url)
 
 
 async def _addressed(registry: FleetRegistry, address: str) -> Found | None:
     view = next((server for server in await listing.all_servers(registry) if server.url == address), None)
-    return None if view is None else (view, await registry.credential(view.id))
+    return None if view is None else (view, await registry.credential(view.id, view.url))
 
 
 def _at(invocation: Invocation, address: str) -> Found | None:

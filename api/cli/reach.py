@@ -47,7 +47,7 @@ class FleetRegistry(Protocol):
         """Change the fields that are given."""
         ...
 
-    async def credential(self, server_id: UUID, /) -> Credential | Unreadable | None:
+    async def credential(self, server_id: UUID, url: str, /) -> Credential | Unreadable | None:
         """Return the credential of a server in the clear; None where it has none, or it cannot be had from here."""
         ...
 

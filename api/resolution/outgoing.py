@@ -14,7 +14,7 @@ from monitor.domain import credential as credentials
 from monitor.domain.credential import AuthType, Credential, Unreadable
 from monitor.domain.entry import Entry
 
-Read = Callable[[UUID], Awaitable[Credential | Unreadable | None]]
+Read = Callable[[UUID, str], Awaitable[Credential | Unreadable | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Kept:
 
 
 class OutgoingHeaders:
-    """Tells headers; `read` gets a server's credential from the database."""
+    """Tells headers; `read` gets a server's credential from the database, if it is for the URL."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -39,7 +39,7 @@ class OutgoingHeaders:
         if kept is not None and kept.server is server and kept.revision == server.revision:
             return credentials.headers(kept.credential)
         revision = server.revision
-        credential = await self._read(server.id)
+        credential = await self._read(server.id, server.base_url)
         if isinstance(credential, Unreadable):
             raise _unreadable(server, credential)
         if credential is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.resolution.mirror import Mirror
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -94,6 +95,19 @@ async def test_a_credential_that_changes_is_told_anew(
         return bool((await ask(api, include=["credentials"])).body["headers"] == {"X-Gate": "canary-key"})
 
     await eventually(is_new, what="the new headers")
+
+
+async def test_a_credential_is_never_told_with_the_address_from_before_an_edit(
+    api: ApiClient, anna: dict[str, Any], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await known(api, eventually)
+    # As when the event of the edit is still on its way.
+    monkeypatch.setattr(Mirror, "take", lambda *_arguments, **_options: None)
+    moved = {"url": "http://berta.example", "auth": {"type": "bearer", "token": "canary-of-berta"}}
+    assert (await api.ask("PATCH", f"/api/servers/{anna['id']}", json=moved)).status == 200
+    answer = await ask(api, include=["credentials"])
+    assert (answer.status, answer.body["code"]) == (503, "credential_unreadable")
+    assert "canary" not in str(answer.body)
 
 
 async def test_a_credential_that_no_key_opens_is_refused_with_words(

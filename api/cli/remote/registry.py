@@ -65,7 +65,7 @@ class RemoteRegistry:
         """Change the fields that are given."""
         return self._api.read(EditedServer, await self._patch(f"{SERVERS}/{server_id}", patch))
 
-    async def credential(self, _server_id: UUID) -> None:
+    async def credential(self, _server_id: UUID, _url: str) -> None:
         """Return None, whatever the server has: an API does not give credentials away."""
 
     async def delete_server(self, server_id: UUID) -> None:
