@@ -134,9 +134,10 @@ def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:
 def _kept(current: Row, server_url: str) -> dict[str, Any]:
     """Return the stored credential, or none where the URL is another party's now."""
     try:
-        stays = url.origin(url.normalize(current["url"])) == url.origin(server_url)
+        # One that was written by hand may be spelt in another way than ours, or be none at all.
+        stays = current["url"] == server_url or url.origin(url.normalize(current["url"])) == url.origin(server_url)
     except InvalidUrlError:
-        # Edited by hand into what is no URL: nobody can say whose the credential was.
+        # Nobody can say whose the credential was.
         stays = False
     return {column: current[column] for column in NO_CREDENTIAL} if stays else NO_CREDENTIAL
 

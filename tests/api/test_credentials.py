@@ -96,6 +96,17 @@ async def test_it_stays_while_the_origin_does(api: ApiClient, row: Row, method: 
     assert await row.opened("berta") == Bearer(token="canary-token")
 
 
+@pytest.mark.parametrize("edit", [{"priority": 3}, {"url": URL}], ids=str)
+async def test_it_stays_where_the_url_was_written_by_hand_in_another_spelling(
+    api: ApiClient, row: Row, psql: Connection, edit: dict[str, Any]
+) -> None:
+    created = await api.add("anna", url=URL, auth=BEARER)
+    await psql.execute("UPDATE ollama_servers SET url = 'http://GPU-1.Example:11434/v1/'")
+    answer = await api.ask("PATCH", f"/api/servers/{created['id']}", json=edit)
+    assert (answer.body["auth"]["configured"], answer.body["notices"]) == (True, [])
+    assert await row.opened() == Bearer(token="canary-token")
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("url", ["https://gpu-1.example:11434", "http://gpu-2.example:11434", "http://gpu-1.example"])
 async def test_it_goes_with_the_origin_and_the_answer_says_so(api: ApiClient, row: Row, method: str, url: str) -> None:
