@@ -37,7 +37,7 @@ class Gate:
 
     def __init__(self, table: TokenTable, *, hostnames: Collection[str]) -> None:
         self._table = table
-        self._hostnames = frozenset(name.lower() for name in hostnames)
+        self._hostnames = origins.spelt(hostnames)
         self._failures = Failures()
         self._acquaintance = Acquaintance()
 

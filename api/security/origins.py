@@ -1,7 +1,8 @@
 """Requests that a foreign web page makes in somebody's browser: told by the Host and by what browsers add."""
 
 import ipaddress
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -15,11 +16,12 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES = frozenset({"same-origin", "none"})
 # What a page can send to a foreign site without asking that first.
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 def require_own_host(request: web.Request, names: Collection[str]) -> None:
     """Refuse a request under a foreign name: a page in a browser could else reach us through its own DNS."""
-    if not is_local(request.host) and _name(request.host) not in names:
+    if not is_local(request.host) and _host_name(request.host) not in names:
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "host_not_allowed",
@@ -55,7 +57,7 @@ def require_own_site(request: web.Request, names: Collection[str]) -> None:
 @lru_cache(256)
 def is_local(host: str) -> bool:
     """Whether a Host header, or the address of a setting, names this machine."""
-    name = _name(host)
+    name = _host_name(host)
     try:
         return name in {"localhost", "localhost."} or ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -71,11 +73,21 @@ def _is_own_origin(origin: str, host: str, names: Collection[str]) -> bool:
         own = URL(f"{parts.scheme}://{host}")
     except ValueError:
         return False
-    return (parts.host, parts.port) == (own.host, own.port) or parts.host.lower() in names
+    return (parts.host, parts.port) == (own.host, own.port) or (parts.raw_host or "") in names
 
 
-def _name(host: str) -> str:
+def spelt(names: Iterable[str]) -> frozenset[str]:
+    """Return host names as browsers send them: in lower case and ASCII, without a port."""
+    return frozenset(map(_ascii, names)) - {""}
+
+
+def _host_name(host: str) -> str:
+    """Return the name in a Host header, empty for one that no browser sends and only a lenient parser understands."""
+    return _ascii(host) if _HOST.fullmatch(host) else ""
+
+
+def _ascii(host: str) -> str:
     try:
-        return (URL(f"http://{host}").host or "").lower()
+        return (URL(f"http://{host}").raw_host or "").lower()
     except ValueError:
         return ""

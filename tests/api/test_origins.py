@@ -70,6 +70,36 @@ async def test_an_open_api_answers_under_the_names_of_its_settings_and_no_others
         assert (await api.ask("POST", "/api/servers", json=NEW, headers=headers)).status == 201
 
 
+@pytest.mark.parametrize("setting", ["bücher.example", "XN--BCHER-KVA.example"])
+async def test_an_international_name_is_the_same_in_both_its_spellings(dsn: str, setting: str) -> None:
+    settings = Settings.model_validate({"api_port": "0", "api_hostnames": setting})
+    async with serving(settings, dsn) as (api, _):
+        headers = {"Host": "xn--bcher-kva.example:8420", "Origin": "https://xn--bcher-kva.example"}
+        assert (await api.ask("POST", "/api/servers", json=NEW, headers=headers)).status == 201
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "attacker.example@localhost",
+        "localhost/attacker.example",
+        "localhost#attacker.example",
+        "localhost?attacker.example",
+        "localhost\\attacker.example",
+        "ⓛocalhost",
+        "１２７.0.0.1",
+        "[::1%25lo]",
+        "[::1",
+        "localhost:",
+        "localhost:8420:8420",
+        "",
+    ],
+)
+async def test_a_host_that_only_a_lenient_reader_takes_for_ours_is_refused(api: ApiClient, host: str) -> None:
+    answer = await api.ask("GET", "/api/servers", headers={"Host": host})
+    assert (answer.status, answer.body["code"]) == (403, "host_not_allowed")
+
+
 async def test_with_a_token_the_name_does_not_matter(settings: Settings, dsn: str, psql: Connection) -> None:
     headers = {"Host": "any.example"} | bearer(await make(psql, "ci", "read"))
     async with serving(settings, dsn) as (api, _):
