@@ -6,6 +6,7 @@ slashes dropped, a path prefix kept, `/v1` and `/api` at the end dropped because
 
 import ipaddress
 import re
+import string
 from urllib.parse import quote
 
 import idna
@@ -17,6 +18,7 @@ MAX_HOST_LENGTH = 253
 MAX_PORT = 65535
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PASTED_SUFFIXES = ("/v1", "/api")
+UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 _SHAPE = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<rest>.*)", re.DOTALL
@@ -139,10 +141,16 @@ def _normalize_path(path: str) -> str:
     if _BAD_ESCAPE.search(path):
         raise InvalidUrlError("The path in the URL has a % that does not begin a percent-encoded character.")
     encoded = quote(path, safe="/%:@!$&'()*+,;=-._~")
-    encoded = _ESCAPE.sub(lambda match: match[0].upper(), encoded)
-    if any(segment.replace("%2E", ".") in {".", ".."} for segment in encoded.split("/")):
-        raise InvalidUrlError("The path in the URL must not contain the segments . or ..")
+    encoded = _ESCAPE.sub(_one_spelling, encoded)
+    if any(segment in {".", ".."} for segment in encoded.split("/")):
+        raise InvalidUrlError("The path in the URL must not contain . or .. as a segment.")
     prefix = encoded.rstrip("/")
     while prefix.endswith(PASTED_SUFFIXES):
         prefix = prefix.rsplit("/", 1)[0].rstrip("/")
     return prefix
+
+
+def _one_spelling(escape: re.Match[str]) -> str:
+    """Return an escape in capitals, or the character itself where it needs none (RFC 3986, 6.2.2.2)."""
+    char = chr(int(escape[0][1:], 16))
+    return char if char in UNRESERVED else escape[0].upper()
