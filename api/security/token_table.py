@@ -121,6 +121,9 @@ class TokenTable:
                 if known is not None:
                     known.access.grant.end(_revoked(row) if row["revoked_at"] else _changed())
                 known = _Known(row=row, digest=row["digest"], access=_access(row))
+            elif row["seconds_left"] is not None and row["seconds_left"] <= 0:
+                # Our clock stands still while the machine sleeps, that of the database may not.
+                known.access.grant.end(_expired(row))
             self._known[token_id] = known
         for gone in before.values():
             gone.access.grant.end(unknown())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.security import token_table, tokens
+from api.security import grant, token_table, tokens
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
@@ -165,6 +165,22 @@ async def test_expired_and_revoked_tokens_are_told_so_only_to_who_has_them(
         for token in (expired, revoked):
             assert await told(api, headers=bearer(token[:-3] + "AAA")) == (401, "token_unknown")
         assert await told(api) == (401, "token_missing"), "an API whose tokens all ended must not be open"
+
+
+async def test_a_token_expires_by_the_clock_of_the_database_also_while_ours_stands_still(
+    guarded: ApiClient, psql: Connection, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a machine that was asleep for as long.
+    asleep = grant.now()
+    monkeypatch.setattr(grant, "now", lambda: asleep)
+    token = await make(psql, "short", "read", lifetime=timedelta(seconds=2))
+    # Has it read; on a busy machine perhaps not before its end.
+    await told(guarded, headers=bearer(token))
+
+    async def is_over() -> bool:
+        return await told(guarded, headers=bearer(token)) == (401, "token_expired")
+
+    await eventually(is_over)
 
 
 async def test_a_new_token_is_good_at_once_and_an_open_api_closes(
