@@ -11,10 +11,13 @@ from monitor.domain.errors import DatabaseUnavailableError, FleetError
 from monitor.postgres.database import Connection
 
 # The time left is by the database's clock, which also wrote the end: that of this machine may be wrong.
+# A person may have written infinity for never, with which PostgreSQL before 17 does not calculate, nor do we.
 READ_ALL = """
-SELECT id, name, digest, scopes, created_at, expires_at, last_used_at, revoked_at,
-    extract(epoch FROM expires_at - clock_timestamp())::float8 AS seconds_left
-FROM api_tokens ORDER BY created_at, id
+SELECT id, name, digest, scopes, created_at, ends.at AS expires_at, last_used_at, revoked_at,
+    extract(epoch FROM ends.at - clock_timestamp())::float8 AS seconds_left
+FROM api_tokens, LATERAL (
+    SELECT CASE WHEN isfinite(expires_at) THEN expires_at WHEN expires_at = '-infinity' THEN 'epoch' END AS at
+) AS ends ORDER BY created_at, id
 """
 INSERT = """
 INSERT INTO api_tokens (id, name, digest, scopes, expires_at)

@@ -1,10 +1,13 @@
 """`token`: made and shown once, listed, revoked; what is wrong is said in a line."""
 
+import asyncio
 import json
 
 import pytest
 
 from api.security import tokens
+from api.security.token_table import TokenTable
+from monitor.postgres.database import Database
 from tests.cli.conftest import Typed
 
 
@@ -34,6 +37,29 @@ def test_a_token_is_listed_with_its_scopes_and_state(typed: Typed) -> None:
     ]
     assert secret[-20:] not in listed.out
     assert "in 90 d" in listed.out
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "expires"), [("infinity", "active", "never"), ("-infinity", "expired", "ago")]
+)
+def test_an_end_that_was_written_by_hand_may_be_infinite(
+    typed: Typed, on_database: str, end: str, state: str, expires: str
+) -> None:
+    token = typed("token", "create", "ci", "--scope", "read").out.strip()
+    assert typed("db", "psql", "--", "-qc", f"UPDATE api_tokens SET expires_at = '{end}'").code == 0
+    listed = typed("token", "list").out.splitlines()[1]
+    assert (listed.split()[1], expires in listed) == (state, True)
+    assert asyncio.run(_is_good(on_database, token)) is (state == "active")
+
+
+async def _is_good(dsn: str, token: str) -> bool:
+    database = Database(dsn, name="ollama-fleet test")
+    await database.open()
+    table = TokenTable(database, open_when_empty=False)
+    await table.refresh()
+    found = table.find(token)
+    await database.close()
+    return found is not None and found.grant.refusal() is None
 
 
 def test_json_has_everything_but_the_secret(typed: Typed) -> None:
