@@ -1,13 +1,14 @@
 """The headers that a program has to send to a server, with its credential in the clear, for those who may have them.
 
-A credential that was asked for once is kept in memory until the server changes, so that it can be told while the
-database is away, too: then no change can be.
+A credential that was asked for once is kept in memory until the server changes or goes, so that it can be told while
+the database is away, too: then no change can be.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from api.problems import Problem
 from monitor.domain import credential as credentials
@@ -19,7 +20,6 @@ Read = Callable[[UUID, str], Awaitable[Credential | Unreadable | None]]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    server: Entry
     revision: int
     credential: Credential
 
@@ -29,14 +29,15 @@ class OutgoingHeaders:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._kept: dict[UUID, _Kept] = {}
+        # An entry that the fleet in memory drops takes the secret along.
+        self._kept: WeakKeyDictionary[Entry, _Kept] = WeakKeyDictionary()
 
     async def of(self, server: Entry | None) -> dict[str, str]:
         """Return the headers for a server, none for a dynamic one; a `Problem` if its credential cannot be opened."""
         if server is None or server.auth_type == AuthType.NONE:
             return {}
-        kept = self._kept.get(server.id)
-        if kept is not None and kept.server is server and kept.revision == server.revision:
+        kept = self._kept.get(server)
+        if kept is not None and kept.revision == server.revision:
             return credentials.headers(kept.credential)
         revision = server.revision
         credential = await self._read(server.id, server.base_url)
@@ -44,7 +45,7 @@ class OutgoingHeaders:
             raise _unreadable(server, credential)
         if credential is None:
             return {}
-        self._kept[server.id] = _Kept(server, revision, credential)
+        self._kept[server] = _Kept(revision, credential)
         return credentials.headers(credential)
 
 

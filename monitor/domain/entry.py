@@ -23,7 +23,7 @@ class Standing(IntEnum):
 LOCAL, CLOUD, IDLE = Standing
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, kw_only=True, eq=False)
 class Entry:
     """A registered server. `fresh_from` is the database's time of its last check, or of its last edit before one, in
     seconds since 1970.
