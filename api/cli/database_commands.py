@@ -111,6 +111,11 @@ def without_password(dsn: str) -> tuple[str, str | None]:
     parts = urlsplit(dsn)
     user, at, host = parts.netloc.rpartition("@")
     name, colon, password = user.partition(":")
-    if not colon:
+    # A password among the parameters wins over one before the host.
+    parameters = parts.query.split("&")
+    named = [one for one in parameters if one.partition("=")[0] == "password"]
+    if not (colon or named):
         return dsn, None
-    return urlunsplit(parts._replace(netloc=f"{name}{at}{host}")), unquote(password)
+    rest = "&".join(one for one in parameters if one not in named)
+    found = named[-1].partition("=")[2] if named else password
+    return urlunsplit(parts._replace(netloc=f"{name}{at}{host}", query=rest)), unquote(found)

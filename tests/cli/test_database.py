@@ -37,10 +37,14 @@ def test_psql_gets_its_arguments_and_gives_its_exit_code(typed: Typed) -> None:
     assert typed("db", "psql", "--", "-c", "SELECT nonsense").code == 1
 
 
+@pytest.mark.parametrize(
+    ("before_host", "parameters"),
+    [(":s%40cret", ""), ("", "&password=s%40cret"), (":other-cret", "&password=s%40cret")],
+)
 def test_psql_is_told_the_password_where_nobody_else_can_read_it(
-    typed: Typed, dsn: str, monkeypatch: pytest.MonkeyPatch
+    typed: Typed, dsn: str, monkeypatch: pytest.MonkeyPatch, before_host: str, parameters: str
 ) -> None:
-    monkeypatch.setenv("OLLAMA_FLEET_DATABASE_URL", dsn.replace("fleet@", "fleet:s%40cret@"))
+    monkeypatch.setenv("OLLAMA_FLEET_DATABASE_URL", dsn.replace("fleet@", f"fleet{before_host}@") + parameters)
     command_line, password = typed("db", "psql", "--", "-c", SHOW_COMMAND_LINE).out.splitlines()
     assert "--dbname postgresql://fleet@/" in command_line
     assert "cret" not in command_line
