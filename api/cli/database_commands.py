@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -118,4 +118,5 @@ def without_password(dsn: str) -> tuple[str, str | None]:
         return dsn, None
     rest = "&".join(one for one in parameters if one not in named)
     found = named[-1].partition("=")[2] if named else password
-    return urlunsplit(parts._replace(netloc=f"{name}{at}{host}", query=rest)), unquote(found)
+    # By hand, since the library leaves the slashes out before an empty host, which is a socket's.
+    return f"{parts.scheme}://{name}{at}{host}{parts.path}{rest and '?'}{rest}", unquote(found)
