@@ -39,8 +39,13 @@ def test_psql_gets_its_arguments_and_gives_its_exit_code(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before_host", "parameters"),
-    [(":s%40cret", ""), ("", "&password=s%40cret"), (":other-cret", "&password=s%40cret")],
+    ("user", "parameters"),
+    [
+        ("fleet:s%40cret@", ""),
+        ("fleet@", "&password=s%40cret"),
+        ("fleet:other-cret@", "&password=s%40cret"),
+        ("", "&user=fleet&password=s%40cret"),
+    ],
 )
 def test_psql_is_told_the_password_where_nobody_else_can_read_it(
     typed: Typed, dsn: str, monkeypatch: pytest.MonkeyPatch, user: str, parameters: str
