@@ -90,6 +90,9 @@ class Directory:
         if is_indexed:
             self._index(entry)
         if not _RANKING.isdisjoint(moved):
+            # One that falls behind must not pass its place on to another one of its server.
+            for copy in entry.copies.values():
+                self._not_first(copy)
             for copy in entry.copies.values():
                 self._moved(copy)
 
@@ -156,19 +159,22 @@ class Directory:
     def _take_out(self, copy: Copy) -> None:
         holders = self._holders[copy.key]
         holders.remove(copy)
-        if self._first.get(copy.key) is copy:
-            del self._first[copy.key]
+        self._not_first(copy)
         if not holders:
             del self._holders[copy.key]
             self._keys = None
 
     def _moved(self, copy: Copy) -> None:
         """See to it that the first choice for a model is right after the rank of a copy may have changed."""
+        self._not_first(copy)
         first = self._first.get(copy.key)
-        if first is copy:
-            del self._first[copy.key]
-        elif first is not None and copy.rank < first.rank:
+        if first is not None and copy.rank < first.rank:
             self._first[copy.key] = copy
+
+    def _not_first(self, copy: Copy) -> None:
+        """Have the first choice looked for again if it was this one."""
+        if self._first.get(copy.key) is copy:
+            del self._first[copy.key]
 
 
 def _normalized(url: str) -> str:

@@ -177,3 +177,16 @@ def test_a_big_fleet_is_explained_in_part_and_the_rest_counted() -> None:
     outcome = resolver.resolve(Request(explain=True), made.directory(boxes))
     assert outcome.explanation is not None
     assert (len(outcome.explanation.passed_over), outcome.explanation.more) == (200, 799)
+
+
+def test_a_server_that_is_switched_off_keeps_the_first_place_by_none_of_its_spellings() -> None:
+    spellings = (Has("m:latest", {**CLOUD, **LOADED}), Has("M:latest"))
+    fleet = made.directory((Box("a", UP, spellings), Box("b", UP, (Has("m:latest"),))))
+    off, other = sorted(fleet.servers.values(), key=lambda entry: entry.name)
+    first = fleet.first("m:latest")
+    assert first is not None
+    assert first.model_name == "M:latest"
+    fleet.change(off, {"is_active": False})
+    chosen = fleet.first("m:latest")
+    assert chosen is not None
+    assert chosen.server is other
