@@ -32,7 +32,7 @@ complain() {
 
 # Read one connection's lines to its end or its silence; curl adds the last one, a comment with the status.
 take() {
-    local line id= problem=
+    local line id='' problem=''
     while IFS= read -r -t "$silence" line; do
         case $line in
         id:*) id=${line#id:} id=${id# } ;;

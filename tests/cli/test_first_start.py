@@ -54,7 +54,7 @@ def test_the_first_start_imports_and_the_second_does_not_open_the_file(
 ) -> None:
     file.write_text("OLLAMA_HOST=http://127.0.0.1:9\n")
     first = start_and_stop(started)
-    assert "1  OLLAMA_HOST  http://127.0.0.1:9  taken: server 127.0.0.1\n" in first
+    assert "1  OLLAMA_HOST  http://127.0.0.1:9  taken: server 127.0.0.1-9\n" in first
     assert first.index("taken: ") < first.index("ollama-fleet is running")
     file.unlink()
     # Whoever opens it waits for ever.

@@ -12,8 +12,9 @@ from api.http import assets
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
 from tests.dashboard.stage import Stage
+from tests.deploy.checkout import ROOT
 
-FOLDER = Path(assets.__file__).parent / "dashboard"
+FOLDER = ROOT / "api" / "dashboard"
 MINE = [path for path in FOLDER.rglob("*") if path.is_file() and "vendor" not in path.parts]
 MOST_LINES = 250
 

@@ -48,24 +48,24 @@ def check_that_it_is_complete(checkout: Checkout) -> None:
     """Fail unless the locked versions are there and a second start fetches nothing."""
     assert installed(checkout).items() <= locked().items()
     assert {"aiohttp", "asyncpg", "hatchling"} <= installed(checkout).keys()
-    code, printed = checkout.run("run.sh", "--help", PIP_INDEX_URL=CLOSED, UV_INDEX_URL=CLOSED)
+    code, printed = checkout.run("run.sh", "--demo", "--help", PIP_INDEX_URL=CLOSED, UV_INDEX_URL=CLOSED)
     assert (code, "Setting up" in printed) == (0, False), printed
 
 
 def test_uv_installs_what_is_locked(checkout: Checkout, tmp_path: Path, home: dict[str, str]) -> None:
     add_uv(checkout, tmp_path / "bin")
-    code, printed = checkout.run("run.sh", "--help", **home)
+    code, printed = checkout.run("run.sh", "--demo", "--help", **home)
     assert (code, "Setting up" in printed) == (0, True), printed
     check_that_it_is_complete(checkout)
 
 
 @pytest.mark.long
 def test_pip_installs_the_same_as_uv(checkout: Checkout, tmp_path: Path, home: dict[str, str]) -> None:
-    code, printed = checkout.run("run.sh", "--help", **home)
+    code, printed = checkout.run("run.sh", "--demo", "--help", **home)
     assert code == 0, printed
     check_that_it_is_complete(checkout)
     by_pip = installed(checkout)
     (checkout.root / ".venv" / "ready-run").unlink()
     add_uv(checkout, tmp_path / "bin")
-    assert checkout.run("run.sh", "--help", **home)[0] == 0
+    assert checkout.run("run.sh", "--demo", "--help", **home)[0] == 0
     assert installed(checkout) == by_pip

@@ -57,7 +57,8 @@ def test_a_credential_is_sealed_with_the_key_ring_that_the_service_was_given(hos
     assert "/run/credentials/ollama-fleet.service/keyring opens all of them" in host.done("ollama-fleet", "doctor")
     assert host.run("runuser", "-u", "nobody", "--", "cat", "/run/credentials/ollama-fleet.service/keyring")[0] == 1
     # Had the daemon not opened it, the reason would be `credential`.
-    assert "refused" in host.done("ollama-fleet", "servers", "check", "gpu-1")
+    code, printed = host.run("ollama-fleet", "servers", "check", "gpu-1")
+    assert (code, "refused" in printed) == (1, True), printed
     assert "hunter2" not in host.done("journalctl", "--output=cat")
     host.done("ollama-fleet", "servers", "remove", "gpu-1", "--yes")
 
@@ -103,7 +104,7 @@ def test_the_service_comes_with_the_boot(host: BootedHost) -> None:
 
 
 def test_what_is_taken_away_leaves_nothing_behind_but_what_was_promised(host: BootedHost) -> None:
-    host.done("ollama-fleet", "servers", "add", "kept", "http://127.0.0.1:9")
+    host.done("ollama-fleet", "servers", "add", "kept", "http://127.0.0.1:8")
     assert host.install("--uninstall")[0] == 0
     assert host.run("systemctl", "cat", UNIT)[0] == 1
     assert host.run("pgrep", "--uid", "ollama-fleet")[0] == 1
