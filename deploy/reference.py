@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from api import app
-from api.cli import advice
+from api.cli.servers import advice
 from api.events.fan_out import FanOut
 from api.events.streams import Streams
 from api.events.wakeup import Wakeup
@@ -143,7 +143,7 @@ def reasons_page() -> str:
         [
             "# Reasons",
             "",
-            WRITTEN.format(source="api/cli/advice.py, or the texts of that program"),
+            WRITTEN.format(source="api/cli/servers/advice.py, or the texts of that program"),
             "`status_reason` of a server, `reason` of its events. `status_detail` has the particulars, and",
             "`ollama-fleet servers check NAME --explain` shows each step from where you are.",
             "",

@@ -5,23 +5,21 @@ from pathlib import Path
 
 import click
 
-from api.cli import (
-    completion_command,
-    database_commands,
-    doctor_command,
-    event_commands,
-    history_commands,
-    import_commands,
-    key_commands,
-    model_commands,
-    process_commands,
-    resolve_commands,
-    server_commands,
-    status_commands,
-    token_commands,
-)
+from api.cli import completion
+from api.cli.access.key_commands import keys
+from api.cli.access.token_commands import token
+from api.cli.doctor.commands import doctor
+from api.cli.events.commands import events
 from api.cli.groups import OrderedGroup
+from api.cli.importing.commands import import_env
 from api.cli.invocation import Invocation
+from api.cli.local.commands import db
+from api.cli.models.commands import models
+from api.cli.processes.commands import COMMANDS as PROCESSES
+from api.cli.resolve.commands import resolve
+from api.cli.servers.commands import servers
+from api.cli.servers.history_commands import history
+from api.cli.status.commands import status
 
 DISTRIBUTION = "ollama-fleet"
 
@@ -77,21 +75,21 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
     context.obj = Invocation(config)
 
 
-_add_all(ollama_fleet, process_commands.COMMANDS)
+_add_all(ollama_fleet, PROCESSES)
 _add_all(
     ollama_fleet,
     [
-        status_commands.status,
-        server_commands.servers,
-        model_commands.models,
-        resolve_commands.resolve,
-        event_commands.events,
-        import_commands.import_env,
-        token_commands.token,
-        key_commands.keys,
-        database_commands.db,
-        doctor_command.doctor,
-        completion_command.completion,
+        status,
+        servers,
+        models,
+        resolve,
+        events,
+        import_env,
+        token,
+        keys,
+        db,
+        doctor,
+        completion.completion,
     ],
 )
-_add_all(server_commands.servers, [history_commands.history])
+_add_all(servers, [history])

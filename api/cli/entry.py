@@ -7,8 +7,9 @@ from typing import NoReturn
 
 import click
 
-from api.cli import completion_command, text
+from api.cli import completion
 from api.cli.commands import ollama_fleet
+from api.cli.screen import text
 from monitor.domain.errors import ConfigurationError, FleetError
 
 EXIT_FAILED = 1
@@ -24,7 +25,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    completed = completion_command.answer(ollama_fleet)
+    completed = completion.answer(ollama_fleet)
     sys.exit(run(sys.argv[1:]) if completed is None else completed)
 
 
@@ -60,7 +61,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return _fail(str(error), EXIT_CONFIGURATION)
     except FleetError as error:
-        from api.cli import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+        from api.cli.screen import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 
         return _fail(wording.sentence(error), EXIT_FAILED)
     return code if isinstance(code, int) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from api.cli import output
+from api.cli.screen import output
 from monitor.domain.errors import FleetError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Invocation:
         makes: bool = False,
     ) -> Result:
         """Run one action on the opened database; `working` is what a person reads meanwhile."""
-        from api.cli import local_database  # noqa: PLC0415  (brings in the database driver)
+        from api.cli.local import database as local_database  # noqa: PLC0415  (brings in the database driver)
 
         with ExitStack() as stack:
             with output.working("opening the database"):
@@ -81,7 +81,7 @@ class Invocation:
     ) -> Result:
         """Run one action on the fleet: behind the API of API_URL if that is set, else in the database."""
         if self.settings.api_url is None:
-            from api.cli import local_database  # noqa: PLC0415  (brings in the whole of the API)
+            from api.cli.local import database as local_database  # noqa: PLC0415  (brings in the whole of the API)
 
             return self.on_database(
                 lambda database: action(local_database.reach(database, self.settings)), working=working, makes=makes

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from api.cli import advice, check_view
+from api.cli.servers import advice, check_view
 from api.views import CheckAnswer, ServerView
 from monitor import app, logs
 from monitor.domain.probe import Reason

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.cli import event_facts, text
+from api.cli.events import facts
+from api.cli.screen import text
 from monitor.domain.event import Event, EventType
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -17,7 +18,7 @@ GB = 1_000_000_000
 
 def said(kind: str, **body: Any) -> str:
     event = Event(seq=1, type=EventType(kind), server_id=uuid4(), model_id=None, at=AT, body=body)
-    return event_facts.what(event)
+    return facts.what(event)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import advice
+from api.cli.servers import advice
 from monitor.domain.probe import Reason
 from tests.cli.conftest import CHECKOUT, COMMAND, PATIENCE, Outcome, Typed
 from tests.fakes import behaviours

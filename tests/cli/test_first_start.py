@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import importer
+from api.cli.importing import importer
 from monitor import settings
 from monitor.domain.errors import ConfigurationError
 from monitor.postgres.database import Connection

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from api.cli import screen_table
-from api.cli.output import Column
+from api.cli.screen import table as screen_table
+from api.cli.screen.output import Column
 from monitor.postgres.database import Connection
 from tests.cli.conftest import PATIENCE, OnTerminal, Typed
 

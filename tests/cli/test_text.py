@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cli import text
+from api.cli.screen import text
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

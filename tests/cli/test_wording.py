@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.cli import wording
+from api.cli.screen import wording
 from api.openapi import codes
 from monitor.postgres import database
 from monitor.settings import Settings

@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from api import edits
-from api.cli import listing
 from api.cli.remote.connection import ApiConnection
+from api.cli.servers import listing
 from api.history.views import HistoryView
 from api.http import bodies
 from api.http.parameters import NO_FILTERS, ServerFilters

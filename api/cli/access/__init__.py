@@ -1,0 +1,1 @@
+"""`ollama-fleet token …` and `keys …`: who may use the API, and what opens the credentials."""

@@ -1,0 +1,1 @@
+"""`ollama-fleet events`: the log read, followed, and told in words."""

@@ -1,0 +1,130 @@
+"""What happened, in one readable line for each event; not yet cleaned for a terminal."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from api.cli.screen import text
+from monitor.domain.event import Event, EventType
+
+# Whoever looks on this machine need not be told who else is there.
+LOCAL = "local"
+SHORT_DIGEST = 12
+SIZES = frozenset({"size_bytes", "loaded_size_bytes", "size_vram"})
+# Counts edits; a person gains nothing from it.
+BOOKKEEPING = frozenset({"row_version", "model_name", "actor"})
+# Ollama writes "for good" (keep_alive -1) as a time centuries away.
+FOR_GOOD = timedelta(days=3650)
+
+
+def what(event: Event) -> str:
+    """Return what a person wants to know of the event, and who did it unless that was somebody on this machine."""
+    actor = event.body.get("actor", LOCAL)
+    fact = FACTS.get(event.type, _edit)(event)
+    return fact + (f"  by {actor}" if actor != LOCAL else "")
+
+
+def _joined(*parts: object) -> str:
+    return "  ".join(str(part) for part in parts if part)
+
+
+def _model(event: Event) -> str:
+    return _joined(event.body.get("model_name"))
+
+
+def _added(event: Event) -> str:
+    return _joined(event.body.get("model_name"), _size(event.body.get("size_bytes")))
+
+
+def _loaded(event: Event) -> str:
+    body = event.body
+    return _joined(body.get("model_name"), _memory(body), _until(body.get("expires_at"), at=event.at))
+
+
+def _edit(event: Event) -> str:
+    return _joined(event.body.get("model_name"), _changes(event.body))
+
+
+def _url(event: Event) -> str:
+    return str(event.body.get("url", ""))
+
+
+def _flapping(_event: Event) -> str:
+    return "goes up and down too often, so its changes are held back until it keeps still"
+
+
+def _verdict(event: Event) -> str:
+    body = event.body
+    latency = body.get("latency_ms")
+    time = f" in {latency:.1f} ms" if isinstance(latency, int | float) else ""
+    detail = f": {body['detail']}" if body.get("detail") else ""
+    return f"was {body.get('from')}; {body.get('reason') or 'by hand'}{time}{detail}"
+
+
+def _memory(body: Mapping[str, Any]) -> str:
+    vram, whole = body.get("size_vram"), body.get("loaded_size_bytes")
+    if not isinstance(vram, int):
+        return ""
+    if not isinstance(whole, int) or vram >= whole:
+        return f"{text.size(vram)} in VRAM"
+    if not vram:
+        return f"{text.size(whole)} on the CPU"
+    return f"{text.size(vram)} of {text.size(whole)} in VRAM, the rest on the CPU"
+
+
+def _until(expires_at: object, *, at: datetime) -> str:
+    try:
+        until = datetime.fromisoformat(str(expires_at))
+    except ValueError:
+        return ""
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return "for good" if until - at > FOR_GOOD else f"until {text.local_time(until)}"
+
+
+def _isolated(event: Event) -> str:
+    return f"too much fails at once to be true: {_trouble(event)}; changes are held back for a moment"
+
+
+def _recovered(event: Event) -> str:
+    match event.body.get("outage"):
+        case True:
+            return f"they really were down: {_trouble(event)}"
+        case False:
+            return f"it was no outage: {_trouble(event)}"
+    return f"over: {_trouble(event)}"
+
+
+def _trouble(event: Event) -> str:
+    return f"{event.body.get('servers')} of {event.body.get('of')} servers, {event.body.get('cause')}"
+
+
+def _changes(body: Mapping[str, Any]) -> str:
+    # A status that was forgotten has no reason and no detail any more; that goes without saying.
+    told = [(name, value) for name, value in body.items() if value is not None or not name.startswith("status_")]
+    return ", ".join(f"{name}={_value(name, value)}" for name, value in told if name not in BOOKKEEPING)
+
+
+def _value(name: str, value: object) -> str:
+    if name == "digest" and isinstance(value, str):
+        return value[:SHORT_DIGEST]
+    return _size(value) or text.word(value) if name in SIZES else text.word(value)
+
+
+def _size(value: object) -> str:
+    return text.size(value) if isinstance(value, int) else ""
+
+
+FACTS: dict[EventType, Callable[[Event], str]] = {
+    EventType.SERVER_CREATED: _url,
+    EventType.SERVER_DELETED: _url,
+    EventType.SERVER_UP: _verdict,
+    EventType.SERVER_DEGRADED: _verdict,
+    EventType.SERVER_DOWN: _verdict,
+    EventType.SERVER_FLAPPING: _flapping,
+    EventType.MODEL_ADDED: _added,
+    EventType.MODEL_REMOVED: _model,
+    EventType.MODEL_LOADED: _loaded,
+    EventType.MODEL_UNLOADED: _model,
+    EventType.MONITOR_ISOLATED: _isolated,
+    EventType.MONITOR_RECOVERED: _recovered,
+}

@@ -1,0 +1,74 @@
+"""Events as lines: one for a person to read, or one JSON object for a program."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from api.cli.events import facts
+from api.cli.screen import output, text
+from monitor.domain.event import Event, EventType
+
+SHORT_ID = 8
+COLOURS = {
+    EventType.SERVER_UP: "green",
+    EventType.MONITOR_RECOVERED: "green",
+    EventType.SERVER_DEGRADED: "yellow",
+    EventType.SERVER_FLAPPING: "yellow",
+    EventType.MONITOR_ISOLATED: "yellow",
+    EventType.SERVER_DOWN: "red",
+}
+HEADING = f"{'SEQ':>8}  {'TIME':<19}  {'TYPE':<17}  {'SERVER':<16}  WHAT"
+
+
+class EventPrinter:
+    """Prints events as they come; learns the names of servers from them."""
+
+    def __init__(self, *, as_json: bool, names: dict[UUID, str]) -> None:
+        self._as_json = as_json
+        self._names = names
+        self.printed = 0
+
+    def show(self, events: Iterable[Event]) -> None:
+        """Print each event, on a line of its own."""
+        for event in events:
+            if self._as_json:
+                output.say(text.to_json(document(event), indent=None))
+            else:
+                if not self.printed:
+                    output.say(HEADING)
+                self._learn(event)
+                self._print_line(event)
+            self.printed += 1
+
+    def _learn(self, event: Event) -> None:
+        name = event.body.get("name")
+        if event.server_id is not None and event.type.value.startswith("server.") and isinstance(name, str):
+            self._names[event.server_id] = name
+
+    def _print_line(self, event: Event) -> None:
+        start = f"{event.seq:>8}  {text.local_time(event.at)}  "
+        end = f"  {text.printable(self._server(event)):<16}  {text.printable(facts.what(event))}".rstrip()
+        if not output.is_decorated():
+            output.say(f"{start}{event.type.value:<17}{end}")
+            return
+        from rich.text import Text  # noqa: PLC0415  (only a terminal needs it)
+
+        kind = (f"{event.type.value:<17}", COLOURS.get(event.type, ""))
+        output.console().print(Text.assemble(start, kind, end), soft_wrap=True)
+
+    def _server(self, event: Event) -> str:
+        if event.server_id is None:
+            return text.NOTHING
+        return self._names.get(event.server_id) or str(event.server_id)[:SHORT_ID]
+
+
+def document(event: Event) -> dict[str, Any]:
+    """Return an event as the API shows it."""
+    return {
+        "seq": event.seq,
+        "type": event.type.value,
+        "server_id": event.server_id,
+        "model_id": event.model_id,
+        "at": event.at,
+        "body": event.body,
+    }

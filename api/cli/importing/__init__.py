@@ -1,0 +1,1 @@
+"""`ollama-fleet import-env`: the servers of a `.env`, taken over once."""

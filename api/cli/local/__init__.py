@@ -1,0 +1,1 @@
+"""The fleet in a database at hand, reached without an API."""

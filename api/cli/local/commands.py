@@ -1,0 +1,122 @@
+"""`ollama-fleet db …`: the database that the fleet lives in, and the way into it by hand."""
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from api.cli.groups import OrderedGroup
+from api.cli.invocation import Invocation, pass_invocation
+from api.cli.screen import output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.group(
+    cls=OrderedGroup,
+    epilog="Example: ollama-fleet db psql",
+    short_help="Reach the database: address, psql, dump, stop.",
+)
+def db() -> None:
+    """Reach the database: its address, a psql session, a dump, and stopping the embedded one."""
+
+
+@db.command(epilog='Example: psql "$(ollama-fleet db uri)"')
+@pass_invocation
+def uri(invocation: Invocation) -> None:
+    """Print the address of the database.
+
+    It is the whole address, as psql and every driver take it, with the password if there is one.
+    """
+    settings = invocation.settings
+    if settings.database_url is not None:
+        output.say(settings.database_url)
+        return
+    from monitor.postgres import embedded  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.postgres.local import state_folder  # noqa: PLC0415  (`--help` need not wait for it)
+
+    output.say(state_folder.StateFolder.at(settings.state_dir).dsn())
+    if embedded.peek(settings.state_dir) is None:
+        output.note("It does not run now; `ollama-fleet up` starts it.")
+
+
+@db.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: ollama-fleet db psql -- -c 'TABLE ollama_servers'",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF PSQL]")
+@pass_invocation
+def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
+    """Open psql on the database.
+
+    The embedded one is started if need be, and stays while psql runs.
+    """
+    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+
+    with invocation.database() as dsn:
+        return _run_on(dsn, Binaries.find().psql, arguments)
+
+
+@db.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: ollama-fleet db dump > fleet.sql",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF PG_DUMP]")
+@pass_invocation
+def dump(invocation: Invocation, arguments: tuple[str, ...]) -> int:
+    """Write all of the database as SQL.
+
+    That is pg_dump without the owner, so that another role can restore it. The embedded PostgreSQL is started if
+    need be. The key ring is no part of it.
+    """
+    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+
+    with invocation.database() as dsn:
+        return _run_on(dsn, Binaries.find().folder / "pg_dump", ("--no-owner", *arguments))
+
+
+@db.command(epilog="Example: ollama-fleet db stop")
+@pass_invocation
+def stop(invocation: Invocation) -> None:
+    """Stop the embedded PostgreSQL.
+
+    The one of OLLAMA_FLEET_STATE_DIR, whoever uses it. It stops by itself with its last user, so this is
+    for one that was left behind.
+    """
+    from monitor.postgres import embedded  # noqa: PLC0415  (`--help` need not wait for it)
+
+    state_dir = invocation.settings.state_dir
+    with output.working("stopping PostgreSQL"):
+        stopped = embedded.stop(state_dir)
+    output.say(f"The PostgreSQL in {state_dir} {'is stopped' if stopped else 'did not run'}.")
+
+
+def _run_on(dsn: str, program: "Path", arguments: tuple[str, ...]) -> int:
+    address, password = without_password(dsn)
+    environment = os.environ if password is None else {**os.environ, "PGPASSWORD": password}
+    # Ctrl-C is for the program: psql cancels a statement with it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.run([program, "--dbname", address, *arguments], env=environment, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def without_password(dsn: str) -> tuple[str, str | None]:
+    """Take the password out of an address, because every user of a machine can read a command line."""
+    parts = urlsplit(dsn)
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, password = user.partition(":")
+    # A password among the parameters wins over one before the host.
+    parameters = parts.query.split("&")
+    named = [one for one in parameters if one.partition("=")[0] == "password"]
+    if not (colon or named):
+        return dsn, None
+    rest = "&".join(one for one in parameters if one not in named)
+    found = named[-1].partition("=")[2] if named else password
+    # By hand, since the library leaves the slashes out before an empty host, which is a socket's.
+    return f"{parts.scheme}://{name}{at}{host}{parts.path}{rest and '?'}{rest}", unquote(found)

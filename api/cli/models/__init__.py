@@ -1,0 +1,1 @@
+"""`ollama-fleet models …`: the catalogue, and switching a model off."""

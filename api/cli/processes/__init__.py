@@ -1,0 +1,1 @@
+"""The commands that run the fleet, together or part by part."""

@@ -1,0 +1,103 @@
+"""`ollama-fleet up`: the monitor and the API in one process, started together and stopped in order."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from api import app as api_app
+from api.cli.importing import importer
+from api.cli.processes import calm_log
+from api.cli.screen import output
+from monitor import app as monitor_app
+from monitor import logs, process, systemd
+from monitor.credentials.vault import Vault
+from monitor.domain.errors import FleetError
+from monitor.postgres import credential_store, database, schema_version
+from monitor.settings import Settings
+
+WELCOME = """\
+ollama-fleet is running; Ctrl-C stops it.
+
+  Dashboard  {address}/
+  API        {address}
+  Database   {command} db psql
+{about_log}
+Next, in another terminal:
+
+  {command} servers add gpu-1 http://127.0.0.1:11434
+  {command} events --follow
+  curl '{address}/api/events?after=0&wait=30'
+"""
+
+
+def run(settings: Settings, *, dsn: str, command: str) -> int:
+    """Run until a signal comes; return the exit code. `command` is how the command is typed again."""
+    if calm_log.is_wanted(settings):
+        calm_log.configure()
+    else:
+        logs.configure(settings.log_format, settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await schema_version.upgrade(dsn)
+        vault = Vault.of(settings, makes_ring=True)
+        await _require_key_ring(dsn, vault)
+        await importer.at_first_start(settings, dsn=dsn, vault=vault)
+        await _Fleet(settings, dsn=dsn, command=command, vault=vault).run(stop)
+
+    return process.run(serve)
+
+
+class _Fleet:
+    """The API starts first, since a port that is taken is to end it all before anything else has begun.
+
+    It also stops first: whoever waits for a check gets the answer of a monitor that still works.
+    """
+
+    def __init__(self, settings: Settings, *, dsn: str, command: str, vault: Vault) -> None:
+        self._vault = vault
+        self._settings = settings
+        self._dsn = dsn
+        self._command = command
+        self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run both parts until `stop` is set; one that ends by itself ends the other one, too."""
+        stop_api, stop_monitor = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            serving = api_app.serve(
+                self._settings,
+                dsn=self._dsn,
+                stop=stop_api,
+                ready=self._listening.set_result,
+                vault=self._vault,
+            )
+            api = group.create_task(_until(stop_api, "API", serving), name="api")
+            await self._listening
+            watching = monitor_app.serve(
+                self._settings, dsn=self._dsn, stop=stop_monitor, ready=self._welcome, vault=self._vault
+            )
+            group.create_task(_until(stop_monitor, "monitor", watching), name="monitor")
+            await stop.wait()
+            stop_api.set()
+            await asyncio.wait([api])
+            stop_monitor.set()
+
+    def _welcome(self) -> None:
+        systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
+        about_log = calm_log.ABOUT if calm_log.is_wanted(self._settings) else ""
+        output.say(WELCOME.format(address=self._listening.result(), command=self._command, about_log=about_log))
+
+
+async def _require_key_ring(dsn: str, vault: Vault) -> None:
+    """Refuse before anything runs what each part would refuse for itself."""
+    connection = await database.connect(dsn, name="ollama-fleet up")
+    try:
+        await credential_store.require_key_ring(connection, vault)
+    finally:
+        await connection.close()
+
+
+async def _until(told: asyncio.Event, name: str, part: Coroutine[Any, Any, None]) -> None:
+    await part
+    if not told.is_set():
+        raise FleetError(f"The {name} ended by itself, so all of ollama-fleet stops. Start it again.")

@@ -1,0 +1,1 @@
+"""`ollama-fleet resolve`: which server to take, and why."""

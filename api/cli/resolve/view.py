@@ -1,0 +1,77 @@
+"""Asks the resolver of the fleet, and shows the answer to a person."""
+
+from collections.abc import Iterator
+
+from api.cli.invocation import Invocation
+from api.cli.screen import output, text
+from api.cli.screen.output import Column
+from api.problems import Problem
+from api.resolution.answers import ExplanationView, Told
+from monitor.domain.resolver import Request
+
+RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3: "nothing was asked for"}
+COLUMNS = (Column(title="PASSED OVER", wraps=True), Column(title="WHY", wraps=True))
+
+
+def show(invocation: Invocation, request: Request, *, with_headers: bool, as_json: bool) -> None:
+    """Print where to go; a refusal is raised on as a `Problem`, after its explanation was printed."""
+    try:
+        answer = invocation.on_fleet(lambda reach: reach.resolver.resolve(request, with_headers=with_headers))
+    except Problem as problem:
+        if as_json:
+            output.as_json(problem.document())
+        elif "explanation" in problem.members:
+            _say_explanation(problem.members["explanation"])
+        raise
+    if as_json:
+        output.as_json(answer)
+        return
+    output.fields(_fields(answer))
+    for line in _warnings(answer):
+        output.note(line)
+    if answer["explanation"] is not None:
+        output.say()
+        _say_explanation(answer["explanation"])
+
+
+def _fields(answer: Told) -> Iterator[tuple[str, str]]:
+    yield "base_url", text.printable(answer["base_url"])
+    server = answer["server"]
+    if server is None:
+        yield "server", "not registered (dynamic)"
+    else:
+        reason = "" if server["status_reason"] in (None, "ok") else f": {server['status_reason']}"
+        yield "server", text.printable(f"{server['name']} ({server['status']}{reason})")
+    if answer["model_name"] is not None:
+        yield "model", text.printable(answer["model_name"]) + (" (in memory)" if answer["loaded"] else "")
+    yield "max_concurrent", str(answer["max_concurrent"])
+    if "headers" in answer:
+        yield from (("header", text.printable(f"{name}: {value}")) for name, value in answer["headers"].items())
+    yield "rule", f"{answer['rule']}, {RULES[answer['rule']]}"
+
+
+def _warnings(answer: Told) -> Iterator[str]:
+    server = answer["server"]
+    if server is None:
+        yield "No registered server has this URL, so nobody checks it; it was not saved."
+        return
+    name = text.printable(server["name"])
+    if not answer["available"]:
+        detail = "" if server["status_detail"] is None else f" {text.printable(server['status_detail'])}"
+        yield f"{name} is not available now: {server['status']}.{detail}"
+    if answer["stale"]:
+        yield f"What is known of {name} is old; does a monitor run?"
+    if answer["model_known"] is False:
+        yield f"{name} is not known to have this model."
+    if answer["remote_host"] is not None:
+        yield f"The model runs at {text.printable(answer['remote_host'])}: prompts go there."
+
+
+def _say_explanation(explanation: ExplanationView) -> None:
+    output.say(text.printable(explanation["sentence"]))
+    rows = [[text.printable(one["name"]), text.printable(one["reason"])] for one in explanation["passed_over"]]
+    if rows:
+        output.say()
+        output.table(COLUMNS, rows, empty="")
+    if explanation["more"]:
+        output.say(f"… and {explanation['more']} more.")

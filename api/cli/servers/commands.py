@@ -1,0 +1,216 @@
+"""`ollama-fleet servers …`: the registry of servers, by hand."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from api.cli.groups import OrderedGroup
+from api.cli.invocation import Invocation, pass_invocation
+from api.cli.screen import output, repetition, text
+from api.cli.servers import credential_options
+from api.cli.servers import fields as server_fields
+from api.cli.servers import view as server_view
+
+if TYPE_CHECKING:
+    from api.cli.servers.desk import ServerDesk
+    from api.views import ServerView
+
+EXIT_TROUBLE = 1
+CHECK_EXAMPLES = """\
+Example: ollama-fleet servers check gpu-1
+         ollama-fleet servers check http://10.0.0.5:11434 --explain"""
+STATUSES = ("unknown", "up", "degraded", "down")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
+
+
+def _complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from api.cli.servers import names as server_names  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    return list(server_names.beginning(Invocation(context.find_root().params.get("config")), begun))
+
+
+reference_argument = click.argument("reference", metavar="SERVER", shell_complete=_complete)
+
+
+def desk(invocation: Invocation) -> "ServerDesk":
+    """Return what does the work."""
+    from api.cli.servers.desk import ServerDesk  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    return ServerDesk(invocation)
+
+
+@click.group(cls=OrderedGroup, epilog="Example: ollama-fleet servers list")
+def servers() -> None:
+    """List, add, change, remove, check and discover servers.
+
+    SERVER is a name, a URL, an id, or at least the first 8 characters of an id.
+    """
+
+
+@servers.command("list", epilog="Example: ollama-fleet servers list --available --label room=attic")
+@click.option("--active/--inactive", "is_active", default=None, help="Only those that are, or are not, to be checked.")
+@click.option("--available/--unavailable", "is_available", default=None, help="Only those that can, or cannot, serve.")
+@click.option("--status", multiple=True, type=click.Choice(STATUSES), help="Only with this status; may be repeated.")
+@click.option("--capability", multiple=True, metavar="C", help="Only with this capability; may be repeated.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="Only with this label; may be repeated.")
+@repetition.option
+@json_option
+@pass_invocation
+def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **filters: Any) -> None:
+    """List servers with their health."""
+    is_filtered = any(value not in (None, ()) for value in filters.values())
+    empty = "No server fits." if is_filtered else server_view.NONE_YET
+
+    def show(found: "Sequence[ServerView]") -> None:
+        if as_json:
+            output.as_json([server.model_dump(mode="json") for server in found])
+        else:
+            output.table(server_view.COLUMNS, server_view.rows(found), empty=empty)
+
+    desk(invocation).list(filters, show, every=watch)
+
+
+@servers.command(epilog="Example: ollama-fleet servers show gpu-1")
+@reference_argument
+@json_option
+@pass_invocation
+def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
+    """Show all that is known of one server."""
+    server = desk(invocation).found(reference)
+    if as_json:
+        output.as_json(server.model_dump(mode="json"))
+    else:
+        output.fields(server_view.fields(server))
+
+
+@servers.command(epilog="Example: ollama-fleet servers add gpu-1 http://gpu-1.example:11434 --priority 10")
+@click.argument("name")
+@click.argument("url")
+@server_fields.options
+@credential_options.options
+@json_option
+@pass_invocation
+def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
+    """Add a server by its NAME and base URL.
+
+    A monitor at work checks it within a second. A password, token or key is never an argument: it is asked for, or
+    read from --secret-file.
+    """
+    server = desk(invocation).added(server_fields.given(credential_options.take(values)))
+    if as_json:
+        output.as_json(server.model_dump(mode="json"))
+    else:
+        output.say(f"Added {_named(server)}, id {server.id}.")
+
+
+@servers.command("set", epilog="Example: ollama-fleet servers set gpu-1 --priority 5 --interval none")
+@reference_argument
+@click.option("--name", help="A new name.")
+@click.option("--url", help="A new base URL.")
+@server_fields.options
+@credential_options.options
+@click.option("--remove-label", "removed_labels", multiple=True, metavar="KEY", help="Take this label away.")
+@json_option
+@pass_invocation
+def set_(
+    invocation: Invocation, /, *, reference: str, removed_labels: tuple[str, ...], as_json: bool, **values: Any
+) -> None:
+    """Change what is given, keep the rest.
+
+    `none` as interval, timeout, rise or fall gives the server back to the settings. A URL with another scheme,
+    host or port takes the credential away, unless one is given with it.
+    """
+    fields = server_fields.given(credential_options.take(values))
+    if removed_labels:
+        fields["labels"] = fields.get("labels", {}) | dict.fromkeys(removed_labels)
+    if not fields:
+        raise click.UsageError("Nothing to change is given.")
+    before, after = desk(invocation).changed(reference, fields)
+    if as_json:
+        output.as_json(after.model_dump(mode="json"))
+        return
+    output.say(server_view.edit(before, after, fields))
+    for notice in after.notices:
+        output.note(notice.detail)
+
+
+@servers.command(epilog="Example: ollama-fleet servers remove gpu-1 --yes")
+@reference_argument
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@pass_invocation
+def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
+    """Remove a server and its models.
+
+    Asks first at a terminal.
+    """
+    if not yes and sys.stdin.isatty():
+        server = desk(invocation).found(reference)
+        if not click.confirm(f"Remove {_named(server)}, and its models?", err=True):
+            raise click.ClickException("Nothing was removed.")
+        # Not by the name any more: another server may have got it meanwhile.
+        reference = str(server.id)
+    output.say(f"Removed {_named(desk(invocation).removed(reference))}.")
+
+
+@servers.command(epilog=CHECK_EXAMPLES)
+@reference_argument
+@click.option("--explain", is_flag=True, help="Ask from this machine and show every step; any URL will do.")
+@json_option
+@pass_invocation
+def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> int:
+    """Check a server now, show the verdict and what to do.
+
+    The monitor at work does it; without one the request stands until there is one. With --explain this
+    command does it by itself, needs no monitor, and for a URL no database.
+
+    Ends with 0 when the server is up and has just answered well, else with 1, as when it could not be checked.
+    """
+    if explain:
+        return _explain(invocation, reference, as_json=as_json)
+    from api.cli.servers import check_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
+    answer = desk(invocation).checked(reference)
+    if as_json:
+        output.as_json(check_view.document(answer))
+    else:
+        for line in check_view.lines(answer):
+            output.say(line)
+    return 0 if check_view.is_well(answer) else EXIT_TROUBLE
+
+
+@servers.command(epilog="Example: ollama-fleet servers discover gpu-1")
+@reference_argument
+@json_option
+@pass_invocation
+def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
+    """List a server's models now and show what changed.
+
+    The monitor at work does it; without one the request stands until there is one.
+    """
+    answer = desk(invocation).discovered(reference)
+    if as_json:
+        output.as_json(answer.model_dump(mode="json"))
+        return
+    for line in server_view.discovery(answer):
+        output.say(line)
+
+
+def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> int:
+    from api.cli.servers import examination_view, examiner  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+    from monitor.domain.probe import Reason  # noqa: PLC0415
+
+    subject = examiner.find(invocation, reference)
+    examination = examiner.examine(invocation, subject)
+    if as_json:
+        output.as_json(examination_view.document(subject, examination))
+    else:
+        for line in examination_view.lines(subject, examination):
+            output.say(line)
+    return 0 if examination.trouble is Reason.OK else EXIT_TROUBLE
+
+
+def _named(server: "ServerView") -> str:
+    return text.printable(f"{server.name} at {server.url}")
