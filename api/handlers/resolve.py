@@ -94,7 +94,7 @@ class ResolveHandler:
 
     async def ask(self, request: web.Request) -> web.Response:
         """`GET /api/resolve`."""
-        asked, include = _asked(request.rel_url.raw_query_string)
+        asked, include = _asked(request.raw_path)
         return await self._answer(request, asked, include)
 
     async def post(self, request: web.Request) -> web.Response:
@@ -128,9 +128,9 @@ class ResolveHandler:
 
 
 @lru_cache(MOST_REMEMBERED)
-def _asked(query: str) -> tuple[Request, Include]:
-    """Read a query string, once for the many times that a program sends the same; raises the `Problem` with it."""
-    return _split(dict(parameters.read(URL.build(query_string=query, encoded=True).query, ResolveQuery)))
+def _asked(target: str) -> tuple[Request, Include]:
+    """Read the target of a request, once for the many times that a program sends the same; raises the `Problem`."""
+    return _split(dict(parameters.read(URL(target, encoded=True).query, ResolveQuery)))
 
 
 def _split(values: dict[str, Any]) -> tuple[Request, Include]:

@@ -1,6 +1,6 @@
 """What the API counts of its own requests."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
 from aiohttp import hdrs, web
@@ -19,13 +19,14 @@ class Traffic:
     """Counts every answer, refusals too; `route` is the pattern that the path of the request fits."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._requests: dict[tuple[str, str, int], int] = {}
         self._seconds: defaultdict[str, Distribution] = defaultdict(lambda: Distribution(SECONDS))
 
     def count(self, request: web.Request, response: web.StreamResponse, *, route: str, seconds: float) -> None:
         """Count an answer that took some seconds; a stream, and who waits for events, took what they wanted."""
         method = request.method if request.method in METHODS else "other"
-        self._requests[method, route, response.status] += 1
+        answered = method, route, response.status
+        self._requests[answered] = self._requests.get(answered, 0) + 1
         if isinstance(response, web.Response) and (route != WAITING or "wait" not in request.query):
             self._seconds[route].observe(seconds)
 

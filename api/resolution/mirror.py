@@ -67,8 +67,8 @@ class Mirror:
         self._fleet: Directory | None = None
         self._seq = 0
         self._true_at = 0.0
-        # By the clock of the database, and by ours.
-        self._clocks: tuple[float, float] | None = None
+        # How far the clock of the database is ahead of ours.
+        self._ahead = 0.0
         self._waiting: list[Event] = []
         self._breaks = 0
         self._to_read = asyncio.Event()
@@ -77,18 +77,13 @@ class Mirror:
 
     def now(self) -> Snapshot | None:
         """Return the fleet, None before it was read for the first time."""
-        if self._fleet is None or self._clocks is None:
+        fleet = self._fleet
+        if fleet is None:
             return None
         now = self._clock()
-        age = max(0.0, now - self._true_at)
-        at, read = self._clocks
-        return Snapshot(
-            fleet=self._fleet,
-            seq=self._seq,
-            age_seconds=age,
-            is_stale=age > STALE_SECONDS,
-            at=at + now - read,
-        )
+        age = now - self._true_at
+        # By position: this is made for every request.
+        return Snapshot(fleet, self._seq, age, age > STALE_SECONDS, now + self._ahead)
 
     async def wait(self) -> Snapshot:
         """Return the fleet, waiting a little for the first reading; raises the 503 `Problem` when there is none."""
@@ -155,7 +150,7 @@ class Mirror:
         if breaks != self._breaks:
             return
         self._fleet, self._seq, self._true_at = reading.fleet, reading.seq, asked_at
-        self._clocks = reading.at, asked_at
+        self._ahead = reading.at - asked_at
         self._to_read.clear()
         waiting, self._waiting = self._waiting, []
         self._fold(waiting)
@@ -165,7 +160,7 @@ class Mirror:
     async def _read_times(self) -> None:
         asked_at = self._clock()
         times = await directory.times(self._database)
-        self._clocks = times.at, asked_at
+        self._ahead = times.at - asked_at
         if self._fleet is not None:
             for server_id, fresh_from in times.fresh_from.items():
                 entry = self._fleet.servers.get(server_id)

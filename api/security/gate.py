@@ -3,31 +3,20 @@
 import math
 import re
 from collections.abc import Collection
-from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
-from yarl import URL
 
 from api.problems import Problem
 from api.security import access, grant, origins, token_table
-from api.security.access import Access, Scope
+from api.security.access import Access
 from api.security.acquaintance import Acquaintance
+from api.security.demands import Demands
 from api.security.failures import Failures, Outcome
 from api.security.token_table import TokenTable
 
-# What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
-PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
-PUBLIC_FOLDERS = ("/docs/", "/dashboard/")
-# Questions that are sent with POST because they are long.
-QUESTIONS = frozenset({"/api/resolve"})
-# Where people put a token that belongs into a header; lower case.
-SECRET_PARAMETERS = frozenset(
-    {"access_token", "api-key", "api_key", "apikey", "auth", "authorization", "bearer", "key", "token"}
-)
 _BEARER = re.compile(r"bearer +(?P<token>\S+)", re.IGNORECASE)
-MOST_REMEMBERED = 1024
 
 log = structlog.get_logger(__name__)
 
@@ -40,17 +29,17 @@ class Gate:
         self._hostnames = origins.spelt(hostnames)
         self._failures = Failures()
         self._acquaintance = Acquaintance()
+        self._demands = Demands()
 
     async def admit(self, request: web.Request) -> None:
         """Let a request pass; raises the `Problem` of one that may not."""
         origins.require_own_site(request, self._hostnames)
-        is_for_credentials = _is_for_credentials(request.rel_url.raw_query_string)
-        if not _is_public(request.path):
+        demand = self._demands.of(request)
+        if demand:
             found = self._table.open_access or self._recall(request) or await self._identify(request)
             access.note(request, found)
-            found.require(_needed(request))
-            if is_for_credentials:
-                found.require(Scope.CREDENTIALS)
+            for scope in demand:
+                found.require(scope)
         # An API that wants tokens is asked under any name, so a proxy needs no setting: a page that reaches it
         # through its own DNS has no token to send, and browsers add none by themselves.
         if self._table.may_be_open:
@@ -104,32 +93,6 @@ class Gate:
                 log.warning("token_failures_slowed", address=address)
             case Outcome.COUNTED:
                 pass
-
-
-def _is_public(path: str) -> bool:
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS)
-
-
-def _needed(request: web.Request) -> Scope:
-    is_question = request.method in origins.SAFE_METHODS or request.path in QUESTIONS
-    return Scope.READ if is_question else Scope.WRITE
-
-
-@lru_cache(MOST_REMEMBERED)
-def _is_for_credentials(query: str) -> bool:
-    """Whether a query string asks for credentials, read once for the many times that a program sends the same.
-
-    Raises the `Problem` of one with a token in it, which is not remembered so.
-    """
-    parameters = URL.build(query_string=query, encoded=True).query
-    if any(name.lower() in SECRET_PARAMETERS for name in parameters):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "token_in_query",
-            "A token does not belong into the address, which proxies and browsers write down: send it as "
-            "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",
-        )
-    return "credentials" in parameters.getall("include", ())
 
 
 def _presented(request: web.Request) -> str:

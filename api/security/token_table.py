@@ -7,6 +7,7 @@ between can keep a revoked token alive. With the database away the tokens known 
 import asyncio
 import contextlib
 import hmac
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
@@ -77,7 +78,7 @@ class TokenTable:
     def note_use(self, access: Access) -> None:
         """Hear that a token was used just now."""
         if access.token_id is not None:
-            self._uses[access.token_id] = grant.now()
+            self._uses[access.token_id] = time.monotonic()
 
     async def refresh(self) -> None:
         """Read all tokens; callers at the same time share a reading that began after each of them had called.
@@ -137,7 +138,7 @@ class TokenTable:
         uses, self._uses = self._uses, {}
         if not uses:
             return
-        ages = {UUID(token_id): max(0.0, grant.now() - at) for token_id, at in uses.items()}
+        ages = {UUID(token_id): time.monotonic() - at for token_id, at in uses.items()}
         async with self._database.session() as connection:
             await queries.note_uses(connection, ages)
 

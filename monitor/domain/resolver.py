@@ -11,6 +11,7 @@ No configuration, no environment and no clock is looked at: the same fleet gives
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from monitor.domain import explanation, nearest
 from monitor.domain import model_name as model_names
@@ -44,8 +45,7 @@ class Code(StrEnum):
     NO_ACTIVE_SERVER = "no_active_server"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """What is asked. `cloud` allows a stub whose model runs elsewhere, which is never done unasked: prompts
     would leave the house. An empty text is not the same as none: it is refused.
     """

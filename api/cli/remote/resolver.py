@@ -1,6 +1,5 @@
 """The resolver of an API elsewhere, which answers from its memory."""
 
-import dataclasses
 from urllib.parse import quote
 
 from api.cli.remote.connection import ApiConnection
@@ -21,7 +20,7 @@ class RemoteResolver:
     async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
         """Return the server for a request, and the headers that it wants."""
         include = [Extra.CREDENTIALS] if with_headers else []
-        answer = await self._api.ask("POST", RESOLVE, body={**dataclasses.asdict(request), "include": include})
+        answer = await self._api.ask("POST", RESOLVE, body={**request._asdict(), "include": include})
         return self._api.read(ResolutionView, answer).root
 
     async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:
