@@ -7,10 +7,10 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api import middleware
 from api.events.fan_out import FanOut
 from api.events.streams import Streams
 from api.events.wakeup import Wakeup
+from api.frame import Frame
 from api.handlers.dashboard import DashboardHandler
 from api.handlers.description import DescriptionHandler
 from api.handlers.events import EventHandler
@@ -63,8 +63,7 @@ def build(
     misses = Misses(database, settings.discovery_interval)
     traffic = Traffic()
     scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
-    frame = middleware.Frame(gate, traffic)
-    app = web.Application(middlewares=[frame.answer], client_max_size=bodies.MAX_BYTES)
+    app = web.Application(client_max_size=bodies.MAX_BYTES)
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),
@@ -81,9 +80,9 @@ def build(
     )
     operations = [operation for handler in handlers for operation in handler.operations()]
     app[OPERATIONS] = operations
-    app.add_routes([operation.route() for operation in operations])
-    app.add_routes(DescriptionHandler(operations).routes())
-    app.add_routes(DashboardHandler().routes())
+    routes = [operation.route() for operation in operations]
+    pages = [*DescriptionHandler(operations).routes(), *DashboardHandler().routes()]
+    app.add_routes(Frame(gate, traffic).around([*routes, *pages]))
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()
