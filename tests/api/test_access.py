@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from api.security import grant, token_table, tokens
+from api.security import demands, grant, token_table, tokens
+from api.security.demands import Demands
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
@@ -151,6 +153,26 @@ async def test_a_token_in_the_address_is_refused_and_told_where_it_goes(
         assert (answer.status, answer.body["code"]) == (400, "token_in_query")
         assert "Authorization: Bearer" in answer.body["detail"]
         assert admin not in str(answer.body)
+
+
+async def test_what_an_address_needs_is_not_mixed_up_between_methods_nor_forgotten(
+    guarded: ApiClient, psql: Connection
+) -> None:
+    headers = bearer(await make(psql, "reader", "read"))
+    path = f"{SERVERS}/none"
+    for _ in range(2):
+        assert (await guarded.ask("GET", path, headers=headers)).status == 404
+        assert (await guarded.ask("DELETE", path, headers=headers)).body["code"] == "scope_missing"
+        assert (await guarded.ask("GET", f"{path}?token=x", headers=headers)).body["code"] == "token_in_query"
+        assert (await guarded.ask("GET", path)).body["code"] == "token_missing"
+
+
+def test_addresses_are_not_remembered_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demands, "MOST_REMEMBERED", 8)
+    known = Demands()
+    for number in range(30):
+        known.of(make_mocked_request("GET", f"{SERVERS}?name={number}"))
+    assert len(known._known) <= 8
 
 
 async def test_expired_and_revoked_tokens_are_told_so_only_to_who_has_them(
