@@ -76,3 +76,9 @@ async def serving(settings: Settings, dsn: str) -> AsyncIterator[tuple[ApiClient
     finally:
         stop.set()
         await serve
+
+
+async def told(api: ApiClient, path: str = "/api/servers", **options: Any) -> tuple[int, str]:
+    """Status and code of an answer."""
+    answer = await api.ask("GET", path, **options)
+    return answer.status, (answer.body or {}).get("code", "")

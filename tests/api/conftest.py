@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from api.security import token_table
 from monitor.postgres import database
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
+from tests.api.token_maker import make
 
 
 @pytest.fixture
@@ -29,3 +31,22 @@ async def psql(dsn: str) -> AsyncIterator[Connection]:
     connection = await database.connect(dsn, name="psql")
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def tokens_read_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API that hears of a changed token sooner than within a second."""
+    monkeypatch.setattr(token_table, "RELOAD_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def admin(psql: Connection) -> str:
+    """A token that is there before the API starts, and may do everything."""
+    return await make(psql, "admin", "admin")
+
+
+@pytest.fixture
+async def guarded(admin: str, api: ApiClient) -> ApiClient:
+    """An API that wants a token; its client sends none by itself."""
+    assert admin
+    return api
