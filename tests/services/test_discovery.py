@@ -14,7 +14,8 @@ from monitor.domain.probe import ListedModel, Listing, Reason
 from monitor.domain.schedule import Schedule
 from monitor.services.discovery import Discovery
 from tests.services.conftest import settled, watched
-from tests.services.fakes import MemoryDatabase, MemoryInventory
+from tests.services.fakes import MemoryDatabase
+from tests.services.memory_inventory import MemoryInventory
 from tests.services.told import KeepingRecorder, NoDoubt, ToldLister
 
 REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
