@@ -12,7 +12,6 @@ from monitor.domain import url
 from monitor.domain.errors import InvalidUrlError
 
 MASK = "•••"
-OLLAMA_PORT = 11434
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 CLOUD = "ollama.com"
 
@@ -56,7 +55,7 @@ def read(text: str, *, like_ollama: bool = False) -> Address:
         port = None
         notes.append("its port is none, so Ollama takes the default one")
     if port is None and not has_scheme and text != CLOUD:
-        port = str(OLLAMA_PORT)
+        port = str(url.OLLAMA_PORT)
     host = _reachable(host, like_ollama=like_ollama, notes=notes)
     username, password = _credential(user_info) if has_user else (None, "")
     suffix = "" if port is None else f":{port}"

@@ -1,7 +1,8 @@
 """The base URL of a server: one spelling for each address, and a clear refusal for anything else.
 
 Rules (contract section 5): http or https, host in lower case and ASCII, default port and trailing
-slashes dropped, a path prefix kept, `/v1` and `/api` at the end dropped because people paste them.
+slashes dropped, a path prefix kept, `/v1` and `/api` at the end dropped because people paste them, and the
+routes of Ollama below these, `/api/generate` or `/v1/chat/completions`, with them.
 """
 
 import ipaddress
@@ -17,7 +18,9 @@ MAX_LENGTH = 2048
 MAX_HOST_LENGTH = 253
 MAX_PORT = 65535
 DEFAULT_PORTS = {"http": 80, "https": 443}
-PASTED_SUFFIXES = ("/v1", "/api")
+ROUTES_OF_OLLAMA = "version|tags|ps|show|pull|generate|chat|embed|embeddings"
+ROUTES_OF_OPENAI = "models|completions|chat/completions|embeddings|responses"
+OLLAMA_PORT = 11434
 UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 _SHAPE = re.compile(
@@ -25,6 +28,9 @@ _SHAPE = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
+_PASTED = re.compile(rf"/+(api(/+({ROUTES_OF_OLLAMA}))?|v1(/+({ROUTES_OF_OPENAI}))?)/*\Z")
+# An address that only lacks the http://, and is surely one: it is repeated, so nothing else may look like it.
+_BARE = re.compile(r"(localhost|[0-9]{1,3}(\.[0-9]{1,3}){3})(:[0-9]{1,5})?/?|[A-Za-z0-9.-]{1,253}:11434/?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
@@ -40,7 +46,7 @@ def normalize(text: str) -> str:
         raise InvalidUrlError("The URL contains blanks, control characters or a backslash; remove them.")
     shape = _SHAPE.fullmatch(text)
     if shape is None or shape["scheme"].lower() not in DEFAULT_PORTS:
-        raise InvalidUrlError("The URL must begin with http:// or https://, for example http://gpu-1.example:11434.")
+        raise InvalidUrlError(f"The URL must begin with http:// or https://, {_example(text)}.")
     if shape["rest"]:
         raise InvalidUrlError("The URL must not have a part after ? or #; give the base address only.")
     scheme = shape["scheme"].lower()
@@ -66,6 +72,14 @@ def literal_address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _example(text: str) -> str:
+    bare = _BARE.fullmatch(text)
+    if bare is None:
+        return f"for example http://gpu-1.example:{OLLAMA_PORT}"
+    has_port = ":" in text
+    return f"so write http://{text.rstrip('/')}{'' if has_port else f':{OLLAMA_PORT}'}"
 
 
 def _split_authority(authority: str) -> tuple[str, int | None]:
@@ -145,8 +159,8 @@ def _normalize_path(path: str) -> str:
     if any(segment in {".", ".."} for segment in encoded.split("/")):
         raise InvalidUrlError("The path in the URL must not contain . or .. as a segment.")
     prefix = encoded.rstrip("/")
-    while prefix.endswith(PASTED_SUFFIXES):
-        prefix = prefix.rsplit("/", 1)[0].rstrip("/")
+    while pasted := _PASTED.search(prefix):
+        prefix = prefix[: pasted.start()]
     return prefix
 
 

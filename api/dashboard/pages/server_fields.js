@@ -29,7 +29,7 @@ export function main(form) {
   const labels = Object.entries(form.read?.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ");
   return html`<div class="columns">
     ${field(form, "name", { label: "Name", required: true, placeholder: "gpu-1" })}
-    ${field(form, "url", { label: "URL", required: true, placeholder: "http://10.0.0.5:11434", inputmode: "url", hint: "Where Ollama answers. /v1 or /api at the end is dropped." })}
+    ${field(form, "url", { label: "URL", required: true, placeholder: "http://10.0.0.5:11434", inputmode: "url", hint: "Where Ollama answers. /v1, /api or a route such as /api/generate at the end is dropped." })}
     ${field(form, "max_concurrent", { label: "Slots", value: form.read?.max_concurrent ?? 1, inputmode: "numeric", hint: "Most requests at once." })}
     ${field(form, "priority", { label: "Priority", value: form.read?.priority ?? 0, inputmode: "numeric", hint: "Higher is preferred." })}
     ${field(form, "capabilities", { label: "For", value: (form.read?.capabilities ?? []).join(", "), placeholder: "chat, embedding", hint: "What it is meant for, with commas between." })}
