@@ -47,5 +47,8 @@ def _decode(cursor: str, shape: TypeAdapter[T]) -> T:
         return shape.validate_json(text)
     except (binascii.Error, ValueError, ValidationError) as error:
         raise problems.invalid_field(
-            "cursor", "take it unchanged from next_cursor, or leave it out to begin anew", code="invalid_cursor"
+            "cursor",
+            "take it unchanged from next_cursor, or leave it out to begin anew",
+            code="invalid_cursor",
+            is_query=True,
         ) from error

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import quote
 from uuid import UUID
 
 from api import problems, texts
@@ -87,22 +88,27 @@ def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Ro
 
 def server_not_found(reference: object) -> Problem:
     """Return the 404 for a server."""
-    return Problem(
-        HTTPStatus.NOT_FOUND,
-        "server_not_found",
-        f"There is no server {str(reference)[:100]!r}. GET /api/servers lists those there are.",
-    )
+    detail = f"There is no server {str(reference)[:100]!r}. GET /api/servers lists those there are."
+    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
 
 
-def taken(field: str, value: str | None, existing_id: UUID | None) -> Problem:
-    """Return the 409 for a name or URL that another server has."""
-    what = "URL" if field == "url" else field
+def no_id(text: str) -> Problem:
+    """Return the 404 for what stands where the id of a server belongs, most often its name."""
+    given = text[:100]
+    by_name = f"GET /api/servers?name={quote(given)} finds one by its name"
+    detail = f"The path takes the id of a server, and {given!r} is none; {by_name}."
+    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
+
+
+def taken(field: str, value: str | None, taker: Row | None) -> Problem:
+    """Return the 409 for a name or URL that another server has; `taker` is its id, name and URL."""
+    what, other = ("URL", "name") if field == "url" else ("name", "url")
+    who = "(just deleted)" if taker is None else f"{taker[other]} ({taker['id']})"
     return Problem(
         HTTPStatus.CONFLICT,
         f"{field}_taken",
-        f"The {what} {value!r} is taken by server {existing_id or '(just deleted)'}. "
-        f"Edit that one, or choose another {what}.",
-        existing_id=None if existing_id is None else str(existing_id),
+        f"The {what} {value!r} is taken by server {who}. Edit that one, or choose another {what}.",
+        existing_id=None if taker is None else str(taker["id"]),
     )
 
 

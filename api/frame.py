@@ -1,5 +1,6 @@
 """Around every request: it passes the gate, is counted, and what fails is told as `application/problem+json`."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
@@ -14,12 +15,15 @@ from api.metrics.traffic import Traffic
 from api.problems import Problem
 from api.queries.transactions import RefusedError
 from api.security.gate import Gate
+from monitor.domain import url
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Whatever no other route takes, a path with a line break, too; and what the metrics call it.
 ELSEWHERE, UNKNOWN = r"/{path:[\s\S]*}", "unknown"
+
+OF_OLLAMA = re.compile(rf"/(api/({url.ROUTES_OF_OLLAMA})|v1/({url.ROUTES_OF_OPENAI}))")
 
 log = structlog.get_logger(__name__)
 
@@ -102,5 +106,17 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:
         detail = f"The body has more than {bodies.MAX_BYTES // 1024} KiB. Nothing was changed; send less."
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
     if error.status == HTTPStatus.NOT_FOUND:
-        return Problem(HTTPStatus.NOT_FOUND, "not_found", "Nothing is at this path; the API begins at /api/servers.")
+        return Problem(HTTPStatus.NOT_FOUND, "not_found", _nothing_at(request.path))
     return Problem(HTTPStatus(error.status), "bad_request", "The request cannot be understood.")
+
+
+def _nothing_at(path: str) -> str:
+    """Return what to do about a path of nothing, among them those that are taken for Ollama's."""
+    if OF_OLLAMA.fullmatch(path):
+        return (
+            "This is not Ollama, and no request of models goes through here: GET /api/resolve?model=NAME tells which "
+            "server to send it to."
+        )
+    if path.endswith("/"):
+        return "Nothing is at this path; leave out the / at its end. GET /docs shows all routes."
+    return "Nothing is at this path. The API begins at /api/servers, and GET /docs shows all routes."

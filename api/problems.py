@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.security import authentication
+from monitor import refusals
 from monitor.domain.errors import FleetError, KeyRingError
 
 MEDIA_TYPE = "application/problem+json"
@@ -14,6 +15,7 @@ TYPE_PREFIX = "urn:ollama-fleet:problem:"
 RETRY_SECONDS = "2"
 MAX_ERRORS = 20
 MAX_FIELD_LENGTH = 100
+NOTHING_CHANGED = " Nothing was changed."
 
 
 class Problem(FleetError):
@@ -56,30 +58,33 @@ class Problem(FleetError):
         }
 
 
-def invalid(error: ValidationError) -> Problem:
-    """Return the 422 that names each field that was refused, and why; never what was sent."""
+def invalid(error: ValidationError, *, is_query: bool = False) -> Problem:
+    """Return the 422 that names each field that was refused, and why; never what was sent.
+
+    Of a query nothing is said to be unchanged, and of a repeated parameter not which of them it was.
+    """
     entries = error.errors(include_url=False, include_context=False, include_input=False)
     errors = [
-        {"field": _field(entry["loc"]), "message": entry["msg"].removeprefix("Value error, ").removesuffix(".")}
+        {"field": _field(entry["loc"][:1] if is_query else entry["loc"]), "message": refusals.words(entry)}
         for entry in entries[:MAX_ERRORS]
     ]
     first = errors[0]
-    where = f"{first['field']}: " if first["field"] else ""
+    where = f"{first['field']}: " if first["field"] else "What was sent "
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid",
-        f"{where}{first['message']}{more}. Nothing was changed.",
+        f"{where}{first['message']}{more}.{'' if is_query else NOTHING_CHANGED}",
         errors=errors,
     )
 
 
-def invalid_field(field: str, message: str, *, code: str = "invalid") -> Problem:
+def invalid_field(field: str, message: str, *, code: str = "invalid", is_query: bool = False) -> Problem:
     """Return the 422 for one field; `message` has no full stop."""
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         code,
-        f"{field}: {message}. Nothing was changed.",
+        f"{field}: {message}.{'' if is_query else NOTHING_CHANGED}",
         errors=[{"field": field, "message": message}],
     )
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from monitor import refusals
 from monitor.domain import url
 from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
@@ -199,9 +200,17 @@ def load(config: Path | None = None, *, environ: Mapping[str, str] | None = None
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        where = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "The settings"
-        what = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{where} cannot be used: {what}.") from error
+        where = _place(str(first["loc"][0]), config, environ) if first["loc"] else "The settings"
+        what = refusals.words(first)
+        sentence = f"it {what}" if what.startswith("must ") else what
+        raise ConfigurationError(f"{where} cannot be used: {sentence}.") from error
+
+
+def _place(name: str, config: Path | None, environ: Mapping[str, str]) -> str:
+    """Return the setting as it is written where its value comes from."""
+    variable = PREFIX + name.upper()
+    is_in_file = config is not None and variable not in {given.upper() for given in environ}
+    return f"{name} in {config}" if is_in_file else variable
 
 
 def _field(variable: str) -> str:

@@ -29,7 +29,7 @@ def server_id(request: web.Request) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise edits.server_not_found(text) from error
+        raise edits.no_id(text) from error
 
 
 class ServerHandler:

@@ -46,7 +46,7 @@ def _require_type(request: web.Request, media_types: tuple[str, ...]) -> None:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            f"The body must be {' or '.join(media_types)} in UTF-8 and not compressed: set Content-Type.",
+            f"The body must be JSON in UTF-8 and not compressed, with `Content-Type: {' or '.join(media_types)}`.",
         )
 
 

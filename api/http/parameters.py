@@ -182,7 +182,9 @@ def last_event_id(headers: Mapping[str, str]) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text) <= MAX_SEQ):
-        raise problems.invalid_field("Last-Event-ID", "send the id of the last event you have, or leave it out")
+        raise problems.invalid_field(
+            "Last-Event-ID", "send the id of the last event you have, or leave it out", is_query=True
+        )
     return int(text)
 
 
@@ -197,15 +199,16 @@ def read(query: MultiMapping[str], shape: type[P]) -> P:
                 name[: problems.MAX_FIELD_LENGTH],
                 f"there is no such parameter here, but {known}",
                 code="unknown_parameter",
+                is_query=True,
             )
         values = query.getall(name)
         if field.default_factory is not None:
             given[name] = values
         elif len(values) > 1:
-            raise problems.invalid_field(name, "give it once")
+            raise problems.invalid_field(name, "give it once", is_query=True)
         else:
             given[name] = values[0]
     try:
         return shape.model_validate(given)
     except ValidationError as error:
-        raise problems.invalid(error) from error
+        raise problems.invalid(error, is_query=True) from error

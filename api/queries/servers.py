@@ -51,7 +51,7 @@ WHERE ($3::bool IS NULL OR is_active = $3) AND ($4::bool IS NULL OR is_available
     AND ($11::uuid IS NULL OR id = $11) AND ($12::text IS NULL OR name = $12) AND ($13::text IS NULL OR url = $13)
 ORDER BY name, id LIMIT $10
 """
-FIND_TAKER = "SELECT id FROM ollama_servers WHERE CASE $1 WHEN 'name' THEN name ELSE url END = $2"
+FIND_TAKER = "SELECT id, name, url FROM ollama_servers WHERE CASE $1 WHEN 'name' THEN name ELSE url END = $2"
 INSERT = f"""
 INSERT INTO ollama_servers (id, {", ".join(EDITABLE)})
 VALUES ($1, {", ".join(f"${number}" for number in range(2, len(EDITABLE) + 2))})
@@ -120,10 +120,9 @@ class Servers:
             url,
         )
 
-    async def find_taker(self, field: str, value: str) -> UUID | None:
-        """Return the id of the server whose `name` or `url` this is."""
-        server_id: UUID | None = await self._connection.fetchval(FIND_TAKER, field, value)
-        return server_id
+    async def find_taker(self, field: str, value: str) -> Row | None:
+        """Return id, name and URL of the server whose `name` or `url` this is."""
+        return await self._connection.fetchrow(FIND_TAKER, field, value)
 
     async def insert(self, server_id: UUID, values: Values) -> None:
         """Add a server; a new default takes the mark from the previous one."""

@@ -112,7 +112,7 @@ class Desk:
 def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
     """Return a refusal as it is told over HTTP; an explanation that was asked for is a member of it."""
     if refusal.field is not None:
-        return problems.invalid_field(refusal.field, refusal.detail.removesuffix("."))
+        return problems.invalid_field(refusal.field, refusal.detail.removesuffix("."), is_query=True)
     status = STATUSES[refusal.code]
     headers = {"Retry-After": RETRY_SECONDS} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     return Problem(

@@ -50,7 +50,7 @@ def require_own_site(request: web.Request, names: Collection[str]) -> None:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "The body must be JSON, not a form: set Content-Type. Nothing was changed.",
+            "The body must be JSON, not a form: send it with `Content-Type: application/json`. Nothing was changed.",
         )
 
 

@@ -31,7 +31,12 @@ TOKEN = "OLLAMA_FLEET_API_TOKEN"
         (["models", "disable", "a", "tiny"], "`ollama-fleet models SERVER` lists those it has."),
         (["servers", "check", "c"], "`ollama-fleet servers set SERVER --active` activates it."),
         (["servers", "discover", "c"], "`ollama-fleet servers set SERVER --active` activates it."),
-        (["servers", "add", "b", "http://a"], "The URL 'http://a' is taken by server "),
+        (["servers", "add", "b", "http://a"], "The URL 'http://a' is taken by server a ("),
+        (
+            ["servers", "add", "b", "http://x:y@b"],
+            "URL: The URL must not carry a user name or password; give them with --auth-type ",
+        ),
+        (["servers", "add", "", "http://b"], "NAME: must have at least 1 character."),
     ],
 )
 def test_a_refusal_names_what_was_typed(typed: Typed, arguments: list[str], said: str) -> None:

@@ -146,9 +146,9 @@ def test_a_file_sets_and_a_variable_wins_over_it(tmp_path: Path) -> None:
             "monitor in {config} is not a setting of ollama-fleet. See the settings in deploy/docs/settings.md.",
         ),
         ("rise = [", "The configuration file {config} is not valid TOML: "),
-        ("check_interval = inf", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
-        ("check_interval = nan", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: no duration is that long."),
-        ("check_interval = true", "OLLAMA_FLEET_CHECK_INTERVAL cannot be used: "),
+        ("check_interval = inf", "check_interval in {config} cannot be used: no duration is that long."),
+        ("check_interval = nan", "check_interval in {config} cannot be used: no duration is that long."),
+        ("check_interval = true", "check_interval in {config} cannot be used: "),
         ('database_url = ""', "OLLAMA_FLEET_DATABASE_URL is empty; give it a value or remove it."),
     ],
 )
@@ -210,3 +210,13 @@ def test_every_setting_says_what_it_is_for() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+def test_a_refusal_is_one_sentence_that_names_where_the_value_is_written(tmp_path: Path) -> None:
+    assert refusal(API_PORT="x") == f"{PREFIX}API_PORT cannot be used: it must be a whole number."
+    assert refusal(API_URL="127.0.0.1:8420").endswith("so write http://127.0.0.1:8420.")
+    config = tmp_path / "fleet.toml"
+    config.write_text('api_port = "x"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        settings.load(config, environ={})
+    assert str(caught.value) == f"api_port in {config} cannot be used: it must be a whole number."

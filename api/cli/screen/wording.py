@@ -30,6 +30,8 @@ PHRASES = {
     "Set is_active to true first": "`ollama-fleet servers set SERVER --active` activates it",
     "Ask with cloud=true if": "Ask with --cloud if",
     "or ask with server_url": "or name one with --url",
+    "give them as `auth` instead": "give them with --auth-type basic and --username",
+    "Send `auth` with the URL to": "Give --auth-type with --url to",
     "/readyz says why": "`ollama-fleet doctor` says why",
     "read the server again in a moment": "look at `ollama-fleet servers show SERVER` in a moment",
 }
@@ -66,7 +68,11 @@ def sentence(error: FleetError) -> str:
     if (template := SENTENCES.get(error.code)) is not None:
         why = str(error.members.get("reason_detail") or error.members.get("reason")).removesuffix(".")
         return template.format(scope=error.members.get("scope", "read"), why=why)
-    said = error.detail
+    return in_our_words(error.detail)
+
+
+def in_our_words(said: str) -> str:
+    """Return a sentence of the API with what a person types here in the place of HTTP."""
     for theirs, ours in PHRASES.items():
         said = said.replace(theirs, ours)
     return said
@@ -79,7 +85,7 @@ def _fields(errors: object) -> list[tuple[str, str]]:
 
 
 def _invalid(errors: Sequence[tuple[str, str]]) -> str:
-    wrong = "; ".join(_option(field) + message.removesuffix(".") for field, message in errors)
+    wrong = "; ".join(_option(field) + in_our_words(message.removesuffix(".")) for field, message in errors)
     is_read = all(_first(field) in READ_ONLY for field, _ in errors)
     return f"{wrong}." if is_read else f"{wrong}. {NOTHING_CHANGED}"
 

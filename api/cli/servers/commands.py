@@ -133,8 +133,10 @@ def set_(
         output.as_json(after.model_dump(mode="json"))
         return
     output.say(server_view.edit(before, after, fields))
+    from api.cli.screen import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+
     for notice in after.notices:
-        output.note(notice.detail)
+        output.note(wording.in_our_words(notice.detail))
 
 
 @servers.command(epilog="Example: ollama-fleet servers remove gpu-1 --yes")
