@@ -4,6 +4,8 @@ import difflib
 
 import click
 
+from api.cli import misuse
+
 # How alike a word must be to the name of a command to be taken for a slip of the finger: one letter.
 ALIKE = 0.75
 
@@ -28,6 +30,14 @@ class OrderedGroup(Manual, click.Group):
         """Return the names of the commands."""
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that other tools have is told by our word for it."""
+        if args[0] not in self.commands and (meant := misuse.command(self, args[0])) is not None:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean '{ctx.command_path} {meant}'?")
+        return super().resolve_command(ctx, args)
+
 
 class ListByDefault(OrderedGroup):
     """A group whose first word may be left out when it is `list`."""
@@ -42,6 +52,8 @@ class ListByDefault(OrderedGroup):
                 f"No such command {args[0]!r}. Did you mean {meant!r}? What is really named {args[0]} goes after list: "
                 f"`{ctx.command_path} list {args[0]}`."
             )
+        if len(args) > 1 and not args[1].startswith("-") and (other := misuse.command(self, args[0])) is not None:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean '{ctx.command_path} {other}'?")
         return super().parse_args(ctx, ["list", *args])
 
     def _meant(self, word: str) -> str | None:

@@ -201,10 +201,18 @@ def _not_found(request: Request, model: str, key: str, fleet: Directory, explain
     elif best is not None:
         why = f"The model {model} is only where the server is inactive or the model is switched off"
         then = "Switch one of them on"
+    elif not fleet.servers:
+        why, then = "No server is registered", "Add one, or ask with server_url"
     else:
         why = f"No active server has the model {model}"
-        then = f"Nearest: {', '.join(near)}" if near else "Pull it on one of them, or ask for another one"
+        then = f"Nearest: {', '.join(near)}" if near else _advice(model, fleet)
     return Refusal(code=Code.MODEL_NOT_FOUND, detail=f"{why}. {then}.", nearest=near, explanation=explained)
+
+
+def _advice(model: str, fleet: Directory) -> str:
+    if any(entry.name == model for entry in fleet.servers.values()):
+        return "That is the name of a server; ask for a model, or ask with server_url"
+    return "Pull it on one of them, or ask for another one"
 
 
 def _unavailable(model: str, holders: list[Copy], standing: Standing, explained: Explanation | None) -> Refusal:

@@ -117,6 +117,7 @@ def test_a_beginning_that_fits_two_ids_names_both(typed: Typed) -> None:
         ("http://gpu-1.example:11435", "Did you mean gpu-1?"),
         ("xyz", "`ollama-fleet servers list` shows those there are."),
         ("\x1b[2J", "There is no server \\x1b[2J."),
+        ("llama3.2:3b", "There is no server llama3.2:3b; `ollama-fleet models where llama3.2:3b` shows who has the "),
     ],
 )
 def test_a_server_that_is_not_there_ends_with_1_and_what_may_be_meant(typed: Typed, reference: str, hint: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from api.cli import misuse
 from api.cli.commands import ollama_fleet
 from tests.cli.conftest import CHECKOUT, PATIENCE, Typed
 
@@ -79,6 +80,23 @@ def test_help_waits_for_no_library_that_only_the_work_needs() -> None:
         (["events", "--type", "server.sad"], "server.sad"),
         (["events", "--follow", "--after", "1", "--limit", "1"], "would leave events out"),
         (["models", "gpu-1", "what"], "unexpected extra argument"),
+        (["models", "find", "llama3"], "Did you mean 'ollama-fleet models where'?"),
+        (["models", "show", "gpu-1"], "Did you mean 'ollama-fleet models list'?"),
+        (["servers", "edit", "gpu-1"], "Did you mean 'ollama-fleet servers set'?"),
+        (["token", "delete", "ci"], "Did you mean 'ollama-fleet token revoke'?"),
+        (["list"], "Did you mean 'ollama-fleet servers list'?"),
+        (["add", "gpu-1", "http://gpu-1"], "Did you mean 'ollama-fleet servers add'?"),
+        (["rm", "gpu-1"], "Did you mean 'ollama-fleet servers remove'?"),
+        (["start"], "Did you mean 'ollama-fleet up'?"),
+        (["status", "--config", "a.toml"], "`ollama-fleet --config FILE status`"),
+        (["up", "--port", "8421"], "as in OLLAMA_FLEET_API_PORT=… before `ollama-fleet up`"),
+        (["monitor", "--check-interval", "5s"], "as in OLLAMA_FLEET_CHECK_INTERVAL=… before"),
+        (["servers", "add", "http://gpu-1", "gpu-1"], "The name comes first, then the URL: gpu-1 http://gpu-1."),
+        (["servers", "add", "http://gpu-1"], "The name comes first, then the URL: NAME http://gpu-1."),
+        (["servers", "set", "gpu-1", "--label", "site:berlin"], "not 'site:berlin': --label site=berlin."),
+        (["servers", "list", "--watch", "soon"], "'soon': write a number with a unit"),
+        (["servers", "list", "--watch", "100ms"], "x>=0.2"),
+        (["token", "create", "ci", "--scope", "read", "--expires", "90"], "say of what, as in 90d or 90h"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(typed: Typed, arguments: list[str], said: str) -> None:
@@ -86,6 +104,16 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(typed: Typed, arguments:
     assert outcome.code == 2
     assert outcome.out == ""
     assert said in " ".join(outcome.err.split())
+
+
+def test_an_option_that_is_like_no_other_is_taken_for_none(typed: Typed) -> None:
+    assert "Did you mean" not in typed("events", "--since", "1h").err
+
+
+def test_every_word_of_other_tools_stands_for_a_command_of_ours_and_is_none_itself() -> None:
+    names = {path[-1] for path in all_commands()}
+    for word, meant in misuse.ALSO_CALLED.items():
+        assert set(meant) <= names, word
 
 
 def test_the_command_alone_shows_its_help_and_ends_with_2(typed: Typed) -> None:

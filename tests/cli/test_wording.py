@@ -61,8 +61,25 @@ def test_only_of_an_edit_it_is_said_that_nothing_was_changed(typed: Typed) -> No
 
 @pytest.mark.usefixtures("on_fleet")
 def test_an_empty_fleet_is_resolved_to_advice(typed: Typed) -> None:
-    outcome = typed("resolve")
-    assert outcome.err == "ollama-fleet: No server is registered. Add one, or name one with --url.\n"
+    for arguments in (["resolve"], ["resolve", "llama3.2"]):
+        outcome = typed(*arguments)
+        assert outcome.err == "ollama-fleet: No server is registered. Add one, or name one with --url.\n"
+
+
+@pytest.mark.usefixtures("on_fleet")
+def test_a_server_that_is_asked_for_as_a_model_is_told_from_one(typed: Typed) -> None:
+    assert typed("servers", "add", "gpu-1", "http://a").code == 0
+    assert typed("resolve", "gpu-1").err == (
+        "ollama-fleet: No active server has the model gpu-1. That is the name of a server; ask for a model, "
+        "or name one with --url.\n"
+    )
+
+
+@pytest.mark.usefixtures("on_fleet")
+def test_a_log_without_events_is_told_from_one_without_those_that_are_wanted(typed: Typed) -> None:
+    assert typed("events").err == "There is no event yet.\n"
+    assert typed("servers", "add", "gpu-1", "http://a").code == 0
+    assert typed("events", "--type", "server.down").err == "There is no such event yet.\n"
 
 
 async def _tokens(dsn: str) -> dict[str, str]:

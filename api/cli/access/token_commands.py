@@ -50,10 +50,13 @@ class Lifetime(click.ParamType[timedelta]):
         """Return the duration."""
         from monitor.durations import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
 
+        if str(value).strip().isdecimal():
+            # Elsewhere a bare number is seconds; nobody who writes 90 here means these.
+            self.fail(f"{value!r}: say of what, as in {str(value).strip()}d or {str(value).strip()}h.", param, ctx)
         try:
             lifetime = parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}, as in 90d or 12h.", param, ctx)
+        except ValueError:
+            self.fail(f"{value!r}: write a number with a unit, as in 90d or 12h.", param, ctx)
         if not timedelta() < lifetime <= timedelta(days=LONGEST_DAYS):
             self.fail(f"{value!r}: give more than nothing, and at most {LONGEST_DAYS}d.", param, ctx)
         return lifetime

@@ -65,4 +65,8 @@ def events(
         )
 
     if not invocation.on_fleet(show) and not follow:
-        output.note("There is no such event yet." if after is None else f"Nothing of that has happened since {after}.")
+        output.note(
+            f"There is no {'such ' if types else ''}event yet."
+            if after is None
+            else f"Nothing of that has happened since {after}."
+        )

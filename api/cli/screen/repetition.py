@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,13 +18,32 @@ LEAST_SECONDS = 0.2
 
 Found = TypeVar("Found")
 
+
+class Interval(click.ParamType[float]):
+    """Seconds, or a duration such as 500ms."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        from monitor.durations import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
+
+        try:
+            seconds = parse_duration(value).total_seconds()
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}.", param, ctx)
+        if seconds < LEAST_SECONDS:
+            self.fail(f"{value!r} is not in the range x>={LEAST_SECONDS:g}.", param, ctx)
+        return seconds
+
+
 option = click.option(
     "--watch",
-    type=click.FloatRange(min=LEAST_SECONDS),
+    type=Interval(),
     is_flag=False,
     flag_value=SECONDS,
     metavar="[SECONDS]",
-    help=f"Show it anew every {SECONDS:g} s, or as often as given, until Ctrl-C.",
+    help=f"Show it anew every {SECONDS:g} s, or as often as given, until Ctrl-C.  [x>={LEAST_SECONDS:g}]",
 )
 
 

@@ -85,9 +85,14 @@ def _fields(errors: object) -> list[tuple[str, str]]:
 
 
 def _invalid(errors: Sequence[tuple[str, str]]) -> str:
-    wrong = "; ".join(_option(field) + in_our_words(message.removesuffix(".")) for field, message in errors)
+    wrong = "; ".join(_option(field) + _of_field(field, message.removesuffix(".")) for field, message in errors)
     is_read = all(_first(field) in READ_ONLY for field, _ in errors)
     return f"{wrong}." if is_read else f"{wrong}. {NOTHING_CHANGED}"
+
+
+def _of_field(field: str, message: str) -> str:
+    # Only where a server is edited an address can have a credential beside it.
+    return in_our_words(message) if field == "url" else message
 
 
 def _option(field: str) -> str:

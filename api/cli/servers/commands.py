@@ -53,7 +53,12 @@ def servers() -> None:
 @servers.command("list", epilog="Example: ollama-fleet servers list --available --label room=attic")
 @click.option("--active/--inactive", "is_active", default=None, help="Only those that are, or are not, to be checked.")
 @click.option("--available/--unavailable", "is_available", default=None, help="Only those that can, or cannot, serve.")
-@click.option("--status", multiple=True, type=click.Choice(STATUSES), help="Only with this status; may be repeated.")
+@click.option(
+    "--status",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Only with this status; may be repeated.",
+)
 @click.option("--capability", multiple=True, metavar="C", help="Only with this capability; may be repeated.")
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="Only with this label; may be repeated.")
 @repetition.option
@@ -88,7 +93,7 @@ def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
 
 @servers.command(epilog="Example: ollama-fleet servers add gpu-1 http://gpu-1.example:11434 --priority 10")
 @click.argument("name")
-@click.argument("url")
+@click.argument("url", default="", required=False, metavar="URL")
 @server_fields.options
 @credential_options.options
 @json_option
@@ -99,6 +104,7 @@ def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
     A monitor at work checks it within a second. A password, token or key is never an argument: it is asked for, or
     read from --secret-file.
     """
+    _require_order(values["name"], values["url"])
     server = desk(invocation).added(server_fields.given(credential_options.take(values)))
     if as_json:
         output.as_json(server.model_dump(mode="json"))
@@ -212,6 +218,13 @@ def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> int:
         for line in examination_view.lines(subject, examination):
             output.say(line)
     return 0 if examination.trouble is Reason.OK else EXIT_TROUBLE
+
+
+def _require_order(name: str, url: str) -> None:
+    if "://" in name and "://" not in url:
+        raise click.UsageError(f"The name comes first, then the URL: {url or 'NAME'} {name}.")
+    if not url:
+        raise click.MissingParameter(param_hint="'URL'", param_type="argument")
 
 
 def _named(server: "ServerView") -> str:

@@ -89,6 +89,8 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise click.UsageError(f"A label is written KEY=VALUE, not {text!r}.")
+            before, colon, after = text.partition(":")
+            example = f": --label {before}={after}" if before and colon else ""
+            raise click.UsageError(f"A label is written KEY=VALUE, not {text!r}{example}.")
         found[key] = value
     return found

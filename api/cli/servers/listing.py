@@ -1,6 +1,7 @@
 """Servers for a command: all of them, and the one that a person means."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -13,6 +14,8 @@ from monitor.domain.errors import FleetError
 PAGE = 500
 SHORTEST_PREFIX = 8
 MOST_SUGGESTIONS = 3
+# A name with a tag; what ends in digits alone may be a host with its port.
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*:(?![0-9]+\Z)[A-Za-z0-9._-]+")
 
 
 async def all_servers(registry: FleetRegistry, filters: ServerFilters = NO_FILTERS) -> list[ServerView]:
@@ -55,6 +58,9 @@ def _unknown(servers: Sequence[ServerView], reference: str) -> str:
     if not servers:
         return f"There is no server {reference}, there is none at all yet: `ollama-fleet servers add NAME URL`."
     by_spelling = {spelling: server.name for server in servers for spelling in (server.name.lower(), server.url)}
+    if MODEL.fullmatch(reference):
+        where = f"`ollama-fleet models where {reference}` shows who has the model of that name"
+        return f"There is no server {reference}; {where}."
     near = difflib.get_close_matches(reference.lower(), by_spelling, n=MOST_SUGGESTIONS)
     names = list(dict.fromkeys(by_spelling[spelling] for spelling in near))
     hint = f"Did you mean {' or '.join(names)}?" if names else "`ollama-fleet servers list` shows those there are."
