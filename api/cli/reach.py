@@ -103,7 +103,7 @@ class FleetResolver(Protocol):
 class ReadEvents(Protocol):
     """Reads a page of the event log."""
 
-    async def __call__(self, after: int | None, *, limit: int, types: Sequence[str]) -> Extract:
+    async def __call__(self, after: int | None, *, limit: int, types: Sequence[str], server_id: UUID | None) -> Extract:
         """Return at most `limit` events after a number, None for the oldest one held."""
         ...
 

@@ -193,3 +193,26 @@ async def test_a_server_that_flaps_is_told_in_words(typed: Typed, connection: Co
     await connection.execute("UPDATE ollama_servers SET flapping_since = now()")
     outcome = await typed_later(typed, "events", "--type", "server.flapping")
     assert "anna              goes up and down too often, so its changes are held back" in outcome.out
+
+
+async def test_only_the_events_of_one_server_are_shown_even_after_it_was_removed(
+    typed: Typed, connection: Connection
+) -> None:
+    for name in ("anna", "berta"):
+        await connection.execute(ADD_SERVER, name)
+    anna = await connection.fetchval("SELECT id FROM ollama_servers WHERE name = 'anna'")
+    await connection.execute(SET_PRIORITY)
+
+    async def seqs(server: str) -> list[int]:
+        return numbers((await asyncio.to_thread(typed, "events", "--json", "--server", server)).out)
+
+    of_anna = [
+        row["seq"]
+        for row in await connection.fetch("SELECT seq FROM fleet_events WHERE server_id = $1 ORDER BY seq", anna)
+    ]
+    assert len(of_anna) == 2
+    assert await seqs("anna") == await seqs("http://anna") == of_anna
+    await connection.execute("DELETE FROM ollama_servers WHERE name = 'anna'")
+    assert await seqs(str(anna)) == [*of_anna, 5]
+    outcome = await asyncio.to_thread(typed, "events", "--server", "bertha")
+    assert (outcome.code, outcome.err) == (1, "ollama-fleet: There is no server bertha. Did you mean berta?\n")

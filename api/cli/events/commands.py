@@ -7,6 +7,7 @@ import click
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output
+from api.cli.servers.commands import complete
 from monitor.domain.event import EventType
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ SHOWN = 20
     help="Only events of this type, such as server.down; may be repeated.",
 )
 @click.option(
+    "--server",
+    metavar="SERVER",
+    shell_complete=complete,
+    help="Only events of this server and its models: a name, a URL, or an id, also of one that was removed.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
@@ -40,6 +47,7 @@ def events(
     after: int | None,
     follow: bool,
     types: tuple[str, ...],
+    server: str | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -57,6 +65,7 @@ def events(
         return await event_view.show(
             reach,
             types=types,
+            server=server,
             after=after,
             limit=limit,
             newest=SHOWN,
@@ -66,7 +75,7 @@ def events(
 
     if not invocation.on_fleet(show) and not follow:
         output.note(
-            f"There is no {'such ' if types else ''}event yet."
+            f"There is no {'such ' if types or server else ''}event yet."
             if after is None
             else f"Nothing of that has happened since {after}."
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from api.cli.reach import ReadEvents
 from api.queries.events import Extract
@@ -23,11 +24,12 @@ class Page:
 
 
 class EventFeed:
-    """Events of the wanted types, all of them when none are named."""
+    """Events of the wanted types and of one server, all of them when none are named."""
 
-    def __init__(self, read: ReadEvents, *, types: Sequence[str] = ()) -> None:
+    def __init__(self, read: ReadEvents, *, types: Sequence[str] = (), server_id: UUID | None = None) -> None:
         self._read = read
         self._types = list(types)
+        self._server_id = server_id
 
     async def newest(self, count: int) -> Page:
         """Return the last `count` events."""
@@ -56,7 +58,7 @@ class EventFeed:
             left = None if left is None else left - len(page.events)
 
     async def _extract(self, after: int | None, *, limit: int) -> Extract:
-        return await self._read(after, limit=limit, types=self._types)
+        return await self._read(after, limit=limit, types=self._types, server_id=self._server_id)
 
 
 def require_kept(cursor: int, *, first: int, last: int) -> None:

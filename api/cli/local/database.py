@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -51,8 +52,10 @@ def reach(database: Database, settings: Settings, *, vault: Vault | None = None)
     )
 
 
-async def _read_events(database: Database, after: int | None, *, limit: int, types: Sequence[str]) -> Extract:
-    return await events.extract(database, after, limit=limit, types=list(types), server_id=None)
+async def _read_events(
+    database: Database, after: int | None, *, limit: int, types: Sequence[str], server_id: UUID | None
+) -> Extract:
+    return await events.extract(database, after, limit=limit, types=list(types), server_id=server_id)
 
 
 def migrate(dsn: str) -> str:

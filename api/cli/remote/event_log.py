@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from uuid import UUID
 
 from api.cli.remote.connection import ApiConnection
 from api.problems import Problem
@@ -23,10 +24,11 @@ class RemoteEventLog:
     def __init__(self, connection: ApiConnection) -> None:
         self._api = connection
 
-    async def __call__(self, after: int | None, *, limit: int, types: Sequence[str]) -> Extract:
+    async def __call__(self, after: int | None, *, limit: int, types: Sequence[str], server_id: UUID | None) -> Extract:
         """Return at most `limit` events after a number, and how far the log reaches even if not to there."""
+        wanted = [*(("type", one) for one in types), *([] if server_id is None else [("server_id", str(server_id))])]
         try:
-            page = await self._page(after, limit=min(limit, PAGE), types=types)
+            page = await self._page(after, limit=min(limit, PAGE), wanted=wanted)
         except Problem as problem:
             if after is None or "head" not in problem.members:
                 raise
@@ -35,7 +37,7 @@ class RemoteEventLog:
         start = page.first_seq - 1 if after is None else after
         found = [_event(one) for one in page.items]
         while len(page.items) == PAGE and len(found) < limit:
-            page = await self._page(page.last_seq, limit=min(limit - len(found), PAGE), types=types)
+            page = await self._page(page.last_seq, limit=min(limit - len(found), PAGE), wanted=wanted)
             found += [_event(one) for one in page.items]
         return Extract(after=start, events=found, first=page.first_seq, last=page.head)
 
@@ -46,13 +48,15 @@ class RemoteEventLog:
     async def wait(self, cursor: int) -> None:
         """Return when there is an event above the cursor, or after half a minute."""
         with contextlib.suppress(FleetError):
-            await self._page(cursor, limit=1, types=(), wait=WAIT_SECONDS)
+            await self._page(cursor, limit=1, wanted=(), wait=WAIT_SECONDS)
             return
         # Whoever reads next hears what is the matter; here only nobody is to be asked without a pause.
         await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _page(self, after: int | None, *, limit: int, types: Sequence[str], wait: int = 0) -> EventPage:
-        parameters = [("limit", str(limit)), ("wait", str(wait)), *(("type", one) for one in types)]
+    async def _page(
+        self, after: int | None, *, limit: int, wanted: Sequence[tuple[str, str]], wait: int = 0
+    ) -> EventPage:
+        parameters = [("limit", str(limit)), ("wait", str(wait)), *wanted]
         if after is not None:
             parameters.append(("after", str(after)))
         return self._api.read(EventPage, await self._api.ask("GET", PATH, parameters=parameters))

@@ -26,13 +26,14 @@ STATUSES = ("unknown", "up", "degraded", "down")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
 
 
-def _complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+def complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the names of servers that begin so."""
     from api.cli.servers import names as server_names  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 
     return list(server_names.beginning(Invocation(context.find_root().params.get("config")), begun))
 
 
-reference_argument = click.argument("reference", metavar="SERVER", shell_complete=_complete)
+reference_argument = click.argument("reference", metavar="SERVER", shell_complete=complete)
 
 
 def desk(invocation: Invocation) -> "ServerDesk":
