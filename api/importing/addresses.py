@@ -15,6 +15,10 @@ MASK = "•••"
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 CLOUD = "ollama.com"
 
+_SEPARATOR = re.compile(r"[;,]")
+_COMMA = re.compile(r";|,(?=\s*https?://)")
+_NEXT = re.compile(r"[;,]\s*https?://")
+_OF_OLLAMA = re.compile(rf"[A-Za-z0-9.\]_-]:{url.OLLAMA_PORT}(?![0-9])")
 _AUTHORITY = re.compile(r"[^/?#]*")
 
 
@@ -65,6 +69,21 @@ def read(text: str, *, like_ollama: bool = False) -> Address:
         password=password,
         note="; ".join(notes),
     )
+
+
+def several(text: str) -> list[str]:
+    """Return the addresses of a list, with ; between, or with commas where these cannot be part of a password."""
+    return [one for one in (_COMMA if "@" in text else _SEPARATOR).split(text) if one.strip()]
+
+
+def is_list(text: str) -> bool:
+    """Whether a text that is to be one address is surely several."""
+    return _NEXT.search(text) is not None
+
+
+def has_port_of_ollama(text: str) -> bool:
+    """Whether a text looks like the address of an Ollama, whatever it is called."""
+    return _OF_OLLAMA.search(text) is not None
 
 
 def _split(text: str) -> tuple[str, str | None]:

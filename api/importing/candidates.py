@@ -100,7 +100,7 @@ class Gathering:
         for assignment in file.assignments:
             match variables.meaning(assignment.name, mapping):
                 case None:
-                    self.others += 1
+                    self._pass_over(assignment)
                 case variables.Unused() as unused:
                     self._say(assignment, Outcome.LEFT if unused.is_known else Outcome.UNKNOWN, unused.reason)
                 case Meaning(role=Role.IGNORE):
@@ -116,11 +116,19 @@ class Gathering:
                     again = f"line {last[assignment.name]} sets it again, and the last one counts"
                     self._say(assignment, Outcome.LEFT, again)
 
+    def _pass_over(self, assignment: Assignment) -> None:
+        """Count what is about something else, unless its value looks as if it were not."""
+        if addresses.has_port_of_ollama(assignment.value):
+            hint = f"it looks like the address of a server; if it is one, say --map {assignment.name}=url"
+            self._say(assignment, Outcome.UNKNOWN, hint)
+        else:
+            self.others += 1
+
     def _add_addresses(self, assignment: Assignment, meaning: Meaning) -> None:
-        is_list = meaning.role is Role.URLS
-        for text in assignment.value.split(";") if is_list else [assignment.value]:
-            if not text.strip():
-                continue
+        if meaning.role is not Role.URLS and addresses.is_list(assignment.value):
+            self._say(assignment, Outcome.REFUSED, f"it holds several addresses; say --map {assignment.name}=urls")
+            return
+        for text in addresses.several(assignment.value) if meaning.role is Role.URLS else [assignment.value]:
             try:
                 address = addresses.read(text, like_ollama=meaning.role is Role.HOST)
             except InvalidUrlError as error:

@@ -52,9 +52,9 @@ class Report:
         """Return the last line: how many values had which outcome, and what is not shown."""
         outcomes = [finding.outcome for finding in self.findings]
         counts = [f"{outcomes.count(one)} {self.said(one)}" for one in Outcome if one in outcomes]
-        others = f"{self.others} {'variable is' if self.others == 1 else 'variables are'} about something else"
+        others = f"; {self.others} {'variable is' if self.others == 1 else 'variables are'} about something else"
         rehearsal = " Nothing was written." if self.is_rehearsal else ""
-        return f"{', '.join(counts) or 'Nothing about Ollama'}; {others}.{rehearsal}"
+        return f"{', '.join(counts) or 'Nothing about Ollama'}{others if self.others else ''}.{rehearsal}"
 
     def document(self) -> dict[str, Any]:
         """Return the report for programs."""

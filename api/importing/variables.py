@@ -1,5 +1,6 @@
 """What the name of a variable means: an address, something that goes with an address, or nothing to store."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ class Role(StrEnum):
 
     HOST = "host"  # an address as Ollama reads OLLAMA_HOST
     URL = "url"
-    URLS = "urls"  # with ; between
+    URLS = "urls"  # with ; or , between
     NAME = "name"
     API_KEY = "api_key"
     HEADER = "header"
@@ -56,6 +57,9 @@ SPELLINGS: Mapping[str, Role] = {
     "API_BASE_URL": Role.URL,
     "API_URL": Role.URL,
     "ENDPOINT": Role.URL,
+    "HOSTS": Role.URLS,
+    "SERVERS": Role.URLS,
+    "ENDPOINTS": Role.URLS,
     "URLS": Role.URLS,
     "BASE_URLS": Role.URLS,
     "API_BASE_URLS": Role.URLS,
@@ -83,7 +87,9 @@ TUNING = Unused(reason="a setting of the Ollama server itself, not an address")
 MODEL = Unused(reason="the name of a model; which models there are the fleet finds out by itself")
 OF_FLEET = Unused(reason="a setting of ollama-fleet, which reads it from its environment")
 PORT = Unused(reason="a port alone; write it into the address, as in gpu-1:11434", is_known=False)
-STRANGE = Unused(reason="no name that is known here; say with --map what it is", is_known=False)
+STRANGE = Unused(
+    reason="no name that is known here; say with --map what it is, ignore if it is no server's", is_known=False
+)
 
 _TOKENS = re.compile(r"[A-Z]+|[0-9]+")
 
@@ -130,8 +136,13 @@ def parse_mapping(text: str) -> tuple[str, Meaning]:
     """
     name, equals, rest = text.partition("=")
     word, _, group = rest.partition("@")
-    if not equals or not env_file.NAME.fullmatch(name) or word not in set(Role):
-        raise ValueError(f"A mapping is written NAME=ROLE or NAME=ROLE@GROUP; the roles are {', '.join(Role)}.")
+    roles = f"The roles are {', '.join(Role)}."
+    if not equals or not env_file.NAME.fullmatch(name):
+        raise ValueError(f"A mapping is written NAME=ROLE or NAME=ROLE@GROUP, not {text!r}. {roles}")
+    if word not in set(Role):
+        near = difflib.get_close_matches(word.lower(), list(Role), n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ValueError(f"{word!r} in --map {text} is no role{hint} {roles}")
     numbers = re.findall(r"[0-9]+", name)
     return name, Meaning(role=Role(word), group=group or _group(numbers if len(numbers) == 1 else []))
 

@@ -182,9 +182,15 @@ def test_a_file_that_is_none_is_refused_with_one_line(
 
 
 def test_a_mapping_that_is_none_is_wrong_usage(typed: Typed, write: Write) -> None:
-    outcome = typed("import-env", write(""), "--map", "X=address")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "NAME=ROLE" in outcome.err
+    for mapping, said in {
+        "X:url": "A mapping is written NAME=ROLE or NAME=ROLE@GROUP, not 'X:url'.",
+        "X=address": "'address' in --map X=address is no role. The roles are host, url, urls,",
+        "X=key@a": "'key' in --map X=key@a is no role; did you mean api_key?",
+        "LLM_BACKND=url": "The file has no variable LLM_BACKND, which --map speaks of. Did you mean LLM_BACKEND?",
+    }.items():
+        outcome = typed("import-env", write("LLM_BACKEND=a"), "--map", mapping)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert said in " ".join(outcome.err.split())
 
 
 @pytest.mark.usefixtures("on_database")

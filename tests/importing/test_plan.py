@@ -58,6 +58,9 @@ def told(steps: Sequence[Step]) -> list[tuple[int, Outcome, str]]:
     [
         ("OLLAMA_HOST=gpu-1", {"http://gpu-1:11434": {}}),
         ("OLLAMA_BASE_URLS='http://a:1;http://b:2; ;http://A:1/'", {"http://a:1": {}, "http://b:2": {}}),
+        ("OLLAMA_URLS=http://a:1,http://b:2,", {"http://a:1": {}, "http://b:2": {}}),
+        ("OLLAMA_HOSTS=a, b:2;c", {"http://a:11434": {}, "http://b:2": {}, "http://c:11434": {}}),
+        ("OLLAMA_SERVERS=http://a/x,http://b", {"http://a/x": {}, "http://b": {}}),
         (
             "OLLAMA_SERVER_1_URL=http://a:1\nOLLAMA_SERVER_1_NAME=anna\nOLLAMA_SERVER_1_PRIORITY=5\n"
             "OLLAMA_SERVER_2_MAX_CONCURRENT=3\nOLLAMA_SERVER_2_URL=http://b:1",
@@ -244,4 +247,24 @@ def test_a_report_says_what_would_be_and_whether_all_of_it_is_done() -> None:
     assert rehearsal.summary() == "1 would be taken; 1 variable is about something else. Nothing was written."
     assert real.summary() == "1 taken, 1 not taken; 2 variables are about something else."
     assert (rehearsal.is_complete, real.is_complete) == (True, False)
-    assert Report(findings=[], others=0, is_rehearsal=False).summary().startswith("Nothing about Ollama; 0 variables")
+    assert Report(findings=[], others=0, is_rehearsal=False).summary() == "Nothing about Ollama."
+
+
+def test_a_comma_in_a_password_divides_nothing() -> None:
+    (candidate,) = gathered("OLLAMA_URLS=http://operator:a,b@gpu-1:1").candidates
+    assert candidate.values["auth"]["password"] == "a,b"
+
+
+def test_one_address_that_is_several_is_told_how_to_be_taken() -> None:
+    text = "OLLAMA_BASE_URL=http://a:1,http://b:1"
+    assert refusals(text) == {"OLLAMA_BASE_URL": "it holds several addresses; say --map OLLAMA_BASE_URL=urls"}
+    assert candidates(text, "OLLAMA_BASE_URL=urls") == {"http://a:1": {}, "http://b:1": {}}
+
+
+@pytest.mark.parametrize("value", ["http://gpu-1:11434/v1", "gpu-1:11434", "'[::1]:11434'"])
+def test_a_value_with_the_port_of_ollama_is_pointed_out_whatever_it_is_called(value: str) -> None:
+    found = gathered(f"OPENAI_BASE_URL={value}\nDATABASE_URL=postgresql://db:5432/x\nNUMBER=a:114340")
+    (finding,) = found.findings
+    assert (finding.variable, finding.outcome) == ("OPENAI_BASE_URL", Outcome.UNKNOWN)
+    assert finding.detail.endswith("say --map OPENAI_BASE_URL=url")
+    assert found.others == 2

@@ -115,5 +115,5 @@ def test_a_mapping_wins(text: str, name: str, role: Role, group: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "LLM", "LLM=", "LLM=address", "=url", "L M=url", "LLM=URL"])
 def test_a_mapping_that_is_none_is_refused_with_the_roles_there_are(text: str) -> None:
-    with pytest.raises(ValueError, match=r"NAME=ROLE.*max_concurrent"):
+    with pytest.raises(ValueError, match=r"The roles are .*max_concurrent"):
         variables.parse_mapping(text)

@@ -32,7 +32,7 @@ def import_env(
 ) -> int:
     """Add the servers that a .env FILE names.
 
-    OLLAMA_HOST is read as Ollama reads it; OLLAMA_BASE_URL and its like, OLLAMA_BASE_URLS with ; between, and
+    OLLAMA_HOST is read as Ollama reads it; OLLAMA_BASE_URL and its like, OLLAMA_BASE_URLS with ; or , between, and
     numbered families such as OLLAMA_SERVER_1_URL, _NAME, _API_KEY, _USERNAME, _PASSWORD are known. A server that
     is there already, by its URL, stays as it is without --update. Nothing reads FILE again afterwards.
 

@@ -6,7 +6,8 @@ way. Behind an API each server is a request of its own; one that ends in the mid
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +51,24 @@ def run(invocation: Invocation, path: Path, wish: Wish) -> Report:
         mapping = dict(variables.parse_mapping(text) for text in wish.mappings)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    importer = Importer(env_file.read(path), mapping, settings=invocation.settings, update=wish.update)
+    file = env_file.read(path)
+    _require_named(file, mapping)
+    importer = Importer(file, mapping, settings=invocation.settings, update=wish.update)
     if wish.is_rehearsal:
         return importer.rehearsal(()) if invocation.lacks_database else invocation.on_registry(importer.rehearse)
     if invocation.settings.api_url is not None:
         return invocation.on_registry(importer.write)
     return invocation.on_database(importer.run, makes=True)
+
+
+def _require_named(file: EnvFile, mapping: Collection[str]) -> None:
+    """Refuse to map what the file does not have: that is a slip, and would be a silent one."""
+    names = [assignment.name for assignment in file.assignments]
+    for name in mapping:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"The file has no variable {name}, which --map speaks of.{hint}")
 
 
 async def at_first_start(settings: Settings, *, dsn: str, vault: Vault | None = None) -> None:
