@@ -20,7 +20,8 @@ from api.handlers.metrics import MetricsHandler
 from api.handlers.models import ModelHandler
 from api.handlers.resolve import ResolveHandler
 from api.handlers.servers import ServerHandler
-from api.http import bodies, protocol_log
+from api.http import bodies, occupant, protocol_log
+from api.http.occupant import Occupant
 from api.metrics.scrape import Scrape
 from api.metrics.traffic import Traffic
 from api.openapi.operation import Operation
@@ -162,9 +163,10 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     except OSError as error:
         where = f"{settings.api_host} port {settings.api_port}"
         if error.errno == errno.EADDRINUSE:
+            is_ours = await occupant.find(settings.api_host, settings.api_port) is Occupant.API
+            who = "an API of ollama-fleet runs there already" if is_ours else "another program does"
             raise ConfigurationError(
-                f"The API cannot listen on {where}: another program does. "
-                "Stop that one, or set OLLAMA_FLEET_API_PORT to a free port."
+                f"The API cannot listen on {where}: {who}. Stop that one, or set OLLAMA_FLEET_API_PORT to a free port."
             ) from error
         raise ConfigurationError(
             f"The API cannot listen on {where}: {error.strerror or error}. "

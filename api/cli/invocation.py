@@ -22,6 +22,10 @@ NO_FLEET = (
     "There is no fleet in {folder} yet. Start one with `ollama-fleet up`, or name the one that is meant: "
     "OLLAMA_FLEET_STATE_DIR is its folder, OLLAMA_FLEET_DATABASE_URL its database, OLLAMA_FLEET_API_URL its API."
 )
+NOT_OURS = (
+    "The fleet in {folder} cannot be reached: {why}. Do it as the user that runs it, with sudo perhaps, ask its API "
+    "(OLLAMA_FLEET_API_URL), or name a folder of yours in OLLAMA_FLEET_STATE_DIR."
+)
 
 
 class Invocation:
@@ -110,7 +114,11 @@ class Invocation:
     def _has_embedded(self) -> bool:
         from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
 
-        return StateFolder.at(self.settings.state_dir).data_dir.exists()
+        folder = StateFolder.at(self.settings.state_dir)
+        try:
+            return folder.data_dir.exists()
+        except OSError as error:
+            raise FleetError(NOT_OURS.format(folder=folder.state_dir, why=error.strerror)) from error
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

@@ -139,9 +139,13 @@ class translated:
             ) from error
 
 
+# Python's, before the words that say the same.
+_ERROR_NUMBER = re.compile(r"^\[Errno -?[0-9]+\] ")
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    return _ERROR_NUMBER.sub("", text.splitlines()[0]).rstrip(".")
 
 
 class Database:

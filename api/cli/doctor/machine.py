@@ -1,20 +1,19 @@
 """Looks at this machine: open files, room on the disk, and who has the port of the API."""
 
-import asyncio
 import resource
 import shutil
 from pathlib import Path
 
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
+from api.http import occupant
+from api.http.occupant import Occupant
 from monitor.settings import Settings
 
 # For each server a probe and a connection watch, and something for the database, the API and its streams.
 DESCRIPTORS_PER_SERVER = 2
 OTHER_DESCRIPTORS = 256
 LEAST_FREE_BYTES = 1024**3
-PORT_SECONDS = 2.0
-LIVENESS = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def descriptors(servers: int) -> Finding:
@@ -44,22 +43,15 @@ async def port(settings: Settings) -> Finding:
     """Look at who answers where the API is to be."""
     host, number = settings.api_host, settings.api_port
     where = f"{host} port {number}"
-    try:
-        async with asyncio.timeout(PORT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, number)
-            try:
-                writer.write(LIVENESS)
-                answer = await reader.read(65_536)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return finding.warning(
-            "port", f"nobody answers on {where}", next="start `ollama-fleet up` or `ollama-fleet api` for the API."
-        )
-    if answer.startswith(b"HTTP/1.1 200") and b'{"status":"ok"}' in answer:
-        return finding.ok("port", f"the API answers on {where}")
-    return finding.failed(
-        "port",
-        f"another program answers on {where}",
-        next="stop that one, or set OLLAMA_FLEET_API_PORT to a free port.",
-    )
+    match await occupant.find(host, number):
+        case Occupant.NOBODY:
+            next_step = "start `ollama-fleet up` or `ollama-fleet api` for the API."
+            return finding.warning("port", f"nobody answers on {where}", next=next_step)
+        case Occupant.API:
+            return finding.ok("port", f"the API answers on {where}")
+        case Occupant.OTHER:
+            return finding.failed(
+                "port",
+                f"another program answers on {where}",
+                next="stop that one, or set OLLAMA_FLEET_API_PORT to a free port.",
+            )

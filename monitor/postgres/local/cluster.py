@@ -1,5 +1,6 @@
 """A new database cluster, made in a side folder and renamed: it is there completely or not at all."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from monitor.postgres.local import account, binaries, state_folder
 
 _SIDE_FOLDER = "data.new-"
 _FIRST_WITH_SYNC_METHOD = 17
+_SIZE_OF_A_NEW_ONE = "60 MB"
+_TOLD_LINES = 4
 
 
 def major_of(data_dir: Path) -> int | None:
@@ -72,10 +75,18 @@ def _run_initdb(side: Path, *, programs: binaries.Binaries, owner: account.Accou
         **owner.identity(),
     )
     if made.returncode != 0:
-        last_lines = " | ".join(made.stdout.strip().splitlines()[-4:]) or f"exit code {made.returncode}"
         raise EmbeddedPostgresError(
-            f"The database could not be created in {side.parent}: {last_lines}. Mend that and start again."
+            f"The database could not be created in {side.parent}: {_why(made.stdout, made.returncode)}. "
+            "Mend that and start again."
         )
+
+
+def _why(said: str, code: int) -> str:
+    """Return what initdb ended of: the last lines, except where a full disk is told of further up."""
+    no_room = os.strerror(errno.ENOSPC)
+    if no_room in said:
+        return f"{no_room}, of which a new one takes about {_SIZE_OF_A_NEW_ONE}"
+    return " | ".join(said.strip().splitlines()[-_TOLD_LINES:]) or f"exit code {code}"
 
 
 def _sync_folder(path: Path) -> None:
