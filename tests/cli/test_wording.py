@@ -28,9 +28,9 @@ TOKEN = "OLLAMA_FLEET_API_TOKEN"
         (["servers", "set", "a", "--rise", "1000", "--interval", "1ms"], "--interval: "),
         (["servers", "set", "a", "--rise", "1000", "--interval", "1ms"], "; --rise: "),
         (["servers", "check", "a"], "No monitor is at work, so the check waits for one"),
-        (["models", "disable", "a", "tiny"], "`ollama-fleet models SERVER` lists those it has."),
-        (["servers", "check", "c"], "`ollama-fleet servers set SERVER --active` activates it."),
-        (["servers", "discover", "c"], "`ollama-fleet servers set SERVER --active` activates it."),
+        (["models", "disable", "a", "tiny"], "`ollama-fleet models a` lists those it has."),
+        (["servers", "check", "c"], "`ollama-fleet servers set c --active` activates it."),
+        (["servers", "discover", "c"], "`ollama-fleet servers set c --active` activates it."),
         (["servers", "add", "b", "http://a"], "The URL 'http://a' is taken by server a ("),
         (
             ["servers", "add", "b", "http://x:y@b"],

@@ -1,5 +1,7 @@
 """Problems in the words of the command line: the same facts, with what a person types here in the place of HTTP."""
 
+import re
+import shlex
 from collections.abc import Sequence
 
 from api.problems import Problem
@@ -56,6 +58,7 @@ OPTIONS = {
 }
 # With these nothing can have been changed, so there is nothing to say of it.
 READ_ONLY = frozenset({"server_url", "model", "label", "capability", "status"})
+_PLACEHOLDER = re.compile(r"(`ollama-fleet [a-z ]+ )SERVER")
 NOTHING_CHANGED = "Nothing was changed."
 
 
@@ -69,6 +72,11 @@ def sentence(error: FleetError) -> str:
         why = str(error.members.get("reason_detail") or error.members.get("reason")).removesuffix(".")
         return template.format(scope=error.members.get("scope", "read"), why=why)
     return in_our_words(error.detail)
+
+
+def of_server(problem: Problem, reference: str) -> str:
+    """Return the sentence with the server as it was typed in each command that is advised."""
+    return _PLACEHOLDER.sub(lambda found: found[1] + shlex.quote(reference), sentence(problem))
 
 
 def in_our_words(said: str) -> str:

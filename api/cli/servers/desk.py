@@ -8,11 +8,13 @@ from pydantic import BaseModel, ValidationError
 from api import problems
 from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
-from api.cli.screen import repetition
+from api.cli.screen import repetition, wording
 from api.cli.servers import listing
 from api.http.parameters import ServerFilters
+from api.problems import Problem
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelView, ServerView
+from monitor.domain.errors import FleetError
 
 Result = TypeVar("Result")
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -102,7 +104,11 @@ class ServerDesk:
         working: str | None = None,
     ) -> Result:
         async def find_and_act(registry: FleetRegistry) -> Result:
-            return await action(registry, await listing.one_server(registry, reference))
+            server = await listing.one_server(registry, reference)
+            try:
+                return await action(registry, server)
+            except Problem as problem:
+                raise FleetError(wording.of_server(problem, reference)) from problem
 
         return self._invocation.on_registry(find_and_act, working=working)
 
