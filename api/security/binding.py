@@ -14,6 +14,11 @@ def is_loopback(host: str) -> bool:
     return origins.is_local(f"[{host}]" if ":" in host else host)
 
 
+def from_here(base_url: str) -> str:
+    """Return the URL to ask from this machine: a browser takes no address that stands for all of them."""
+    return base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
 async def require_token(table: TokenTable, host: str) -> None:
     """Raise `ConfigurationError` unless somebody could be let in at an address that others reach."""
     await table.refresh()

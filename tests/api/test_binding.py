@@ -45,6 +45,12 @@ def test_addresses_that_others_reach_are_no_loopback(host: str, loopback: bool) 
     assert binding.is_loopback(host) is loopback
 
 
+def test_a_url_of_all_addresses_is_asked_at_one_of_them() -> None:
+    assert binding.from_here("http://0.0.0.0:8420") == "http://127.0.0.1:8420"
+    assert binding.from_here("http://[::]:8420") == "http://[::1]:8420"
+    assert binding.from_here("http://192.0.2.7:8420") == "http://192.0.2.7:8420"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_loopback_is_known_in_every_spelling(host: str) -> None:
     assert binding.is_loopback(host)

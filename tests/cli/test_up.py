@@ -150,3 +150,18 @@ def test_the_next_commands_are_those_that_work_here(
     assert process.returncode == 0
     command = next(line for line in lines if "servers add" in line)
     assert f"-m api.cli --config '{file}' servers add gpu-1 http://127.0.0.1:11434" in command
+
+
+@pytest.mark.usefixtures("on_database")
+def test_where_others_may_ask_the_greeting_has_an_address_for_a_browser_and_a_place_for_the_token(
+    started: Started, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed("token", "create", "ci", "--scope", "read").code == 0
+    monkeypatch.setenv("OLLAMA_FLEET_API_PORT", "0")
+    monkeypatch.setenv("OLLAMA_FLEET_API_HOST", "0.0.0.0")
+    process = started("up")
+    lines = welcome(process)
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert address(lines).startswith("http://127.0.0.1:")
+    assert lines[-1].startswith(f"""  curl -H "Authorization: Bearer $TOKEN" '{address(lines)}/api/events?""")

@@ -88,6 +88,7 @@ def test_help_waits_for_no_library_that_only_the_work_needs() -> None:
         (["add", "gpu-1", "http://gpu-1"], "Did you mean 'ollama-fleet servers add'?"),
         (["rm", "gpu-1"], "Did you mean 'ollama-fleet servers remove'?"),
         (["start"], "Did you mean 'ollama-fleet up'?"),
+        (["db", "psql", "SELECT 1"], "`ollama-fleet db psql -- -c 'SELECT 1'`"),
         (["status", "--config", "a.toml"], "`ollama-fleet --config FILE status`"),
         (["up", "--port", "8421"], "as in OLLAMA_FLEET_API_PORT=… before `ollama-fleet up`"),
         (["monitor", "--check-interval", "5s"], "as in OLLAMA_FLEET_CHECK_INTERVAL=… before"),

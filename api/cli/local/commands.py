@@ -1,6 +1,7 @@
 """`ollama-fleet db …`: the database that the fleet lives in, and the way into it by hand."""
 
 import os
+import shlex
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -55,6 +56,9 @@ def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
 
     The embedded one is started if need be, and stays while psql runs.
     """
+    if arguments and not arguments[0].startswith("-") and len(arguments[0].split()) > 1:
+        # For psql that would be the name of a user, and it would sit there and wait for statements.
+        raise click.UsageError(f"A statement goes after -c: `ollama-fleet db psql -- -c {shlex.quote(arguments[0])}`.")
     from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
     with invocation.database() as dsn:

@@ -8,6 +8,7 @@ from api import app as api_app
 from api.cli.importing import importer
 from api.cli.processes import calm_log
 from api.cli.screen import output
+from api.security import binding
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
 from monitor.credentials.vault import Vault
@@ -26,7 +27,7 @@ Next, in another terminal:
 
   {command} servers add gpu-1 http://127.0.0.1:11434
   {command} events --follow
-  curl '{address}/api/events?after=0&wait=30'
+  curl{token} '{address}/api/events?after=0&wait=30'
 """
 
 
@@ -85,7 +86,10 @@ class _Fleet:
     def _welcome(self) -> None:
         systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         about_log = calm_log.ABOUT if calm_log.is_wanted(self._settings) else ""
-        output.say(WELCOME.format(address=self._listening.result(), command=self._command, about_log=about_log))
+        # An address that others reach is only listened on with a token.
+        token = "" if binding.is_loopback(self._settings.api_host) else ' -H "Authorization: Bearer $TOKEN"'
+        address = binding.from_here(self._listening.result())
+        output.say(WELCOME.format(address=address, command=self._command, about_log=about_log, token=token))
 
 
 async def _require_key_ring(dsn: str, vault: Vault) -> None:
