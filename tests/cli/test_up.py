@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import stat
@@ -46,9 +47,9 @@ def address(lines: list[str]) -> str:
 def test_everything_runs_on_a_database_of_its_own_and_nothing_stays_behind(
     started: Started, typed: Typed, state_dir: Path
 ) -> None:
-    process = started("up")
+    process = started("up", stdin=subprocess.DEVNULL)
     lines = welcome(process)
-    assert lines[0] == "ollama-fleet is running; Ctrl-C stops it."
+    assert lines[0] == "ollama-fleet is running."
     with urllib.request.urlopen(f"{address(lines)}/api/servers", timeout=PATIENCE) as answer:
         assert json.load(answer)["items"] == []
     assert typed("servers", "add", "gpu-1", "http://127.0.0.1:9").code == 0
@@ -134,6 +135,25 @@ def test_a_part_that_ends_by_itself_ends_the_process_with_1(
     outcome = typed("up")
     assert outcome.code == 1
     assert f"ollama-fleet: The {part} ended by itself" in outcome.err
+
+
+@pytest.mark.usefixtures("on_database")
+@pytest.mark.parametrize(("is_service", "greeting"), [(False, "; Ctrl-C stops it."), (True, ".")])
+def test_ctrl_c_is_spoken_of_where_somebody_can_press_it(
+    started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_service: bool, greeting: str
+) -> None:
+    monkeypatch.setenv("OLLAMA_FLEET_API_PORT", "0")
+    ours, theirs = os.openpty()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, open(ours, "rb"), open(theirs, "rb") as terminal:
+        manager.bind(str(tmp_path / "notify"))
+        if is_service:
+            monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        process = started("up", stdin=terminal)
+        lines = welcome(process)
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+    assert lines[0] == f"ollama-fleet is running{greeting}"
+    assert ("Next, in a terminal:" in lines) is is_service
 
 
 @pytest.mark.usefixtures("on_database")

@@ -58,9 +58,14 @@ class Reader:
 
     def start(self, *command: str, address: str, **settings: str) -> tuple[subprocess.Popen[str], str]:
         """Start a program that prints where it listens, in the place of an address; return it and what it printed."""
-        process = self._processes.enter_context(
-            subprocess.Popen(command, env={**self._env, **settings}, stdout=subprocess.PIPE, text=True)
-        )
+        ours, theirs = os.openpty()
+        self._processes.callback(os.close, ours)
+        with open(theirs, "rb") as terminal:
+            process = self._processes.enter_context(
+                subprocess.Popen(
+                    command, env={**self._env, **settings}, stdin=terminal, stdout=subprocess.PIPE, text=True
+                )
+            )
         self._processes.callback(process.kill)
         assert process.stdout is not None
         printed = ""

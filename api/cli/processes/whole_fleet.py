@@ -17,13 +17,13 @@ from monitor.postgres import credential_store, database, schema_version
 from monitor.settings import Settings
 
 WELCOME = """\
-ollama-fleet is running; Ctrl-C stops it.
+ollama-fleet is running{how_to_stop}.
 
   Dashboard  {address}/
   API        {address}
   Database   {command} db psql
 {about_log}
-Next, in another terminal:
+Next, in {which} terminal:
 
   {command} servers add gpu-1 http://127.0.0.1:11434
   {command} events --follow
@@ -84,12 +84,21 @@ class _Fleet:
             stop_monitor.set()
 
     def _welcome(self) -> None:
-        systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
-        about_log = calm_log.ABOUT if calm_log.is_wanted(self._settings) else ""
+        is_service = systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
+        # A service, and what was started without a terminal, has nobody who could press Ctrl-C.
+        is_at_terminal = output.has_terminal() and not is_service
         # An address that others reach is only listened on with a token.
-        token = "" if binding.is_loopback(self._settings.api_host) else ' -H "Authorization: Bearer $TOKEN"'
-        address = binding.from_here(self._listening.result())
-        output.say(WELCOME.format(address=address, command=self._command, about_log=about_log, token=token))
+        is_open = binding.is_loopback(self._settings.api_host)
+        output.say(
+            WELCOME.format(
+                address=binding.from_here(self._listening.result()),
+                command=self._command,
+                about_log=calm_log.ABOUT if calm_log.is_wanted(self._settings) else "",
+                how_to_stop="; Ctrl-C stops it" if is_at_terminal else "",
+                which="another" if is_at_terminal else "a",
+                token="" if is_open else ' -H "Authorization: Bearer $TOKEN"',
+            )
+        )
 
 
 async def _require_key_ring(dsn: str, vault: Vault) -> None:

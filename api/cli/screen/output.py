@@ -41,6 +41,12 @@ def is_screen() -> bool:
     return sys.stdout.isatty()
 
 
+def has_terminal() -> bool:
+    """Whether this was started at a terminal, though its output may go elsewhere."""
+    # Python has none where the descriptor was closed.
+    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def is_decorated() -> bool:
     """Whether a person looks on who did not ask for plain text (https://no-color.org)."""
     return is_screen() and not os.environ.get("NO_COLOR")
