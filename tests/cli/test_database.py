@@ -26,10 +26,10 @@ def test_the_address_of_an_embedded_database_that_does_not_run_comes_with_a_note
     assert not (tmp_path / "state").exists()
 
 
-def test_stopping_what_does_not_run_is_no_failure(typed: Typed) -> None:
+def test_stopping_what_does_not_run_is_no_failure_nor_told_like_one(typed: Typed, tmp_path: Path) -> None:
     outcome = typed("db", "stop")
-    assert outcome.code == 0
-    assert "did not run" in outcome.out
+    words = f"No PostgreSQL runs in {tmp_path / 'state'}, so there is nothing to stop.\n"
+    assert (outcome.code, outcome.out) == (0, words)
 
 
 @pytest.mark.usefixtures("on_database")

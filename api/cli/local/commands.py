@@ -96,7 +96,12 @@ def stop(invocation: Invocation) -> None:
     state_dir = invocation.settings.state_dir
     with output.working("stopping PostgreSQL"):
         stopped = embedded.stop(state_dir)
-    output.say(f"The PostgreSQL in {state_dir} {'is stopped' if stopped else 'did not run'}.")
+    # In the journal of a service this stands after each stop, when PostgreSQL may just have stopped by itself.
+    output.say(
+        f"The PostgreSQL in {state_dir} is stopped."
+        if stopped
+        else f"No PostgreSQL runs in {state_dir}, so there is nothing to stop."
+    )
 
 
 def _run_on(dsn: str, program: "Path", arguments: tuple[str, ...]) -> int:
