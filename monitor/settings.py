@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor import refusals
+from monitor import permission, refusals
 from monitor.domain import url
 from monitor.domain.errors import ConfigurationError
 from monitor.domain.server import Policy
@@ -227,7 +227,7 @@ def _read_file(config: Path) -> dict[str, Any]:
         with config.open("rb") as file:
             given = tomllib.load(file)
     except OSError as error:
-        raise ConfigurationError(f"The configuration file {config} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(_unreadable(config, error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The configuration file {config} is not valid TOML: {error}.") from error
     for name in given:
@@ -236,6 +236,14 @@ def _read_file(config: Path) -> dict[str, Any]:
             hint = f"Did you mean {near}?" if near else "See the settings in deploy/docs/settings.md."
             raise ConfigurationError(f"{name} in {config} is not a setting of ollama-fleet. {hint}")
     return given
+
+
+def _unreadable(config: Path, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        next_ = f"{permission.way_out(config)}, or let {permission.user()} read it."
+    else:
+        next_ = "Give --config the path of a file that is there, or leave it out."
+    return f"The configuration file {config} cannot be read: {error.strerror}. {next_}"
 
 
 def _nearest(name: str) -> str | None:

@@ -49,7 +49,8 @@ def _add_all(group: click.Group, commands: Iterable[click.Command]) -> None:
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    # Whether it can be read is told with whose it is, and ends with 78 like all that is wrong with it.
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="Settings from a TOML file, such as `api_port = 8421`; OLLAMA_FLEET_… variables win over it.",
 )

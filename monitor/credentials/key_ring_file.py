@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from monitor import permission
 from monitor.credentials import key_ring
 from monitor.credentials.key_ring import Key, KeyRing, KeyRingSyntaxError
 from monitor.domain.errors import KeyRingError
@@ -165,9 +166,12 @@ class KeyRingFile:
                 f"The key ring {self.path} does not exist: put it there from your copy, or, if no credential was "
                 f"stored yet, make one with `ollama-fleet keys create {self.path}`."
             )
-        return KeyRingError(
-            f"The key ring {self.path} cannot be read: {error.strerror}. It must belong to the user that runs this."
-        )
+        if isinstance(error, PermissionError):
+            me = permission.user()
+            next_ = f"{permission.way_out(self.path)}, or, if it is to be {me}'s, `sudo chown {me} {self.path}`."
+        else:
+            next_ = "Mend that, or put it back from your copy."
+        return KeyRingError(f"The key ring {self.path} cannot be read: {error.strerror}. {next_}")
 
     def _unwritable(self, error: OSError) -> KeyRingError:
         return KeyRingError(

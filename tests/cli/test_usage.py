@@ -1,7 +1,10 @@
 """What a person meets first: help, typing errors, wrong configuration, and the exit codes of all that."""
 
+import os
+import pwd
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -175,4 +178,16 @@ def test_settings_come_from_the_file_that_is_given(typed: Typed, dsn: str, tmp_p
 def test_a_file_of_settings_that_is_not_there_ends_with_78(typed: Typed, tmp_path: Path) -> None:
     outcome = typed("--config", str(tmp_path / "missing.toml"), "db", "uri")
     assert outcome.code == 78
-    assert "missing.toml cannot be read" in outcome.err
+    assert "missing.toml cannot be read: No such file or directory. Give --config the path" in outcome.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_of_settings_that_may_not_be_read_ends_with_78(typed: Typed) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            outcome = typed("--config", file.name, "db", "uri")
+        finally:
+            os.seteuid(0)
+    assert outcome.code == 78
+    assert "belongs to root, and this runs as nobody: run it with `sudo`" in outcome.err
