@@ -1,5 +1,6 @@
 """What a monitor counts of its own work, as it goes to the database with each renewal of the lease, for /metrics."""
 
+import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,10 @@ class Stats:
 
     def document(self) -> dict[str, Any]:
         """Return all counts as they are now; api/metrics/catalogue.py says what each means."""
+        # Read anew each time, since it can be changed from outside (prlimit); for `ollama-fleet doctor`.
+        descriptors_allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return {
+            "descriptors_allowed": descriptors_allowed,
             "checks": {reason.value: count for reason, count in self.check.answers.items()},
             "start_lag_seconds": self.sweep.lag.document(),
             "checks_in_flight": self.checks.in_flight,

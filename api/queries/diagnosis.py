@@ -8,6 +8,10 @@ from monitor.postgres.database import Connection
 
 SERVER = "SELECT current_setting('server_version') AS version, clock_timestamp() AS now"
 MONITORS = "SELECT owner_name FROM monitor_leases WHERE expires_at > clock_timestamp() ORDER BY shard"
+DESCRIPTORS_ALLOWED = """
+SELECT min((body->>'descriptors_allowed')::bigint) FROM monitor_stats AS stats
+WHERE EXISTS (SELECT 1 FROM monitor_leases WHERE shard = stats.shard AND expires_at > clock_timestamp())
+"""
 WITH_CREDENTIALS = """
 SELECT name, id, url, auth_type, auth_config FROM ollama_servers WHERE auth_type <> 'none' ORDER BY name
 """
@@ -32,6 +36,12 @@ async def database_server(connection: Connection) -> DatabaseServer:
 async def monitors(connection: Connection) -> list[str]:
     """Return the names of the monitors at work, as host and process id."""
     return [row["owner_name"] or "one without a name" for row in await connection.fetch(MONITORS)]
+
+
+async def descriptors_allowed(connection: Connection) -> int | None:
+    """Return how many files the monitor at work may open; None when none is, or it has not told yet."""
+    allowed: int | None = await connection.fetchval(DESCRIPTORS_ALLOWED)
+    return allowed
 
 
 async def with_credentials(connection: Connection) -> list[Row]:

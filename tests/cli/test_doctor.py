@@ -14,6 +14,7 @@ from tests.cli.conftest import Outcome, Typed
 A_MONITOR_IS_AT_WORK = """
 UPDATE monitor_leases SET owner = gen_random_uuid(), owner_name = 'rack:1', expires_at = now() + interval '1 hour'
 """
+STATS = "INSERT INTO monitor_stats (shard, at, body) VALUES (0, clock_timestamp(), $1)"
 
 
 @pytest.fixture
@@ -71,16 +72,40 @@ async def test_another_program_on_the_port_of_the_api_is_found(typed: Typed, por
 
 
 @pytest.mark.usefixtures("on_database", "port")
-async def test_too_few_descriptors_are_found(
-    typed: Typed, connection: Connection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("of_monitor", "is_at_work", "health", "seen", "advice"),
+    [
+        (1055, True, "failed", "the monitor at work may open 1055 files, about 1056 needed", "LimitNOFILE=1056"),
+        (1056, True, "ok", "the monitor at work may open 1056 files, about 1056 needed", ""),
+        (-1, True, "ok", "the monitor at work may open any number of files", ""),
+        (1056, False, "warning", "no monitor tells what it may open; what this shell starts may open 1024", "`ulimit"),
+        (None, True, "warning", "no monitor tells what it may open; what this shell starts may open 1024", "`ulimit"),
+    ],
+)
+async def test_the_descriptors_are_those_of_the_monitor_if_it_tells(
+    typed: Typed,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    of_monitor: int | None,
+    is_at_work: bool,
+    health: str,
+    seen: str,
+    advice: str,
 ) -> None:
     await connection.execute(
         "INSERT INTO ollama_servers (name, url) SELECT n, 'http://127.0.0.1:' || n FROM generate_series(1, 400) AS n"
     )
+    told = {} if of_monitor is None else {"descriptors_allowed": of_monitor}
+    await connection.execute(STATS, json.dumps(told))
+    if is_at_work:
+        await connection.execute(A_MONITOR_IS_AT_WORK)
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
     _, found = await findings(typed)
-    assert found["descriptors"]["health"] == "failed"
-    assert "ulimit -n 1056" in found["descriptors"]["next"]
+    assert found["descriptors"]["health"] == health
+    assert found["descriptors"]["seen"].startswith(seen)
+    assert found["descriptors"]["next"].startswith(advice)
+    assert bool(found["descriptors"]["next"]) is bool(advice)
 
 
 @pytest.mark.usefixtures("port")

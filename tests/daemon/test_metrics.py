@@ -1,5 +1,6 @@
 """What a daemon counts reaches /metrics of the API, another process, by way of the database."""
 
+import resource
 from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +22,12 @@ async def values(api: ApiClient) -> dict[str, float]:
         for sample in family.samples
         if not sample.labels or sample.labels.get("reason") == "ok"
     }
+
+
+async def test_a_daemon_tells_how_many_files_it_may_open(observer: Observer, daemon: Daemon) -> None:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with daemon():
+        await observer.until(f"SELECT (body->>'descriptors_allowed')::bigint = {allowed} FROM monitor_stats")
 
 
 async def test_a_scrape_of_the_api_tells_what_the_daemon_counts(dsn: str, observer: Observer, daemon: Daemon) -> None:

@@ -16,17 +16,37 @@ OTHER_DESCRIPTORS = 256
 LEAST_FREE_BYTES = 1024**3
 
 
-def descriptors(servers: int) -> Finding:
-    """Look at how many files this shell's programs may open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+def descriptors(servers: int, *, of_monitor: int | None) -> Finding:
+    """Look at how many files the monitor at work may open; only where none has told, at what this shell's programs may.
+
+    A service has a limit of its own, so too low a one of this shell need not be anybody's trouble.
+    """
     wanted = DESCRIPTORS_PER_SERVER * servers + OTHER_DESCRIPTORS
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return finding.ok("descriptors", f"{soft} allowed, about {wanted} needed")
-    return finding.failed(
-        "descriptors",
-        f"{soft} allowed, about {wanted} needed",
-        next=f"`ulimit -n {wanted}` before the start, or LimitNOFILE={wanted} in the unit.",
+    needed = f"about {wanted} needed"
+    if of_monitor is not None:
+        seen = f"the monitor at work may open {_number(of_monitor)} files, {needed}"
+        if _is_enough(of_monitor, wanted):
+            return finding.ok("descriptors", seen)
+        return finding.failed(
+            "descriptors",
+            seen,
+            next=f"LimitNOFILE={wanted} in its unit, or `ulimit -n {wanted}` in its shell, and start it again.",
+        )
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen = f"no monitor tells what it may open; what this shell starts may open {_number(soft)} files, {needed}"
+    if _is_enough(soft, wanted):
+        return finding.ok("descriptors", seen)
+    return finding.warning(
+        "descriptors", seen, next=f"`ulimit -n {wanted}` before a start from here; a unit has its own LimitNOFILE."
     )
+
+
+def _is_enough(allowed: int, wanted: int) -> bool:
+    return allowed == resource.RLIM_INFINITY or allowed >= wanted
+
+
+def _number(allowed: int) -> str:
+    return "any number of" if allowed == resource.RLIM_INFINITY else str(allowed)
 
 
 def disk(state_dir: Path) -> Finding:

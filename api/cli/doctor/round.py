@@ -7,6 +7,7 @@ from api.cli.doctor import database, finding, keys, machine, remote, servers, to
 from api.cli.doctor.finding import Finding, Health
 from api.cli.invocation import Invocation
 from api.cli.servers import listing
+from api.queries import diagnosis
 from api.registry import Registry
 from api.views import ServerView
 from monitor.credentials.vault import Vault
@@ -46,13 +47,16 @@ async def _local(settings: Settings, dsn: str) -> AsyncIterator[Finding]:
         async for one in database.look(store, listen_dsn=settings.listen_database_url or dsn):
             is_readable = is_readable or (one.subject == "schema" and one.health is Health.OK)
             yield one
-        known = await listing.all_servers(Registry(store, settings)) if is_readable else None
+        known, allowed = None, None
         if is_readable:
+            known = await listing.all_servers(Registry(store, settings))
+            async with store.session() as connection:
+                allowed = await diagnosis.descriptors_allowed(connection)
             yield await keys.look(store, Vault.of(settings))
             yield await tokens.look(store, api_host=settings.api_host)
     finally:
         await store.close()
-    async for one in _rest(settings, known):
+    async for one in _rest(settings, known, descriptors_of_monitor=allowed):
         yield one
 
 
@@ -68,14 +72,16 @@ async def _without_database(settings: Settings) -> AsyncIterator[Finding]:
         yield one
 
 
-async def _rest(settings: Settings, known: list[ServerView] | None) -> AsyncIterator[Finding]:
+async def _rest(
+    settings: Settings, known: list[ServerView] | None, *, descriptors_of_monitor: int | None = None
+) -> AsyncIterator[Finding]:
     if known is None:
         for subject in STORED:
             yield finding.skipped(subject)
     else:
         yield servers.freshness(known)
         yield await servers.names(known)
-    yield machine.descriptors(len(known or ()))
+    yield machine.descriptors(len(known or ()), of_monitor=descriptors_of_monitor)
     if settings.database_url is None:
         yield machine.disk(settings.state_dir)
     yield await machine.port(settings)
