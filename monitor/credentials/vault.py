@@ -1,7 +1,7 @@
 """Seals and opens credentials with the key ring of this process, and looks for new keys when one is missing."""
 
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +17,7 @@ from monitor.domain.errors import KeyRingError
 from monitor.settings import Settings
 
 FILE_NAME = "keyring"
+MOST_NAMED = 3
 # Where systemd puts what LoadCredential= names (systemd.exec(5)).
 SYSTEMD_FOLDER = "CREDENTIALS_DIRECTORY"
 
@@ -54,11 +55,11 @@ class Vault:
         file = KeyRingFile(settings.state_dir.expanduser() / FILE_NAME)
         return cls(file, makes_ring=makes_ring, must_exist=False)
 
-    def require(self, stored: Set[str]) -> None:
+    def require(self, stored: Set[str], *, servers: Sequence[str] = ()) -> None:
         """Raise `KeyRingError` unless the ring goes with the credentials that are stored, by the ids of their keys.
 
         Without any the file need not be there yet. One key in common is enough: what the others sealed is the
-        trouble of single servers.
+        trouble of single servers. `servers` are the names of some whose credentials they are.
         """
         if self._must_exist or stored or self.file.signature() is not None:
             self._refresh()
@@ -67,14 +68,14 @@ class Vault:
         if self._ring is None:
             raise KeyRingError(
                 f"The database holds credentials of servers, but the key ring that opens them is not at "
-                f"{self.file.path}. Put it back from your copy, or let OLLAMA_FLEET_KEYRING_FILE name it. If it is "
-                "lost, the credentials are too: take them away with UPDATE ollama_servers SET auth_type = 'none', "
-                "auth_config = '{}', and set them anew."
+                f"{self.file.path}. Put it back from your copy, or let OLLAMA_FLEET_KEYRING_FILE name it. "
+                f"{_if_lost(servers)}"
             )
         if all(self._ring.get(key_id) is None for key_id in stored):
             raise KeyRingError(
                 f"The key ring {self.file.path} is not the one of this database: it has none of the keys that opened "
-                f"its credentials ({', '.join(sorted(stored)[:3])}). Let OLLAMA_FLEET_KEYRING_FILE name the right one."
+                f"its credentials ({', '.join(sorted(stored)[:3])}). Let OLLAMA_FLEET_KEYRING_FILE name the right one, "
+                f"or put that back from your copy. {_if_lost(servers)}"
             )
 
     def seal(self, credential: Credential, *, server_id: UUID, url: str) -> Sealed:
@@ -132,3 +133,14 @@ class Vault:
         if not is_gone and (signature != self._seen or self._ring is None):
             self._ring, self._seen = self.file.read()
             self._complaint = ""
+
+
+def _if_lost(servers: Sequence[str]) -> str:
+    # Names are somebody else's text, and this goes to a terminal.
+    shown = [name if name.isprintable() else ascii(name) for name in servers[:MOST_NAMED]]
+    more = " and others" if len(servers) > MOST_NAMED else ""
+    whose = f", which are those of {', '.join(shown)}{more}" if shown else ""
+    return (
+        f"If it is lost, so are the credentials{whose}: take each away with `ollama-fleet servers set NAME "
+        "--auth-type none`, which needs no key, then start again and set it anew."
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from monitor.credentials.sealing import Sealed
-from monitor.credentials.vault import Vault
+from monitor.credentials.vault import MOST_NAMED, Vault
 from monitor.domain.errors import FleetError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
@@ -20,6 +20,10 @@ COLUMNS = "id, url, auth_type, auth_config"
 KEYS_IN_USE = """
 SELECT auth_config->>'key' AS key_id, count(*) AS credentials FROM ollama_servers
 WHERE auth_type <> 'none' AND auth_config ? 'key' GROUP BY auth_config->>'key'
+"""
+# One more than a sentence names, so that it can say that there are others.
+SOME_SERVERS = f"""
+SELECT name FROM ollama_servers WHERE auth_type <> 'none' AND auth_config ? 'key' ORDER BY name LIMIT {MOST_NAMED + 1}
 """
 READ_ONE = f"SELECT {COLUMNS} FROM ollama_servers WHERE id = $1"
 # In the order of ids, and locked against an edit until the commit.
@@ -64,7 +68,8 @@ async def keys_in_use(connection: Connection) -> dict[str, int]:
 
 async def require_key_ring(connection: Connection, vault: Vault) -> None:
     """Raise `KeyRingError` unless the ring goes with what is stored."""
-    vault.require((await keys_in_use(connection)).keys())
+    names = [row["name"] for row in await connection.fetch(SOME_SERVERS)]
+    vault.require((await keys_in_use(connection)).keys(), servers=names)
 
 
 async def prepare_sealing(connection: Connection, vault: Vault) -> None:

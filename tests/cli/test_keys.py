@@ -121,6 +121,26 @@ def test_no_process_starts_with_the_ring_of_another_database(
         assert err.splitlines()[-1].startswith(f"ollama-fleet: The key ring {ring.path} is not the one of"), command
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_the_refusal_says_to_do_about_a_lost_ring_works(
+    typed: Typed, ring: KeyRingFile, secret_file: str, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    secret = ("--auth-type", "bearer", "--secret-file", secret_file)
+    typed("servers", "add", "gpu-1", URL, *secret)
+    if is_there:
+        ring.path.write_text(key_ring.first_text(fresh_key()))
+    else:
+        monkeypatch.delenv("OLLAMA_FLEET_KEYRING_FILE")
+    monkeypatch.setenv("OLLAMA_FLEET_API_PORT", "0")
+    refused = typed("monitor")
+    assert refused.code == 78
+    assert "those of gpu-1: take each away with `ollama-fleet servers set NAME --auth-type none`" in refused.err
+    assert typed("servers", "set", "gpu-1", "--auth-type", "none").code == 0
+    if is_there:
+        assert typed("servers", "set", "gpu-1", *secret).code == 0
+    assert typed("doctor").out.count("ok       keys") == 1
+
+
 async def test_a_rotation_that_is_killed_at_any_moment_leaves_everything_readable(
     connection: Connection, ring: KeyRingFile, request: pytest.FixtureRequest
 ) -> None:

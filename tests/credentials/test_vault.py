@@ -60,6 +60,27 @@ def test_a_ring_of_another_database_is_refused(vault: Vault, file: KeyRingFile) 
         vault.require({"0123456789abcdef"})
 
 
+@pytest.mark.parametrize(
+    ("servers", "whose"),
+    [
+        ((), "so are the credentials: take"),
+        (("a", "b\x1b[2J"), "so are the credentials, which are those of a, 'b\\x1b[2J': take"),
+        (("a", "b", "c", "d"), "so are the credentials, which are those of a, b, c and others: take"),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_whose_credentials_are_lost_is_told_with_how_to_go_on(
+    vault: Vault, file: KeyRingFile, *, is_there: bool, servers: tuple[str, ...], whose: str
+) -> None:
+    if is_there:
+        file.create(fresh_key())
+    with pytest.raises(KeyRingError) as caught:
+        vault.require({"0123456789abcdef"}, servers=servers)
+    assert f"If it is lost, {whose} each away with `ollama-fleet servers set NAME --auth-type none`" in str(
+        caught.value
+    )
+
+
 def test_one_key_in_common_is_enough(vault: Vault, file: KeyRingFile) -> None:
     key = fresh_key()
     file.create(key)
