@@ -132,16 +132,21 @@ async def serve(
             if not await binding.unless_stopped(stop, permission):
                 return
         base_url = await _bind(runner, settings)
+        looked = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            follow = _follow(database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault)
+            follow = _follow(
+                database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault, looked=looked
+            )
             tasks = [
                 group.create_task(follow, name="api_follow"),
                 group.create_task(streams.beat(), name="api_heartbeat"),
                 group.create_task(tokens.run(), name="api_tokens"),
             ]
-            log.info("api_started", url=base_url)
-            if ready is not None:
-                ready(base_url)
+            # What is refused was never started.
+            if await binding.unless_stopped(stop, looked.wait()):
+                log.info("api_started", url=base_url)
+                if ready is not None:
+                    ready(base_url)
             await stop.wait()
             log.info("api_stopping")
             # No new requests; streams and those who wait for events end at once, the others have 5 s.
@@ -177,19 +182,22 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
 
 
 async def _require_token(database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault) -> None:
-    await _verify_schema(database, vault)
+    await _verify_schema(database, vault, asyncio.Event())
     await binding.require_token(tokens, settings.api_host)
 
 
-async def _follow(database: Database, wakeup: Wakeup, mirror: Mirror, *, listen_dsn: str, vault: Vault) -> None:
+async def _follow(
+    database: Database, wakeup: Wakeup, mirror: Mirror, *, listen_dsn: str, vault: Vault, looked: asyncio.Event
+) -> None:
     """Follow the event log, but not before it is known to be there, and the right key ring with it."""
-    await _verify_schema(database, vault)
+    await _verify_schema(database, vault, looked)
     async with asyncio.TaskGroup() as group:
         group.create_task(wakeup.run(listen_dsn), name="api_wakeup")
         group.create_task(mirror.run(), name="api_mirror")
 
 
-async def _verify_schema(database: Database, vault: Vault) -> None:
+async def _verify_schema(database: Database, vault: Vault, looked: asyncio.Event) -> None:
+    """Wait for the database; `looked` is set once it was asked, unless there is a reason to refuse it."""
     while True:
         try:
             async with database.session() as connection:
@@ -199,6 +207,8 @@ async def _verify_schema(database: Database, vault: Vault) -> None:
             raise
         except (DatabaseUnavailableError, ConfigurationError) as error:
             log.debug("api_waits_for_database", error=str(error))
+            looked.set()
             await asyncio.sleep(SCHEMA_RETRY_SECONDS)
         else:
+            looked.set()
             return

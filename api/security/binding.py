@@ -29,7 +29,7 @@ async def require_token(table: TokenTable, host: str) -> None:
         )
 
 
-async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
     """Do some work that may wait for the database; False when the stop came first."""
     tasks = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:

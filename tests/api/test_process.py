@@ -45,3 +45,23 @@ async def test_a_wrong_setting_ends_the_process_with_78_and_one_line(dsn: str) -
     assert process.returncode == 78
     assert stderr.decode().startswith("ollama-fleet: OLLAMA_FLEET_API_HOST")
     assert len(stderr.splitlines()) == 1
+
+
+async def test_a_database_with_another_schema_is_refused_before_it_says_that_it_has_started(empty_dsn: str) -> None:
+    process = await start(empty_dsn)
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert "ollama-fleet migrate" in stderr.decode().splitlines()[-1]
+    assert b"api_started" not in stderr
+
+
+async def test_a_database_that_is_away_is_waited_for(unused_tcp_port: int) -> None:
+    process = await start(f"postgresql://fleet@127.0.0.1:{unused_tcp_port}/fleet")
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            assert b"api_started" in await process.stderr.readline()
+    finally:
+        process.terminate()
+    await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0

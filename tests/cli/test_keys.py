@@ -119,6 +119,7 @@ def test_no_process_starts_with_the_ring_of_another_database(
         out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (78, ""), (command, err)
         assert err.splitlines()[-1].startswith(f"ollama-fleet: The key ring {ring.path} is not the one of"), command
+        assert "_started" not in err, command
 
 
 @pytest.mark.parametrize("is_there", [True, False])
