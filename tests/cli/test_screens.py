@@ -1,6 +1,7 @@
 """What a person sees on a narrow screen and a wide one, and a reader that has read enough."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ FROM generate_series(1, $1::int) AS number
 """
 LONG_NEXT = "is Ollama running there, and does OLLAMA_HOST make it listen on that address, not only on 127.0.0.1?"
 MORE_THAN_A_PIPE_HOLDS = 2000
+WORDS = [f"word-{number}" for number in range(40)]
 
 
 @pytest.fixture
@@ -65,6 +67,31 @@ async def test_the_list_leaves_columns_out_rather_than_cut_what_matters(on_termi
     assert "…" not in heading + row
     assert ("http://10.0.0.1:11434" in row) is (columns >= 80)
     assert heading.rstrip().endswith("ID") is (columns >= 80)
+
+
+@pytest.mark.usefixtures("on_database")
+@pytest.mark.parametrize(("columns", "under"), [(70, "TIME"), (80, "TIME"), (100, "WHAT"), (140, "WHAT")])
+@pytest.mark.parametrize("no_color", ["", "1"])
+async def test_an_event_that_is_longer_than_the_screen_is_indented(
+    on_terminal: OnTerminal, connection: Connection, *, columns: int, under: str, no_color: str
+) -> None:
+    url = f"http://{'long.' * 20}example:11434"
+    await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('gpu-1', 'http://gpu-1')")
+    await connection.execute("UPDATE ollama_servers SET capabilities = $1", json.dumps(WORDS))
+    await connection.execute("UPDATE ollama_servers SET url = $1", url)
+    _, shown = await asyncio.to_thread(on_terminal, "events", columns=columns, no_color=no_color)
+    lines = plain(shown)
+    heading = next(number for number, line in enumerate(lines) if "WHAT" in line)
+    indent = lines[heading].index(under)
+    events = "\n".join(lines[heading + 1 :])
+    firsts = [line for line in events.splitlines() if line.lstrip()[:1].isdigit()]
+    rest = [line for line in events.splitlines() if not line.lstrip()[:1].isdigit()]
+    assert len(firsts) == 3
+    assert len(rest) >= 2
+    assert all(line[:indent].isspace() and not line[indent].isspace() for line in rest)
+    assert [line for line in events.splitlines() if len(line) > columns and url not in line] == []
+    assert url in events
+    assert all(word in events for word in WORDS)
 
 
 @pytest.mark.usefixtures("sick")

@@ -1,12 +1,16 @@
 """Events as lines: one for a person to read, or one JSON object for a program."""
 
+import textwrap
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from api.cli.events import facts
 from api.cli.screen import output, text
 from monitor.domain.event import Event, EventType
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SHORT_ID = 8
 COLOURS = {
@@ -17,6 +21,8 @@ COLOURS = {
     EventType.MONITOR_ISOLATED: "yellow",
     EventType.SERVER_DOWN: "red",
 }
+UNDER_TIME = 10
+LEAST_ROOM = 30
 HEADING = f"{'SEQ':>8}  {'TIME':<19}  {'TYPE':<17}  {'SERVER':<16}  WHAT"
 
 
@@ -47,19 +53,43 @@ class EventPrinter:
 
     def _print_line(self, event: Event) -> None:
         start = f"{event.seq:>8}  {text.local_time(event.at)}  "
-        end = f"  {text.printable(self._server(event)):<16}  {text.printable(facts.what(event))}".rstrip()
-        if not output.is_decorated():
-            output.say(f"{start}{event.type.value:<17}{end}")
+        kind = f"{event.type.value:<17}"
+        end = f"  {text.printable(self._server(event)):<16}  "
+        what = text.printable(facts.what(event))
+        if not output.is_screen():
+            output.say(f"{start}{kind}{end}{what}".rstrip())
             return
         from rich.text import Text  # noqa: PLC0415  (only a terminal needs it)
 
-        kind = (f"{event.type.value:<17}", COLOURS.get(event.type, ""))
-        output.console().print(Text.assemble(start, kind, end), soft_wrap=True)
+        columns = Text.assemble(start, (kind, COLOURS.get(event.type, "")), end)
+        output.console().print(_broken(columns, what, screen=output.screen_width()), soft_wrap=True)
 
     def _server(self, event: Event) -> str:
         if event.server_id is None:
             return text.NOTHING
         return self._names.get(event.server_id) or str(event.server_id)[:SHORT_ID]
+
+
+def _broken(columns: "Text", what: str, *, screen: int) -> "Text":
+    """Return an event for a screen: what does not fit is indented under WHAT, where that is too narrow under TIME."""
+    room = screen - columns.cell_len
+    if len(what) <= room:
+        return _tidy(columns + what)
+    if room >= LEAST_ROOM:
+        first, *more = _wrapped(what, room)
+        return _tidy(columns + first).append("".join(f"\n{' ' * columns.cell_len}{line}" for line in more))
+    lines = _wrapped(what, screen - UNDER_TIME)
+    return _tidy(columns).append("".join(f"\n{' ' * UNDER_TIME}{line}" for line in lines))
+
+
+def _tidy(line: "Text") -> "Text":
+    line.rstrip()
+    return line
+
+
+def _wrapped(what: str, width: int) -> list[str]:
+    # A long word, such as a URL, stays whole, so that it can be copied.
+    return textwrap.wrap(what, width=max(width, 1), break_long_words=False, break_on_hyphens=False)
 
 
 def document(event: Event) -> dict[str, Any]:
