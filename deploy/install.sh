@@ -108,6 +108,7 @@ install_all() {
         printf 'Everything is in place and runs; the services were not touched.\n'
         return
     fi
+    check_database
     replace
     remove_old_versions
     installed

@@ -111,6 +111,15 @@ Mend $settings, then run this again. What ran before goes on."
     fi
 }
 
+# Asked while what ran before still runs: with the database away an upgrade would stop the services for nothing.
+check_database() {
+    if [ "$dry_run" ]; then return; fi
+    if ! complaint=$(fleet "$version" migrate --dry-run 2>&1 >/dev/null); then
+        fail "$complaint
+So the database could not be brought up to date, and nothing was stopped: mend that, then run this again."
+    fi
+}
+
 make_keyring() {
     if [ -f "$keyring" ]; then return; fi
     step "make the key ring $keyring" write_keyring ||

@@ -38,23 +38,28 @@ async def verify(connection: Connection) -> None:
     )
 
 
-async def upgrade(dsn: str) -> bool:
-    """Bring the database to the known revision; return False when it was there already.
-
-    Programs that do this at the same time migrate once, one after the other: they take an advisory lock.
-    """
+async def is_due(dsn: str) -> bool:
+    """Whether the database is to be migrated; raises `SchemaMismatchError` when it is newer than what is known."""
     connection = await database.connect(dsn, name="ollama-fleet migrate")
     try:
         found = await current(connection)
     finally:
         await connection.close()
-    if found == KNOWN:
-        return False
     if found is not None and found > KNOWN:
         raise SchemaMismatchError(
             f"The database schema is at {found}, newer than the {KNOWN} this program knows: nothing was changed. "
             "Install the newer ollama-fleet."
         )
+    return found != KNOWN
+
+
+async def upgrade(dsn: str) -> bool:
+    """Bring the database to the known revision; return False when it was there already.
+
+    Programs that do this at the same time migrate once, one after the other: they take an advisory lock.
+    """
+    if not await is_due(dsn):
+        return False
     from monitor.postgres import migration  # noqa: PLC0415  (costs a second; most starts need none)
 
     await migration.run(dsn)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.postgres import schema_version
 from tests.cli.conftest import PATIENCE, Typed
 
 SHOW_COMMAND_LINE = r"\! tr '\0' ' ' < /proc/$PPID/cmdline; echo; echo password $PGPASSWORD"
@@ -62,13 +63,22 @@ def test_migrate_fills_an_empty_database_once(typed: Typed, empty_dsn: str, monk
     before = typed("servers", "list")
     assert before.code == 1
     assert "run `ollama-fleet migrate`" in before.err
+    for _ in range(2):
+        assert typed("migrate", "--dry-run").out == f"The schema would be brought to {schema_version.KNOWN}.\n"
     assert typed("migrate").out.endswith(" now.\n")
     assert typed("migrate").out.endswith(" already, nothing was to do.\n")
+    assert typed("migrate", "--dry-run").out.endswith(" already, nothing would be done.\n")
     assert typed("servers", "list").code == 0
 
 
+def test_a_rehearsal_makes_no_database(typed: Typed, tmp_path: Path) -> None:
+    outcome = typed("migrate", "--dry-run")
+    assert (outcome.code, outcome.out) == (0, "There is no database yet; one would be made.\n")
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.usefixtures("on_database")
-@pytest.mark.parametrize("command", ["servers list", "events", "migrate", "up"])
+@pytest.mark.parametrize("command", ["servers list", "events", "migrate", "migrate --dry-run", "up"])
 def test_a_schema_from_the_future_is_left_alone(typed: Typed, command: str) -> None:
     typed("db", "psql", "--", "-qc", "UPDATE alembic_version SET version_num = '999'")
     outcome = typed(*command.split())
@@ -77,7 +87,7 @@ def test_a_schema_from_the_future_is_left_alone(typed: Typed, command: str) -> N
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["servers list", "events --follow", "migrate"])
+@pytest.mark.parametrize("command", ["servers list", "events --follow", "migrate", "migrate --dry-run"])
 def test_a_database_that_is_away_ends_with_1_and_one_line(
     typed: Typed, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

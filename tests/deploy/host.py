@@ -74,6 +74,8 @@ shift 2
 echo fleet $mark $* >>HOST/calls
 case "$*" in
 'db uri') if [ -e HOST/faults/settings ]; then echo 'ollama-fleet: RISE cannot be used.' >&2; exit 78; fi ;;
+'migrate --dry-run')
+    if [ -e HOST/faults/database ]; then echo 'ollama-fleet: PostgreSQL cannot be used.' >&2; exit 1; fi ;;
 migrate) if [ -e HOST/faults/migrate ]; then echo 'ollama-fleet: no way' >&2; exit 1; fi ;;
 'servers list') [ ! -e HOST/faults/schema ] ;;
 esac

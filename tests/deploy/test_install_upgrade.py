@@ -21,7 +21,12 @@ def test_an_upgrade_stops_migrates_switches_and_starts_in_that_order(installed: 
     calls = installed.calls()
     order = [
         calls.index(call)
-        for call in ("systemctl stop ollama-fleet", "fleet new migrate", "systemctl restart ollama-fleet")
+        for call in (
+            "fleet new migrate --dry-run",
+            "systemctl stop ollama-fleet",
+            "fleet new migrate",
+            "systemctl restart ollama-fleet",
+        )
     ]
     assert order == sorted(order)
     assert max(index for index, call in enumerate(calls) if call.startswith("uv pip")) < order[0]
@@ -40,7 +45,11 @@ def test_the_version_before_is_kept_and_older_ones_go(installed: Host) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
-    [("index", "What was installed before was not touched."), ("settings", "RISE cannot be used.")],
+    [
+        ("index", "What was installed before was not touched."),
+        ("settings", "RISE cannot be used."),
+        ("database", "PostgreSQL cannot be used.\nSo the database could not be brought up to date, and nothing"),
+    ],
 )
 def test_what_fails_before_the_switch_never_stops_the_old_version(installed: Host, fault: str, sentence: str) -> None:
     installed.mark("new")

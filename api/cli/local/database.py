@@ -64,6 +64,13 @@ def migrate(dsn: str) -> str:
     return f"The schema is at {schema_version.KNOWN} {'now' if changed else 'already, nothing was to do'}."
 
 
+def rehearse_migration(dsn: str) -> str:
+    """Change nothing, and return what `migrate` would do."""
+    if asyncio.run(schema_version.is_due(dsn)):
+        return f"The schema would be brought to {schema_version.KNOWN}."
+    return f"The schema is at {schema_version.KNOWN} already, nothing would be done."
+
+
 @asynccontextmanager
 async def opened(settings: Settings, *, dsn: str) -> AsyncIterator[Database]:
     """Open the database; an empty one gets the schema if it is ours to fill, that is the embedded one.

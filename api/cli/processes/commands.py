@@ -67,11 +67,19 @@ def api(invocation: Invocation) -> int:
 
 
 @click.command(cls=Manual, epilog="Example: ollama-fleet migrate")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, once the database has answered.")
 @pass_invocation
-def migrate(invocation: Invocation) -> None:
+def migrate(invocation: Invocation, *, dry_run: bool) -> None:
     """Bring the database's schema up to date."""
     from api.cli.local import database as local_database  # noqa: PLC0415  (`--help` need not wait for it)
 
+    if dry_run:
+        if invocation.lacks_database:
+            output.say("There is no database yet; one would be made.")
+            return
+        with output.working("asking the database"), invocation.database() as dsn:
+            output.say(local_database.rehearse_migration(dsn))
+        return
     with output.working("migrating the database"), invocation.database(makes=True) as dsn:
         output.say(local_database.migrate(dsn))
 
