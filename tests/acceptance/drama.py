@@ -17,6 +17,10 @@ SWAP = """
 UPDATE ollama_servers AS server SET auth_config = other.auth_config FROM ollama_servers AS other
 WHERE server.auth_type = 'bearer' AND other.auth_type = 'bearer' AND server.id <> other.id
 """
+REFUSE_ROWS = """
+ALTER TABLE ollama_servers ADD CONSTRAINT drama CHECK (name NOT IN ('marker-late', 'marker-bearer')) NOT VALID
+"""
+REFUSE_NO_ROWS = "ALTER TABLE ollama_servers DROP CONSTRAINT drama"
 REASONS = "SELECT array_agg(DISTINCT status_reason) @> $1::text[] FROM ollama_servers"
 PAGES = (
     "/",
@@ -84,6 +88,7 @@ class Drama:
             await self.psql.execute("UPDATE ollama_servers SET max_concurrent = 0")
         with pytest.raises(asyncpg.DataError):
             await self.psql.execute("UPDATE ollama_servers SET priority = (auth_config->>'sealed')::int")
+        await self._refuse_rows(api)
         await self.psql.execute("ALTER TABLE ollama_servers RENAME COLUMN priority TO gone")
         fresh = guarded_servers.with_token("late", "http://127.0.0.1:9", self.fleet.secrets["token"])
         assert (await api.ask("POST", "/api/servers", json=fresh))[0] == 500
@@ -91,6 +96,20 @@ class Drama:
         await self.psql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ollama-fleet %'"
         )
+
+    async def _refuse_rows(self, api: Witness) -> None:
+        """Have PostgreSQL refuse a row of the API's and results of the monitor's, whole rows named in its DETAIL."""
+        await self.psql.execute(REFUSE_ROWS)
+        late = guarded_servers.with_token("late", "http://127.0.0.1:9", self.fleet.secrets["token"])
+        status, answer = await api.ask("POST", "/api/servers", json=late)
+        assert status == 422
+        assert "Failing row" not in answer["detail"]
+
+        async def is_logged() -> bool:
+            return any(b"result_refused" in text for text in self.scene.printed().values())
+
+        await self._eventually(is_logged, within=LIMIT, what="a result that is refused")
+        await self.psql.execute(REFUSE_NO_ROWS)
 
     async def ask_for_everything(self, api: Witness) -> None:
         """Read all that can be read, and have a server checked and listed."""

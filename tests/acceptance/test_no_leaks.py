@@ -190,6 +190,7 @@ def _assert_that_it_was_looked_for(fleet: GuardedServers, places: dict[str, byte
     everything = b"\n".join(places.values())
     assert b"request_failed" in everything, "an exception was logged, with its traceback"
     assert b"Failing row contains" in places["PostgreSQL's log"]
+    assert any(b"Failing row contains" in text for name, text in places.items() if name.endswith("ollama-fleet up"))
     assert b"password authentication failed" in places["PostgreSQL's log"]
     for place in ("PostgreSQL's log", "a dump of the database", "the event log", "the answers of the API"):
         assert b"marker-basic" in places[place], place

@@ -154,6 +154,15 @@ async def test_other_media_types_are_refused(target: Target) -> None:
             assert (answer.status, answer.body["code"]) == (415, "unsupported_media_type"), headers
 
 
+async def test_what_only_the_database_refuses_is_told_without_the_row(api: ApiClient, psql: Connection) -> None:
+    await psql.execute("ALTER TABLE ollama_servers ADD CONSTRAINT of_the_owner CHECK (priority < 7)")
+    answer = await api.ask("POST", "/api/servers", json=GOOD | {"priority": 7})
+    assert (answer.status, answer.body["code"]) == (422, "invalid")
+    assert answer.body["detail"] == (
+        'The database refuses a value: new row for relation "ollama_servers" violates check constraint "of_the_owner".'
+    )
+
+
 async def test_a_merge_patch_is_no_body_for_post(api: ApiClient) -> None:
     answer = await api.ask("POST", "/api/servers", json=GOOD, headers={"Content-Type": "application/merge-patch+json"})
     assert answer.status == 415
