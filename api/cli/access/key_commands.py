@@ -9,7 +9,7 @@ import click
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 
 if TYPE_CHECKING:
     from api.security.key_changes import KeyUse

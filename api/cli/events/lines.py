@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from api.cli.events import facts
-from api.cli.screen import output, text
+from api.cli.screen import output, terminal, text
 from monitor.domain.event import Event, EventType
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ class EventPrinter:
         kind = f"{event.type.value:<17}"
         end = f"  {text.printable(self._server(event)):<16}  "
         what = text.printable(facts.what(event))
-        if not output.is_screen():
+        if not terminal.is_screen():
             output.say(f"{start}{kind}{end}{what}".rstrip())
             return
         from rich.text import Text  # noqa: PLC0415  (only a terminal needs it)
 
         columns = Text.assemble(start, (kind, COLOURS.get(event.type, "")), end)
-        output.console().print(_broken(columns, what, screen=output.screen_width()), soft_wrap=True)
+        terminal.console().print(_broken(columns, what, screen=terminal.width()), soft_wrap=True)
 
     def _server(self, event: Event) -> str:
         if event.server_id is None:

@@ -1,7 +1,7 @@
 """How the report of an import is shown to a person: a row for each value, and a line that sums them up."""
 
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 from api.importing.report import Report
 
 NOTHING = "The file says nothing about Ollama; --map tells what a variable of another name is."

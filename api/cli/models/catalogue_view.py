@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from api.cli.invocation import Invocation
 from api.cli.reach import Reach
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 from api.resolution.catalogue import CatalogueEntry
 
 PAGE = 500

@@ -9,7 +9,7 @@ import click
 from api.cli.groups import ListByDefault
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 from api.cli.servers.commands import desk, json_option, reference_argument
 
 if TYPE_CHECKING:

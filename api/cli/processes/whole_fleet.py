@@ -7,7 +7,7 @@ from typing import Any
 from api import app as api_app
 from api.cli.importing import importer
 from api.cli.processes import calm_log
-from api.cli.screen import output
+from api.cli.screen import output, terminal
 from api.security import binding
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
@@ -86,7 +86,7 @@ class _Fleet:
     def _welcome(self) -> None:
         is_service = systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         # A service, and what was started without a terminal, has nobody who could press Ctrl-C.
-        is_at_terminal = output.has_terminal() and not is_service
+        is_at_terminal = terminal.has_terminal() and not is_service
         # An address that others reach is only listened on with a token.
         is_open = binding.is_loopback(self._settings.api_host)
         output.say(

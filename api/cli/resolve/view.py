@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 from api.problems import Problem
 from api.resolution.answers import ExplanationView, Told
 from monitor.domain.resolver import Request

@@ -1,69 +1,19 @@
 """Printing: tables and fields for a person at a terminal, plain aligned text for a pipe, JSON for a program."""
 
-import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
-from api.cli.screen import text
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from api.cli.screen import terminal, text
+from api.cli.screen.column import Column
 
 GAP = "  "
 # Longer lines are hard to read, however wide the screen.
 MOST_COLUMNS = 120
 LEAST_COLUMNS = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column; `coloured` gives words like `up` their colour, `wraps` lets a narrow screen break the cells.
-
-    One with `spare` above 0 is left out where the screen is too narrow for all, the highest first.
-    """
-
-    title: str
-    right: bool = False
-    coloured: bool = False
-    wraps: bool = False
-    spare: int = 0
-
-
-def is_screen() -> bool:
-    """Whether a person looks on."""
-    return sys.stdout.isatty()
-
-
-def has_terminal() -> bool:
-    """Whether this was started at a terminal, though its output may go elsewhere."""
-    # Python has none where the descriptor was closed.
-    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-
-
-def is_decorated() -> bool:
-    """Whether a person looks on who did not ask for plain text (https://no-color.org)."""
-    return is_screen() and not os.environ.get("NO_COLOR")
-
-
-def screen_width() -> int:
-    """Return how many columns the screen has."""
-    return shutil.get_terminal_size().columns
-
-
-def console(*, stderr: bool = False) -> "Console":
-    """Return rich's console, loaded only when there is a terminal to print on."""
-    from rich.console import Console  # noqa: PLC0415  (0.1 s that a pipe need not wait for)
-
-    # Left to itself it takes every simple terminal for one of 80 columns.
-    width, height = shutil.get_terminal_size()
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, height=height)
 
 
 def say(line: str = "") -> None:
@@ -86,7 +36,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: st
     rows = list(rows)
     if not rows:
         note(empty)
-    elif is_decorated():
+    elif terminal.is_decorated():
         from api.cli.screen import table as screen_table  # noqa: PLC0415  (only a terminal needs it)
 
         screen_table.show(columns, rows)
@@ -118,11 +68,11 @@ def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterato
 def paragraph(title: str, words: str) -> list[str]:
     """Return the words behind their title: on a screen broken at its edge and indented, else in one line."""
     clean = text.printable(words)
-    if not is_screen():
+    if not terminal.is_screen():
         return [title + clean]
     return textwrap.wrap(
         clean,
-        width=min(max(screen_width(), LEAST_COLUMNS), MOST_COLUMNS),
+        width=min(max(terminal.width(), LEAST_COLUMNS), MOST_COLUMNS),
         initial_indent=title,
         subsequent_indent=" " * len(title),
         break_long_words=False,
@@ -138,5 +88,5 @@ def working(what: str) -> Iterator[None]:
         return
     from rich.text import Text  # noqa: PLC0415  (only a terminal needs it)
 
-    with console(stderr=True).status(Text(what)):
+    with terminal.console(stderr=True).status(Text(what)):
         yield

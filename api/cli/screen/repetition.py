@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from api.cli.screen import output, text
+from api.cli.screen import output, terminal, text
 from monitor.domain.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -83,6 +83,6 @@ def look(
 
 def _turn_page(every: float) -> None:
     # Into a pipe or a file one look follows the other.
-    if output.is_screen():
+    if terminal.is_screen():
         click.clear()
         output.say(f"{text.local_time(datetime.now().astimezone())}, every {every:g} s; Ctrl-C ends it.\n")

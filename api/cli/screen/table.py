@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.screen import output
-from api.cli.screen.output import Column
+from api.cli.screen import terminal
+from api.cli.screen.column import Column
 
 GAP = 2
 # So narrow a cell that wraps may become, before a spare column has to go.
@@ -25,7 +25,7 @@ COLOURS = {
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of clean text on the terminal."""
-    console = output.console()
+    console = terminal.console()
     least = [_least(column, [row[index] for row in rows]) for index, column in enumerate(columns)]
     kept = fitting(columns, least, screen=console.width)
     fits = _sum(least, kept) <= console.width

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 from api.cli.servers import advice
 from api.cli.servers.examiner import Subject
 from monitor.domain.probe import Reason

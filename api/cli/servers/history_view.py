@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from api.cli.screen import output, text
-from api.cli.screen.output import Column
+from api.cli.screen import output, terminal, text
+from api.cli.screen.column import Column
 from api.history.views import HistoryView, SlotView, WindowView
 from monitor.domain.uptime import Window
 
@@ -60,7 +60,7 @@ def caution(history: HistoryView) -> Iterator[str]:
 def strip(history: HistoryView) -> Iterator[str]:
     """Yield the slots, oldest first, and what their marks mean; on a narrow screen a mark stands for several."""
     slots = history.slots
-    step = -(-len(slots) // output.screen_width()) if output.is_screen() else 1
+    step = -(-len(slots) // terminal.width()) if terminal.is_screen() else 1
     yield "".join(_mark(slots[start : start + step]) for start in range(0, len(slots), step))
     each = text.span(slots[0].seconds * step)
     yield from output.paragraph("", f"{history.window} up to now, {each} a mark: = up, + degraded, x down, . unknown")

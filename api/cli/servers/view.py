@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.cli.screen import text
-from api.cli.screen.output import Column
+from api.cli.screen.column import Column
 
 if TYPE_CHECKING:
     from api.views import AuthView, DiscoveryAnswer, ServerView
