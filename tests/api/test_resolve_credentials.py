@@ -128,8 +128,9 @@ async def test_headers_that_were_told_once_are_told_without_the_database(
     settings: Settings, dsn: str, proxy: TcpProxy, eventually: Eventually
 ) -> None:
     async with serving(settings, through(proxy, dsn)) as (api, _):
-        await api.add("anna", url=URL, auth=BEARER)
+        # The other one first, so that it is known, too, once this one is.
         await api.add("berta", url="http://berta.example", auth=BEARER)
+        await api.add("anna", url=URL, auth=BEARER)
         await known(api, eventually)
         assert (await ask(api, include=["credentials"])).body["headers"] == SENT
         await proxy.refuse()
