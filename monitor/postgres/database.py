@@ -24,6 +24,9 @@ STATEMENT_TIMEOUT = 15.0
 STATEMENT_TIMEOUT_MS = "15000"
 # A process that is frozen in mid-transaction must not keep the lease, or a server's row, locked.
 IDLE_IN_TRANSACTION_MS = "3000"
+# One that was about to prepare a statement is not idle for PostgreSQL; from this version on there is a limit for all.
+TRANSACTION_TIMEOUT_MS = "20000"
+TRANSACTION_TIMEOUT_SINCE = 17
 
 # The session, the server behind it or the transaction is of no use any more; the next one may be.
 # A full disk is among them: what could not be written now can be written later.
@@ -175,7 +178,7 @@ class Database:
                 connect=connect_driver,
                 command_timeout=STATEMENT_TIMEOUT,
                 statement_cache_size=self._cache,
-                init=set_up,
+                init=self._set_up,
                 reset=_nothing_to_reset,
                 server_settings={
                     "application_name": self._name,
@@ -183,6 +186,12 @@ class Database:
                     "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
                 },
             )
+
+    async def _set_up(self, connection: Connection) -> None:
+        await set_up(connection)
+        # Behind a pooler it would stay with a session that others use next.
+        if connection.get_server_version().major >= TRANSACTION_TIMEOUT_SINCE and self._cache:
+            await connection.execute(f"SET transaction_timeout = {TRANSACTION_TIMEOUT_MS}")
 
     async def close(self) -> None:
         """Close all sessions; those still busy after 2 s are cut."""

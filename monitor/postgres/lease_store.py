@@ -3,11 +3,17 @@
 The whole fleet is shard 0 for now.
 """
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.postgres.database import Database
 
@@ -17,6 +23,14 @@ UPDATE monitor_leases SET owner = $1, owner_name = $2, epoch = epoch + 1,
 WHERE shard = 0 AND (owner IS NULL OR expires_at < clock_timestamp())
 RETURNING epoch
 """
+# Whoever still locks the row of a lease that has ended is frozen or cut off from us in mid-transaction. PostgreSQL
+# takes it for one at work, whatever its time limits, if it was about to prepare a statement.
+CUT_OFF = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = ANY (pg_blocking_pids($1)) AND xact_start < clock_timestamp() - $2::interval
+"""
+# Longer than `IDLE_IN_TRANSACTION_MS`, so that what ends by itself does.
+PATIENCE = timedelta(seconds=4)
 # What the monitor counts goes along. Its table is not logged, so that this costs no more than the renewal alone.
 RENEW = """
 WITH renewed AS (
@@ -37,6 +51,9 @@ SELECT pg_notify('ollama_fleet_requests', 'lease') FROM released
 """
 
 
+log = structlog.get_logger(__name__)
+
+
 class PostgresLeaseStore:
     """Implements `ports.LeaseStore`."""
 
@@ -50,9 +67,12 @@ class PostgresLeaseStore:
         self._stats = stats
 
     async def take(self, ttl: timedelta) -> Lease | None:
-        """Take the lease if nobody holds it; return it, or None."""
-        async with self._database.session() as connection:
-            epoch = await connection.fetchval(TAKE, self._owner, self._owner_name, ttl)
+        """Take the lease if nobody holds it; return it, or None. A dead owner's transaction is ended for it."""
+        async with self._database.session() as connection, connection.transaction():
+            # Asked for, since a pooler has another one for us than PostgreSQL.
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            async with self._unblocked(pid):
+                epoch = await connection.fetchval(TAKE, self._owner, self._owner_name, ttl)
         return None if epoch is None else Lease(owner=self._owner, epoch=epoch)
 
     async def renew(self, lease: Lease, ttl: timedelta) -> bool:
@@ -64,3 +84,21 @@ class PostgresLeaseStore:
         """Free the lease, so that another monitor need not wait for its end."""
         async with self._database.session() as connection:
             await connection.execute(GIVE_UP, lease.owner, lease.epoch)
+
+    @asynccontextmanager
+    async def _unblocked(self, pid: int) -> AsyncIterator[None]:
+        """Run a statement of this session, and end the sessions for which it waits too long."""
+        cutting = asyncio.create_task(self._cut_off(pid), name="lease_cut_off")
+        try:
+            yield
+        finally:
+            cutting.cancel()
+            await asyncio.wait([cutting])
+
+    async def _cut_off(self, pid: int) -> None:
+        await asyncio.sleep(PATIENCE.total_seconds())
+        with contextlib.suppress(DatabaseUnavailableError, ConfigurationError):
+            async with self._database.session() as connection:
+                ended = await connection.fetch(CUT_OFF, pid, PATIENCE)
+            if ended:
+                log.warning("lease_holder_cut_off", sessions=len(ended))

@@ -1,13 +1,16 @@
 """The lease: one owner at a time, by the database's clock, and an epoch that only grows."""
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.lease import Lease
+from monitor.postgres import database, lease_store
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.lease_store import PostgresLeaseStore
 
@@ -121,3 +124,45 @@ async def test_the_epoch_grows_with_every_taking(monitors: list[PostgresLeaseSto
         await connection.execute(EXPIRE)
 
     assert epochs == [1, 2, 3, 4, 5, 6]
+
+
+async def test_an_owner_that_is_frozen_before_a_statement_is_prepared_does_not_keep_the_row_locked(
+    monitors: list[PostgresLeaseStore],
+    fleet_database: Database,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease_store, "PATIENCE", timedelta(seconds=0.2))
+    one, two = monitors
+    held = await one.take(TTL)
+    await connection.execute(EXPIRE)
+    frozen = await database.connect(fleet_database.dsn, name="frozen")
+    await frozen.transaction().start()
+    await frozen.fetchval("SELECT epoch FROM monitor_leases FOR SHARE")
+    # The driver lets PostgreSQL wait for the rest of it, so the session is not idle.
+    await frozen.prepare("SELECT 1")
+
+    taken = await two.take(TTL)
+
+    assert held is not None
+    assert taken is not None
+    assert taken.epoch == held.epoch + 1
+    assert await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen'") is None
+    frozen.terminate()
+
+
+async def test_without_anybody_who_takes_over_a_frozen_transaction_ends_as_well(
+    fleet_database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TRANSACTION_TIMEOUT_MS", "500")
+    monitor = Database(fleet_database.dsn, name="frozen")
+    await monitor.open()
+    freed = ""
+    with contextlib.suppress(DatabaseUnavailableError):
+        async with monitor.session() as frozen:
+            await frozen.transaction().start()
+            await frozen.fetchval("SELECT epoch FROM monitor_leases FOR SHARE")
+            await frozen.prepare("SELECT 1")
+            freed = await connection.execute(EXPIRE, timeout=15)
+    assert freed == "UPDATE 1"
+    await monitor.close()
