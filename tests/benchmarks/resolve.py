@@ -62,8 +62,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--distinct", action="store_true", help="no two servers have the same model")
     parser.add_argument("--open", action="store_true", help="ask an API that wants no token")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each part of a round")
+    # Many short rounds: a machine that others share changes its pace within seconds.
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each part of a round")
     parser.add_argument("--rate", type=float, default=100.0, help="events per second in the storm")
 
 
