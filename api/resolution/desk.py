@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from api import edits, problems
+from api.memory import Memory
 from api.problems import RETRY_SECONDS, Problem
 from api.resolution import answers
 from api.resolution.answers import Ageing, Outfit, Resolution
@@ -55,7 +56,7 @@ class Desk:
         self._interval = policy.interval.total_seconds()
         self._timeout = policy.timeout.total_seconds()
         self._allowed_networks = allowed_networks
-        self._remembered: dict[Request, Remembered] = {}
+        self._remembered: Memory[Request, Remembered] = Memory(most=MOST_REMEMBERED)
         self._fleet: Directory | None = None
 
     def resolve(self, request: Request, snapshot: Snapshot) -> Resolution:
@@ -96,8 +97,6 @@ class Desk:
     def _remember(self, request: Request, answer: Answer, head: bytes) -> None:
         copy = answer.copy
         if answer.rule == BY_MODEL and copy is not None and not request.explain:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
             self._remembered[request] = Remembered(copy, copy.server.revision, head)
 
     def _ageing(self, server: Entry | None, snapshot: Snapshot) -> Ageing:

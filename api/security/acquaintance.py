@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 
+from api.memory import Memory
 from api.security.access import Access
 
 MOST_REMEMBERED = 1024
@@ -18,7 +19,7 @@ class Acquaintance:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(KEY_BYTES)
-        self._known: dict[bytes, Access] = {}
+        self._known: Memory[bytes, Access] = Memory(most=MOST_REMEMBERED)
 
     def recall(self, header: str) -> Access | None:
         """Return what a header allows, None for one that has to be looked at closely."""
@@ -27,8 +28,6 @@ class Acquaintance:
 
     def remember(self, header: str, access: Access) -> None:
         """Keep what a header was found to allow."""
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
         self._known[self._mark(header)] = access
 
     def _mark(self, header: str) -> bytes:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from aiohttp import web
 from yarl import URL
 
+from api.memory import Memory
 from api.problems import Problem
 from api.security import origins
 from api.security.access import Scope
@@ -28,7 +29,7 @@ class Demands:
     """Invariant: what is remembered was let through, so a refusal is found anew each time."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Demand] = {}
+        self._known: Memory[tuple[str, str], Demand] = Memory(most=MOST_REMEMBERED)
 
     def of(self, request: web.Request) -> Demand:
         """Return the scopes that are needed, all of them; none for what is public.
@@ -39,8 +40,6 @@ class Demands:
         demand = self._known.get(asked)
         if demand is None:
             demand = _read(request.method, request.rel_url)
-            if len(self._known) >= MOST_REMEMBERED:
-                self._known.clear()
             self._known[asked] = demand
         return demand
 
