@@ -74,8 +74,9 @@ def _pattern(path: str) -> str:
 async def _refuse(request: web.Request) -> NoReturn:
     """Say that nothing is there, or what the path takes in place of this method."""
     allowed: set[str] = set()
+    elsewhere = request.match_info.route.resource
     for resource in request.app.router.resources():
-        if resource.canonical != _pattern(ELSEWHERE):
+        if resource is not elsewhere:
             allowed |= (await resource.resolve(request))[1]
     raise web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound
 
