@@ -126,13 +126,13 @@ async def serve(
         keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=DRAIN_SECONDS,
     )
+    looked = asyncio.Event()
     try:
         if not is_loopback:
-            permission = _require_token(database, tokens, settings=settings, vault=vault)
+            permission = _require_token(database, tokens, settings=settings, vault=vault, looked=looked)
             if not await binding.unless_stopped(stop, permission):
                 return
         base_url = await _bind(runner, settings)
-        looked = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             follow = _follow(
                 database, wakeup, mirror, listen_dsn=settings.listen_database_url or dsn, vault=vault, looked=looked
@@ -181,8 +181,10 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _require_token(database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault) -> None:
-    await _verify_schema(database, vault, asyncio.Event())
+async def _require_token(
+    database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault, looked: asyncio.Event
+) -> None:
+    await _verify_schema(database, vault, looked)
     await binding.require_token(tokens, settings.api_host)
 
 

@@ -34,9 +34,13 @@ class OrderedGroup(Manual, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; one that other tools have is told by our word for it."""
-        if args[0] not in self.commands and (meant := misuse.command(self, args[0])) is not None:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean '{ctx.command_path} {meant}'?")
+        if args[0] not in self.commands:
+            self._refuse_foreign(ctx, args[0])
         return super().resolve_command(ctx, args)
+
+    def _refuse_foreign(self, ctx: click.Context, word: str) -> None:
+        if (meant := misuse.command(self, word)) is not None:
+            ctx.fail(f"No such command {word!r}. Did you mean '{ctx.command_path} {meant}'?")
 
 
 class ListByDefault(OrderedGroup):
@@ -52,8 +56,8 @@ class ListByDefault(OrderedGroup):
                 f"No such command {args[0]!r}. Did you mean {meant!r}? What is really named {args[0]} goes after list: "
                 f"`{ctx.command_path} list {args[0]}`."
             )
-        if len(args) > 1 and not args[1].startswith("-") and (other := misuse.command(self, args[0])) is not None:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean '{ctx.command_path} {other}'?")
+        if len(args) > 1 and not args[1].startswith("-"):
+            self._refuse_foreign(ctx, args[0])
         return super().parse_args(ctx, ["list", *args])
 
     def _meant(self, word: str) -> str | None:

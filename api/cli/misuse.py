@@ -34,7 +34,8 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
 }
 # An option is only taken for a slip of the finger when it is this much alike.
 ALIKE = 0.75
-SETTINGS_OF_UP = {"--port": "API_PORT", "--host": "API_HOST", "--state-dir": "STATE_DIR", "--database": "DATABASE_URL"}
+# Options of the name of a setting need no line here.
+SETTINGS_OF_UP = {"--port": "API_PORT", "--host": "API_HOST", "--database": "DATABASE_URL"}
 
 
 def command(group: click.Group, word: str) -> str | None:

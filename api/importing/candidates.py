@@ -125,10 +125,11 @@ class Gathering:
             self.others += 1
 
     def _add_addresses(self, assignment: Assignment, meaning: Meaning) -> None:
-        if meaning.role is not Role.URLS and addresses.is_list(assignment.value):
+        may_be_several = meaning.role is Role.URLS
+        if not may_be_several and addresses.is_list(assignment.value):
             self._say(assignment, Outcome.REFUSED, f"it holds several addresses; say --map {assignment.name}=urls")
             return
-        for text in addresses.several(assignment.value) if meaning.role is Role.URLS else [assignment.value]:
+        for text in addresses.several(assignment.value) if may_be_several else [assignment.value]:
             try:
                 address = addresses.read(text, like_ollama=meaning.role is Role.HOST)
             except InvalidUrlError as error:

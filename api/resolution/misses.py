@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from api.queries import requests
+from monitor import lifecycle
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.domain.resolver import Code
 from monitor.postgres.database import Database
@@ -40,8 +41,7 @@ class Misses:
     async def close(self) -> None:
         """Give up what is under way."""
         if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+            await lifecycle.cancel(self._asking)
 
     async def _ask(self) -> None:
         try:

@@ -30,7 +30,9 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 _PASTED = re.compile(rf"/+(api(/+({ROUTES_OF_OLLAMA}))?|v1(/+({ROUTES_OF_OPENAI}))?)/*\Z")
 # An address that only lacks the http://, and is surely one: it is repeated, so nothing else may look like it.
-_BARE = re.compile(r"(localhost|[0-9]{1,3}(\.[0-9]{1,3}){3})(:[0-9]{1,5})?/?|[A-Za-z0-9.-]{1,253}:11434/?")
+_BARE = re.compile(
+    rf"(localhost|[0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}})(:[0-9]{{1,5}})?/?|[A-Za-z0-9.-]{{1,253}}:{OLLAMA_PORT}/?"
+)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 

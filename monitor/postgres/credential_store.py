@@ -68,8 +68,9 @@ async def keys_in_use(connection: Connection) -> dict[str, int]:
 
 async def require_key_ring(connection: Connection, vault: Vault) -> None:
     """Raise `KeyRingError` unless the ring goes with what is stored."""
-    names = [row["name"] for row in await connection.fetch(SOME_SERVERS)]
-    vault.require((await keys_in_use(connection)).keys(), servers=names)
+    keys = await keys_in_use(connection)
+    names = [row["name"] for row in await connection.fetch(SOME_SERVERS)] if keys else []
+    vault.require(keys.keys(), servers=names)
 
 
 async def prepare_sealing(connection: Connection, vault: Vault) -> None:

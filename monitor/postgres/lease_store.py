@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from monitor import lifecycle
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.postgres.database import Database
@@ -92,8 +93,7 @@ class PostgresLeaseStore:
         try:
             yield
         finally:
-            cutting.cancel()
-            await asyncio.wait([cutting])
+            await lifecycle.cancel(cutting)
 
     async def _cut_off(self, pid: int) -> None:
         await asyncio.sleep(PATIENCE.total_seconds())

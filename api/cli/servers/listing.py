@@ -57,10 +57,10 @@ def _by_beginning(servers: Sequence[ServerView], reference: str) -> ServerView:
 def _unknown(servers: Sequence[ServerView], reference: str) -> str:
     if not servers:
         return f"There is no server {reference}, there is none at all yet: `ollama-fleet servers add NAME URL`."
-    by_spelling = {spelling: server.name for server in servers for spelling in (server.name.lower(), server.url)}
     if MODEL.fullmatch(reference):
         where = f"`ollama-fleet models where {reference}` shows who has the model of that name"
         return f"There is no server {reference}; {where}."
+    by_spelling = {spelling: server.name for server in servers for spelling in (server.name.lower(), server.url)}
     near = difflib.get_close_matches(reference.lower(), by_spelling, n=MOST_SUGGESTIONS)
     names = list(dict.fromkeys(by_spelling[spelling] for spelling in near))
     hint = f"Did you mean {' or '.join(names)}?" if names else "`ollama-fleet servers list` shows those there are."
