@@ -17,11 +17,14 @@ import structlog
 from monitor.postgres import embedded, schema_version
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
+from tests import roomy
 from tests.fakes import database_proxy
 from tests.fakes.tcp_proxy import TcpProxy
 
 TEMPLATE = "migrated"
 LONG_TIMEOUT = 1800
+# For the databases and the write-ahead log of one worker, and of those beside it.
+ROOM = 4 * 1024**3
 _numbers = itertools.count(1)
 
 
@@ -65,7 +68,7 @@ def _logs_as_they_were() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that PostgreSQL's unprivileged user can reach, unlike pytest's own ones."""
-    path = Path(tempfile.mkdtemp(prefix="ollama-fleet-tests-"))
+    path = Path(tempfile.mkdtemp(prefix="ollama-fleet-tests-", dir=roomy.folder(ROOM)))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)

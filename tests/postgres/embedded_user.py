@@ -16,6 +16,7 @@ import asyncpg
 import monitor
 from monitor.postgres import embedded
 from monitor.postgres.local import account, postmaster, state_folder, supervision
+from tests import roomy
 
 CHECKOUT = Path(monitor.__file__).resolve().parent.parent
 SITE_PACKAGES = Path(asyncpg.__file__).resolve().parent.parent
@@ -79,7 +80,7 @@ class UserProcess:
 def state_dir(name: str = "state") -> Iterator[Path]:
     """A place for a state folder that other accounts can reach; nothing runs there afterwards."""
     # pytest's own folders are closed to the account that PostgreSQL runs as when the tests run as root.
-    parent = Path(tempfile.mkdtemp(prefix="fleet-", dir=_roomy_folder()))
+    parent = Path(tempfile.mkdtemp(prefix="fleet-", dir=roomy.folder(_ROOM)))
     parent.chmod(0o777)
     path = parent / name
     try:
@@ -88,13 +89,6 @@ def state_dir(name: str = "state") -> Iterator[Path]:
         embedded.stop(path)
         assert not is_running(path)
         shutil.rmtree(parent)
-
-
-def _roomy_folder() -> str:
-    # A new cluster is a thousand files: in memory they take half of the time.
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
-    return str(memory) if roomy else "/tmp"
 
 
 def is_running(path: Path) -> bool:
