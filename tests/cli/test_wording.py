@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from monitor.postgres import database
 from monitor.settings import Settings
 from tests.api import token_maker
 from tests.api.serving import serving_beside
-from tests.cli.conftest import Typed
+from tests.cli.conftest import PATIENCE, Typed
 from tests.deploy.checkout import ROOT
 
 TOKEN = "OLLAMA_FLEET_API_TOKEN"
@@ -69,6 +70,10 @@ def test_an_empty_fleet_is_resolved_to_advice(typed: Typed) -> None:
 @pytest.mark.usefixtures("on_fleet")
 def test_a_server_that_is_asked_for_as_a_model_is_told_from_one(typed: Typed) -> None:
     assert typed("servers", "add", "gpu-1", "http://a").code == 0
+    # An API hears of the new server a moment later, by its event.
+    deadline = time.monotonic() + PATIENCE
+    while "No server is registered" in typed("resolve").err:
+        assert time.monotonic() < deadline
     assert typed("resolve", "gpu-1").err == (
         "ollama-fleet: No active server has the model gpu-1. That is the name of a server; ask for a model, "
         "or name one with --url.\n"
