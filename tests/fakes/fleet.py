@@ -1,16 +1,23 @@
 """A fleet of fake servers in one process: one port, a loopback address for each, real refusals.
 
 `python -m tests.fakes.fleet --count N [--port P] [--first F] [--models M]` runs one as a process: it
-prints `ready PORT`, obeys lines `die I`, `revive I`, `hang I` and `asked PATH` on its standard input (each
-is answered with `done` and, for the last, how many requests all servers have had on that path) and ends
-on SIGTERM or at the end of its input.
+prints `ready PORT`, obeys the lines below on its standard input, answers each with `done` and more words for
+some of them, and ends on SIGTERM or at the end of its input.
+
+`die I`, `hang I`, `revive I J …`
+`die_at_once I J …`: when each of them was dead, in seconds of the machine's monotonic clock
+`asked PATH`: how many requests all servers have had on that path
+`watched`: how many servers have a connection on which no byte has come in
 """
 
 import argparse
 import asyncio
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -75,13 +82,37 @@ class FakeFleet:
         for server in self._servers:
             server.models = dict(pattern.models)
 
+    @property
+    def watched(self) -> int:
+        """How many servers have a connection on which no byte has come in."""
+        return sum(1 for server in self._servers if server.silent_connections)
+
     async def die(self, index: int) -> None:
         """End a server's connections and refuse new ones."""
         await self._servers[index].stop()
 
-    async def revive(self, index: int) -> None:
-        """Listen again at the same address and port."""
-        await self._servers[index].start()
+    async def die_at_once(self, *indices: int) -> list[float]:
+        """Let servers die as fast as sockets can be ended; return when each was dead, in monotonic seconds.
+
+        The clock is the same for all processes of a machine.
+        """
+        moments = [_cut_off(self._servers[index]) for index in indices]
+        # Before the event loop looks at what it has just lost.
+        await asyncio.gather(*(self._servers[index].stop() for index in indices))
+        return moments
+
+    async def revive(self, *indices: int) -> None:
+        """Listen again at the same addresses and port."""
+        await asyncio.gather(*(self._servers[index].start() for index in indices))
+
+
+def _cut_off(server: FakeOllama) -> float:
+    """Refuse, and end every connection, within some microseconds; return when that was done."""
+    for end in server.sockets:
+        # A client may have ended it already.
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+    return time.monotonic()
 
 
 def address(number: int) -> str:
@@ -100,15 +131,27 @@ async def _serve(count: int, port: int, first: int, models: int) -> None:
         fleet.give_models(models)
         _say(f"ready {fleet.port}")
         async for line in commands:
-            verb, argument = line.decode().split()
-            if verb == "asked":
-                _say(f"done {sum(server.requests[argument] for server in fleet)}")
-                continue
-            if verb == "hang":
-                fleet[int(argument)].behave(behaviours.hang())
-            else:
-                await (fleet.die if verb == "die" else fleet.revive)(int(argument))
-            _say("done")
+            _say(" ".join(["done", *await _obey(fleet, *line.decode().split())]))
+
+
+async def _obey(fleet: FakeFleet, verb: str, *arguments: str) -> list[str]:
+    """Do as a line says; return the words of the answer."""
+    match verb:
+        case "asked":
+            return [str(sum(server.requests[arguments[0]] for server in fleet))]
+        case "watched":
+            return [str(fleet.watched)]
+        case "hang":
+            fleet[int(arguments[0])].behave(behaviours.hang())
+        case "die":
+            await fleet.die(int(arguments[0]))
+        case "die_at_once":
+            return [f"{moment:.6f}" for moment in await fleet.die_at_once(*map(int, arguments))]
+        case "revive":
+            await fleet.revive(*map(int, arguments))
+        case _:
+            raise ValueError(f"a fleet does not know how to {verb}")
+    return []
 
 
 def _say(line: str) -> None:

@@ -10,11 +10,11 @@ import copy
 import hashlib
 import json
 import signal
+import socket
 import ssl
 import sys
 from collections import Counter, deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes import chat, recordings
@@ -79,16 +79,17 @@ class FakeOllama:
         """Those on which no byte has come in."""
         return {connection for connection in self.connections if connection.received_bytes == 0}
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those it listens on, then those of its connections."""
+        ends = [each.transport.get_extra_info("socket") for each in self.connections if each.transport is not None]
+        return [*(self._server.sockets if self._server is not None else ()), *ends]
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
@@ -215,8 +216,7 @@ class FakeOllama:
 
 
 def _by_name(recorded: str, name: str) -> dict[str, dict[str, Any]]:
-    entries = recordings.load(recorded, name).document["models"]
-    return {entry["model"]: entry.copy() for entry in entries}
+    return {entry["model"]: entry.copy() for entry in recordings.load(recorded, name).document["models"]}
 
 
 def _digest(seed: str) -> str:
