@@ -73,7 +73,10 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _run_single(options: argparse.Namespace) -> dict[str, Any]:
     """Let servers die without the watch, then with it."""
-    (count,) = options.servers or (SERVERS,)
+    sizes = options.servers or [SERVERS]
+    if len(sizes) != 1:
+        raise SystemExit("--scenario single measures one fleet: give --servers one number, or take another scenario")
+    count = sizes[0]
     number = DEATHS if options.deaths is None else options.deaths
     without = await _measure(options, count, watch=False, number=options.reference_deaths, processes=0)
     held = await _measure(options, count, watch=True, number=number, processes=options.processes)
