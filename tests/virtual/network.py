@@ -1,0 +1,157 @@
+"""A simulated network, one question at a time: what comes of it and when, down to the packet that has to be sent again.
+
+A lost packet of a connection is sent again after 0.2, 0.4, 0.8 … s, one that opens a connection after 1, 2, 4 … s,
+as TCP does. So a question fails by its time-out only when that does not suffice. Connections are kept, but to a
+server with a name a new one is made each time, as through a proxy that closes them.
+"""
+
+import random
+from dataclasses import dataclass
+from math import inf
+
+from monitor.domain.probe import Reason
+from tests.virtual.trace import Fault, Kind, Trace, is_on
+
+RESENT = 0.2
+OPENED_AGAIN = 1.0
+# The watch of a connection: asks after 10 s of silence, and gives up 15 s later (monitor/ollama/watch.py).
+KEEPALIVE, GIVES_UP, TRIES = 10.0, 15.0, 3
+FASTEST, SLOWEST = 0.001, 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A server's place in the network; `round_trip` in seconds."""
+
+    number: int
+    network: int
+    named: bool
+    round_trip: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What comes of a question, and when."""
+
+    at: float
+    reason: Reason
+
+
+class Client:
+    """One program's connections to the servers."""
+
+    def __init__(self, trace: Trace, hosts: list[Host], chance: random.Random) -> None:
+        self._trace = trace
+        self._hosts = hosts
+        self._chance = chance
+        self.looked_up_at = -inf
+        self._made = {host.number: trace.begin for host in hosts if not host.named}
+
+    def ask(self, number: int, at: float, *, patience: float) -> Outcome:
+        """Ask a server now, for at most so many seconds."""
+        host, faults, deadline = self._hosts[number], self._trace.of(number), at + patience
+        if not faults and not host.named:
+            return Outcome(at + host.round_trip, Reason.OK)
+        made, sent = self._made.get(number), at
+        if made is None or is_on(faults, Kind.KILL, at + host.round_trip / 2):
+            connected = self.connect(number, at, deadline=deadline)
+            if connected.reason is not Reason.OK:
+                return self._ended(number, connected)
+            made = sent = connected.at
+        outcome = self._exchange(host, faults, sent, made=made, deadline=deadline)
+        if outcome.at > deadline:
+            return self._ended(number, Outcome(deadline, Reason.TIMEOUT))
+        if not host.named:
+            self._made[number] = made
+        return outcome
+
+    def give_up(self, number: int) -> None:
+        """Close the connection on which an answer was not taken in time."""
+        self._made.pop(number, None)
+
+    def connect(self, number: int, at: float, *, deadline: float) -> Outcome:
+        """Open a connection: OK, or why there is none."""
+        host, faults = self._hosts[number], self._trace.of(number)
+        if host.named:
+            nameless = is_on(faults, Kind.NO_NAMES, at)
+            if nameless is not None:
+                return Outcome(min(at + nameless.size, deadline), Reason.DNS)
+            self.looked_up_at = at
+        half, wait = host.round_trip / 2, OPENED_AGAIN
+        while at < deadline:
+            if not self._is_unheard(faults, at, made=at):
+                back = at + host.round_trip + _delay(faults, at + half)
+                refused = is_on(faults, Kind.KILL, at + half)
+                if back <= deadline:
+                    return Outcome(back, Reason.REFUSED if refused else Reason.OK)
+                break
+            at, wait = at + wait, wait * 2
+        return Outcome(deadline, Reason.CONNECT_TIMEOUT)
+
+    def watch_ends(self, number: int, made: float) -> float:
+        """Return when an idle connection ends: with the process behind it, or when its keep-alive has no answer."""
+        host, faults = self._hosts[number], self._trace.of(number)
+        killed = min((fault.begin for fault in faults if fault.kind is Kind.KILL), default=inf) + host.round_trip / 2
+        at = made + KEEPALIVE
+        while faults and at < min(killed, self._trace.end):
+            if all(self._is_unheard(faults, at + number * GIVES_UP / TRIES, made=made) for number in range(TRIES)):
+                return min(killed, at + GIVES_UP)
+            at += KEEPALIVE
+        return killed
+
+    def _ended(self, number: int, outcome: Outcome) -> Outcome:
+        self._made.pop(number, None)
+        return outcome
+
+    def _exchange(self, host: Host, faults: tuple[Fault, ...], at: float, *, made: float, deadline: float) -> Outcome:
+        """Send a question on a connection and wait for its answer, which may come too late."""
+        half = host.round_trip / 2
+        come = self._sent(faults, at, made=made, until=deadline) + half
+        paused = is_on(faults, Kind.PAUSE, come)
+        answered = come if paused is None else paused.end
+        gone = self._sent(faults, answered, made=made, until=deadline, back=True)
+        reason = Reason.BUSY if is_on(faults, Kind.BUSY, answered) else Reason.OK
+        return Outcome(gone + half + _delay(faults, gone), reason)
+
+    def _sent(self, faults: tuple[Fault, ...], at: float, *, made: float, until: float, back: bool = False) -> float:
+        """Return when a packet is sent that is not lost; any time after `until` is as good as never."""
+        wait = RESENT
+        while at <= until and self._is_lost(faults, at, made=made, back=back):
+            at, wait = at + wait, wait * 2
+        return at
+
+    def _is_unheard(self, faults: tuple[Fault, ...], at: float, *, made: float) -> bool:
+        return self._is_lost(faults, at, made=made) or self._is_lost(faults, at, made=made, back=True)
+
+    def _is_lost(self, faults: tuple[Fault, ...], at: float, *, made: float, back: bool = False) -> bool:
+        for fault in faults:
+            if not fault.begin <= at < fault.end:
+                continue
+            match fault.kind:
+                case Kind.LOSS if self._chance.random() < fault.size:
+                    return True
+                case Kind.ONE_WAY if back:
+                    return True
+                case Kind.HALF_OPEN if made < fault.begin:
+                    return True
+                case Kind.POWER_LOSS:
+                    return True
+        return False
+
+
+def _delay(faults: tuple[Fault, ...], at: float) -> float:
+    fault = is_on(faults, Kind.DELAY, at)
+    return 0.0 if fault is None else fault.size
+
+
+def hosts(count: int, *, networks: int, named: float, chance: random.Random) -> list[Host]:
+    """Return the hosts of a fleet, spread over networks; `named` is the share of those with a name."""
+    return [
+        Host(
+            number=number,
+            network=number % networks,
+            named=number < named * count,
+            round_trip=FASTEST * (SLOWEST / FASTEST) ** chance.random(),
+        )
+        for number in range(count)
+    ]

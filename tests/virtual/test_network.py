@@ -1,0 +1,49 @@
+"""The simulated network loses, delays and refuses as TCP does."""
+
+import random
+from collections import Counter
+
+from monitor.domain.probe import Reason
+from tests.virtual.network import Client, Host
+from tests.virtual.trace import Fault, Kind, Trace
+
+
+def ask(*faults: Fault, named: bool = False) -> tuple[float, Reason]:
+    """Ask the only server once, for at most 5 s; return after how long it was what."""
+    trace = Trace(faults, servers=1, begin=0.0, end=1000.0)
+    host = Host(number=0, network=0, named=named, round_trip=0.01)
+    outcome = Client(trace, [host], random.Random(1)).ask(0, 100.0, patience=5.0)
+    return round(outcome.at - 100.0, 6), outcome.reason
+
+
+def test_a_lost_answer_is_sent_again_after_ever_longer_pauses() -> None:
+    assert ask(Fault(kind=Kind.ONE_WAY, begin=99.0, end=101.0)) == (1.4 + 0.01, Reason.OK)
+    assert ask(Fault(kind=Kind.ONE_WAY, begin=99.0, end=104.0)) == (5.0, Reason.TIMEOUT)
+
+
+def test_a_connection_is_opened_again_after_a_second_and_then_two() -> None:
+    assert ask(Fault(kind=Kind.ONE_WAY, begin=99.0, end=102.0), named=True) == (3.0 + 0.02, Reason.OK)
+
+
+def test_who_is_stopped_answers_when_it_goes_on() -> None:
+    assert ask(Fault(kind=Kind.PAUSE, begin=99.0, end=103.0)) == (3.0 + 0.005, Reason.OK)
+
+
+def test_a_process_that_is_gone_refuses_and_a_host_that_is_gone_is_silent() -> None:
+    assert ask(Fault(kind=Kind.KILL, begin=99.0)) == (0.01, Reason.REFUSED)
+    assert ask(Fault(kind=Kind.POWER_LOSS, begin=99.0)) == (5.0, Reason.TIMEOUT)
+    assert ask(Fault(kind=Kind.POWER_LOSS, begin=99.0), named=True) == (5.0, Reason.CONNECT_TIMEOUT)
+
+
+def test_a_name_that_cannot_be_looked_up_is_told_as_soon_as_the_resolver_says_so() -> None:
+    assert ask(Fault(kind=Kind.NO_NAMES, begin=99.0, size=0.01), named=True) == (0.01, Reason.DNS)
+    assert ask(Fault(kind=Kind.NO_NAMES, begin=99.0, size=10.0), named=True) == (5.0, Reason.DNS)
+
+
+def test_when_a_third_of_all_packets_are_lost_few_questions_fail() -> None:
+    trace = Trace([Fault(kind=Kind.LOSS, begin=0.0, size=0.3)], servers=1, begin=0.0, end=1000.0)
+    host = Host(number=0, network=0, named=False, round_trip=0.01)
+    client = Client(trace, [host], random.Random(1))
+    reasons = Counter(client.ask(0, 10.0, patience=5.0).reason for _ in range(2000))
+    # Of 2 × 0.3^5 to keep a connection, and more once it has to be opened anew.
+    assert 0 < reasons.total() - reasons[Reason.OK] < 40
