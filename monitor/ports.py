@@ -156,8 +156,10 @@ class Doubt(Protocol):
         """Return the result, as `local` where what it says may well be our own doing; monotonic seconds."""
         ...
 
-    def weigh(self, watched: Watched, result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
-        """Return what is to be believed of a server, given what a probe alone makes of it."""
+    def weigh(
+        self, watched: Watched, result: ProbeResult, after: Availability, /, *, began: float, at: float
+    ) -> Availability:
+        """Return what is to be believed of a server, given what a probe from `began` to `at` alone makes of it."""
         ...
 
 

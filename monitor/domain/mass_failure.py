@@ -1,21 +1,22 @@
-"""The mass-failure guard: when much of the fleet fails at once, the monitor doubts itself first.
+"""The mass-failure guard: before silence takes servers down, the monitor asks whether anything answers at all.
 
-The rule. A server is in trouble when its answers turn bad, or when the monitor's own faults keep it from asking
-(`local`). When half of the servers that are not down, and 3 at least, get into trouble within the time that one
-round of checks takes, the monitor takes itself to be isolated. So it does when a resolver must be sick: 3 names,
-and a twentieth of the servers, that cannot be looked up any more. While isolated no server is taken down, be it
-one of those or another that dies just now, for at most two intervals. Then either the servers have answered
-again, and nothing was the matter with them; or they have not, and the outage was real: each is taken down by its
-next bad probe. Local faults never take a server down, so isolation by them lasts for as long as they do.
+The rule. What a server sends back, be it a refusal or a fault, proves that the way to it works, so it counts for
+nothing here and is never held. Silence (`SILENT`) may be the monitor's own: it counts as long as nothing has
+answered since the question was asked, and any answer from elsewhere ends it, for all. An answer from this very host
+proves nothing about the way out of it. When 3 servers at least are silent and nothing answers for half a second,
+the monitor takes itself to be isolated, and so it does when a resolver must be sick: 3 names, and a twentieth of the
+servers, that cannot be looked up while no other name can. Verdicts by silence wait meanwhile, for two intervals at
+most. Then either something has answered, and the evidence from before is forgiven; or nothing has, and the outage
+was real. Silence by faults of our own (`local`) never takes a server down, so isolation by it lasts as long as it.
 
-Invariant: down verdicts are held only while isolated, and never for longer than two intervals in one isolation.
-A fleet of fewer than 3 is never held.
+Invariants: a verdict is held only while 3 servers at least are silent, and never for longer than two intervals and
+the half second; a fleet of fewer than 3 is never held. A server that is down counts no more.
 """
 
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from monitor.domain.probe import Reason
@@ -24,6 +25,9 @@ from monitor.domain.server import ServerId
 LEAST = 3
 HOLD_INTERVALS = 2
 RESOLVER_SHARE = 20
+# Seconds. Those that are asked for their opinion answer within it if they do at all.
+GRACE = 0.5
+SILENT = frozenset({Reason.TIMEOUT, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE, Reason.DNS, Reason.LOCAL})
 
 
 class Turn(Enum):
@@ -36,118 +40,165 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """One isolation: `cause` is what most servers in trouble had, `servers` how many those were, `of` how many.
+    """One isolation: `cause` is what most silent servers had, `servers` how many those were, `of` how many.
 
-    Times are monotonic seconds. It is over when fewer than `enough` servers are in trouble; only those whose
-    names cannot be looked up count if `of_names`.
+    Times are monotonic seconds; verdicts are held `until` one. `of_names`: only look-ups of names fail.
     """
 
     since: float
+    until: float
     cause: Reason
     servers: int
     of: int
-    enough: int
     of_names: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is the matter with one server."""
+class Silence:
+    """A question to one server that brought nothing; `host` is that of its URL, `is_here` whether on this machine."""
 
-    since: float
     reason: Reason
     host: str
+    is_here: bool
 
 
 class MassFailure:
-    """Decides for the whole fleet, from what is heard of each server; times are monotonic seconds."""
+    """Decides for the whole fleet, from what is heard of each server; times are monotonic seconds.
 
-    def __init__(self, *, interval: float, round_time: float) -> None:
-        """`interval` is that of the default policy; `round_time` is how long all servers' next answers can take."""
-        self._hold_time = HOLD_INTERVALS * interval
-        self._round_time = round_time
-        # Ordered by their beginning.
-        self._troubles: OrderedDict[ServerId, Trouble] = OrderedDict()
-        self._reasons: Counter[Reason] = Counter()
+    `of` is everywhere how many servers are not down, silent ones included.
+    """
+
+    def __init__(self, *, interval: float) -> None:
+        """`interval` is that of the default policy."""
+        self.hold_time = HOLD_INTERVALS * interval
+        # Those that nothing has answered for since they were asked; and those whose names no look-up has.
+        self._silent: dict[ServerId, Silence] = {}
+        self._unnamed: dict[ServerId, Silence] = {}
+        # Since when they are enough to doubt.
+        self._silent_since: float | None = None
+        self._unnamed_since: float | None = None
+        self._heard_at = {True: float("-inf"), False: float("-inf")}
+        self._looked_up_at = float("-inf")
+        # The outage was found to be real, and nothing has answered since.
+        self._is_real = False
         self.isolation: Isolation | None = None
 
-    def holds(self, at: float) -> bool:
-        """Whether no server is to be taken down now."""
-        return self.isolation is not None and at < self.isolation.since + self._hold_time
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing to decide."""
+        return self.isolation is None and not self._silent and not self._unnamed
 
-    def is_troubled(self, server_id: ServerId) -> bool:
-        """Whether a server is known to be in trouble."""
-        return server_id in self._troubles
+    def is_silent(self, server_id: ServerId) -> bool:
+        """Whether a server is known to be silent."""
+        return server_id in self._silent or server_id in self._unnamed
 
-    def suspects(self, at: float) -> bool:
-        """Whether enough servers are in trouble to look closer."""
-        self._forget_old(at)
-        return len(self._troubles) >= LEAST
+    def heard(self, server_id: ServerId, *, is_here: bool, at: float) -> None:
+        """Take in an answer of whatever kind: the way works. `is_here`: the server is on this very machine."""
+        self._heard_at[is_here] = at
+        self._is_real = False
+        if not is_here:
+            self._silent.clear()
+        elif self._silent:
+            self._silent = {each: silence for each, silence in self._silent.items() if not silence.is_here}
+        self._unnamed.pop(server_id, None)
+        self._count()
 
-    def failed(self, server_id: ServerId, reason: Reason, *, host: str, at: float) -> bool:
-        """Take in a failure; return whether the trouble is new."""
-        before = self._troubles.get(server_id)
-        if before is not None:
-            self._reasons[before.reason] -= 1
-        since = at if before is None else before.since
-        self._troubles[server_id] = Trouble(since, reason, host)
-        self._reasons[reason] += 1
-        return before is None
+    def looked_up(self, at: float) -> None:
+        """Take in when a name was last looked up with success: the resolver works."""
+        if at > self._looked_up_at:
+            self._looked_up_at = at
+            self._unnamed.clear()
+            self._count()
 
-    def answered(self, server_id: ServerId) -> None:
-        """Take in a good answer, or that the server is not watched any more."""
-        trouble = self._troubles.pop(server_id, None)
-        if trouble is not None:
-            self._reasons[trouble.reason] -= 1
+    def silent(self, server_id: ServerId, silence: Silence, *, began: float) -> bool:
+        """Take in that a server, which is not down, was silent when asked at `began`; return whether that is new."""
+        new = not self.is_silent(server_id)
+        counts = False
+        if began > max(self._heard_at[False], self._heard_at[True] if silence.is_here else float("-inf")):
+            self._silent[server_id] = silence
+            counts = True
+        if silence.reason is Reason.DNS and began > self._looked_up_at:
+            self._unnamed[server_id] = silence
+            counts = True
+        return new and counts
+
+    def forget(self, server_id: ServerId) -> None:
+        """Forget a server: it is down, or not watched any more."""
+        self._silent.pop(server_id, None)
+        self._unnamed.pop(server_id, None)
+        self._count()
 
     def keep(self, is_watched: Callable[[ServerId], bool]) -> None:
         """Forget the servers that are not watched any more."""
-        for server_id in [each for each in self._troubles if not is_watched(each)]:
-            self.answered(server_id)
+        for server_id in {*self._silent, *self._unnamed}:
+            if not is_watched(server_id):
+                self.forget(server_id)
 
     def clear(self) -> None:
         """Forget everything: the fleet is somebody else's now."""
-        self._troubles.clear()
-        self._reasons.clear()
-        self.isolation = None
+        self._silent.clear()
+        self._unnamed.clear()
+        self._silent_since = self._unnamed_since = self.isolation = None
+        self._is_real = False
+
+    def holds(self, reason: Reason, *, of: int, at: float) -> bool:
+        """Whether a verdict for this reason has to wait."""
+        if reason not in SILENT or self._is_real or (self.isolation is not None and at >= self.isolation.until):
+            return False
+        return self._are_silent() or (reason is Reason.DNS and self._are_unnamed(of))
 
     def decide(self, *, of: int, at: float) -> Turn | None:
-        """Return what changes now; `of` is how many servers are not down, those in trouble included."""
+        """Return what changes now."""
         if self.isolation is None:
-            self._forget_old(at)
             self.isolation = self._begin(of, at)
             return None if self.isolation is None else Turn.ISOLATED
-        if self._count(of_names=self.isolation.of_names) < self.isolation.enough:
-            self.isolation = None
+        of_names = self.isolation.of_names
+        if not (self._are_unnamed(of) if of_names else self._are_silent()):
+            self.isolation = self._silent_since = self._unnamed_since = None
             return Turn.HEALED
-        own = self._reasons[Reason.LOCAL]
-        if self.holds(at) or self._count(of_names=self.isolation.of_names) - own < self.isolation.enough:
+        silences = self._unnamed if of_names else self._silent
+        theirs = sum(each.reason is not Reason.LOCAL for each in silences.values())
+        if at < self.isolation.until or theirs < LEAST:
             return None
         # From now on they are known to be down, and no news any more.
         self.clear()
+        self._is_real = True
         return Turn.REAL
 
     def _begin(self, of: int, at: float) -> Isolation | None:
-        enough = max(LEAST, math.ceil(of / 2))
-        cause = max(self._reasons, key=lambda reason: self._reasons[reason], default=Reason.LOCAL)
-        found = Isolation(since=at, cause=cause, servers=len(self._troubles), of=of, enough=enough, of_names=False)
-        if len(self._troubles) >= enough:
-            return found
-        unnamed = self._reasons[Reason.DNS]
-        enough = max(LEAST, math.ceil(of / RESOLVER_SHARE))
-        if unnamed < enough:
+        self._silent_since = _since(self._silent_since, self._are_silent(), at)
+        self._unnamed_since = _since(self._unnamed_since, self._are_unnamed(of), at)
+        if self._is_real:
             return None
-        names = {trouble.host for trouble in self._troubles.values() if trouble.reason is Reason.DNS}
-        if len(names) < LEAST:
+        if self._silent_since is not None and at >= self._silent_since + GRACE:
+            silences, of_names = self._silent, False
+        elif self._unnamed_since is not None and at >= self._unnamed_since + GRACE:
+            silences, of_names = self._unnamed, True
+        else:
             return None
-        return replace(found, cause=Reason.DNS, servers=unnamed, enough=enough, of_names=True)
+        reasons = Counter(each.reason for each in silences.values())
+        cause = max(reasons, key=lambda reason: reasons[reason])
+        until = at + self.hold_time
+        return Isolation(since=at, until=until, cause=cause, servers=len(silences), of=of, of_names=of_names)
 
-    def _count(self, *, of_names: bool) -> int:
-        return self._reasons[Reason.DNS] if of_names else len(self._troubles)
+    def _count(self) -> None:
+        """Begin to count the half second anew once they are too few."""
+        if len(self._silent) < LEAST:
+            self._silent_since = None
+        if len(self._unnamed) < LEAST:
+            self._unnamed_since = None
 
-    def _forget_old(self, at: float) -> None:
-        while self.isolation is None and self._troubles:
-            server_id, oldest = next(iter(self._troubles.items()))
-            if oldest.since > at - self._round_time:
-                return
-            self.answered(server_id)
+    def _are_silent(self) -> bool:
+        return len(self._silent) >= LEAST
+
+    def _are_unnamed(self, of: int) -> bool:
+        if len(self._unnamed) < max(LEAST, math.ceil(of / RESOLVER_SHARE)):
+            return False
+        return len({silence.host for silence in self._unnamed.values()}) >= LEAST
+
+
+def _since(before: float | None, holds: bool, at: float) -> float | None:
+    """Return since when something holds that held, or not, before."""
+    if not holds:
+        return None
+    return at if before is None else before

@@ -4,9 +4,11 @@ Probes and the connection watch both dial here, so that what is watched is what 
 """
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -17,6 +19,8 @@ from monitor.ollama import failure, guard, handshake, race
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
 from monitor.ollama.race import Endpoint
+
+MOST_HOSTS = 65_536
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -43,6 +47,14 @@ class Dialer:
         self._names = names
         self._tls = tls
         self._allowed_networks = tuple(allowed_networks)
+        # Hosts that turned out to be this very machine, by a name or an address that does not show it.
+        self._own: set[str] = set()
+        # When a name was last looked up with success, monotonic seconds.
+        self.looked_up_at = float("-inf")
+
+    def is_here(self, host: str) -> bool:
+        """Return whether a host is this very machine: an answer from it proves nothing about the network."""
+        return host in self._own or _is_loopback(host)
 
     def is_resolving(self, host: str) -> bool:
         """Return whether the look-up of a name has begun and not ended."""
@@ -91,14 +103,28 @@ class Dialer:
         reached(Stage.RESOLVING)
         endpoints = self._admit(await self._look_up(host), port)
         reached(Stage.CONNECTING)
-        return await self._connect(endpoints)
+        connection = await self._connect(endpoints)
+        self._note(host, connection)
+        return connection
+
+    def _note(self, host: str, connection: socket.socket) -> None:
+        """Note whether a connection leads back to this machine: it then has one address at both ends."""
+        address = connection.getpeername()[0]
+        if address == connection.getsockname()[0] or _is_loopback(address):
+            if len(self._own) < MOST_HOSTS:
+                self._own.add(host)
+        else:
+            self._own.discard(host)
 
     async def _look_up(self, host: str) -> list[str]:
         """Return the addresses of a host: looked up once for each connection, a literal one is its own."""
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
-            return await self._names.resolve(host)
+            found = await self._names.resolve(host)
+            if not all(map(_is_loopback, found)):
+                self.looked_up_at = time.monotonic()
+            return found
 
     def _admit(self, found: Sequence[str], port: int) -> list[Endpoint]:
         """Return the very addresses to connect to: those that the guard lets pass, also of literal ones."""
@@ -127,6 +153,14 @@ class Dialer:
         loop = asyncio.get_running_loop()
         with _trouble_with_tls():
             return await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
+
+
+@functools.lru_cache(MOST_HOSTS)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,9 +17,8 @@ from monitor.domain.distribution import SECONDS, Distribution
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.lateness import Lateness
-from monitor.domain.mass_failure import Isolation, MassFailure, Turn
+from monitor.domain.mass_failure import SILENT, Isolation, MassFailure, Silence, Turn
 from monitor.domain.probe import ProbeResult, Reason
-from monitor.domain.schedule import JITTER
 from monitor.domain.server import Policy, ServerId
 
 BEAT = 0.1
@@ -26,8 +26,11 @@ WORTH_TELLING = 1.0
 # A time-out is our own when for a fifth of it we did nothing at all.
 OWN_SHARE = 0.2
 TIMED = frozenset({Reason.TIMEOUT, Reason.CONNECT_TIMEOUT, Reason.TLS, Reason.DNS})
+# A server that was not asked, because of what is known here, says nothing about the way to it.
+UNASKED = evaluation.CERTAIN | {Reason.BLOCKED}
 OPINIONS = 8
 CENSUS_LASTS = 1.0
+MOST_HOSTS = 65_536
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +38,9 @@ log = structlog.get_logger(__name__)
 class OwnHealth:
     """Judges results and verdicts; implements `ports.Doubt`.
 
-    A server whose answers turn bad has a few others asked at once. If those answer, that was all; if
-    they do not, each has others asked in turn, so that a failure of the whole fleet is known for what
-    it is long before the first verdict, although regular checks would take an interval to find it.
+    A server that falls silent has a few others asked at once. If one of those answers, the way works; if none
+    does, each has others asked in turn, so that a silence of the whole fleet is known for what it is long before
+    the first verdict, although regular checks would take an interval to find it.
     """
 
     def __init__(
@@ -46,18 +49,28 @@ class OwnHealth:
         fleet: Fleet,
         policy: Policy,
         ask: Callable[[ServerId], None],
+        publish: Callable[[Watched, Availability], None],
         announce: Callable[[Announcement], None],
+        is_here: Callable[[str], bool] = lambda _host: False,
+        looked_up_at: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
-        """`ask` has a server checked now, unless that is under way."""
+        """`ask` has a server checked now, unless that is under way; `publish` gives out a verdict that was held.
+
+        `is_here` tells of a host whether it is this machine; `looked_up_at` when a look-up of a name last succeeded.
+        """
         self._fleet = fleet
         self._ask = ask
+        self._publish = publish
         self._announce = announce
-        interval, timeout = policy.interval.total_seconds(), policy.timeout.total_seconds()
-        self._guard = MassFailure(interval=interval, round_time=interval * (1 + JITTER) + timeout)
+        self._is_here = is_here
+        self._last_look_up = looked_up_at
+        self._guard = MassFailure(interval=policy.interval.total_seconds())
         self._lateness = Lateness(BEAT, at=time.monotonic())
         self._healed_at = float("-inf")
         self._standing: list[ServerId] = []
         self._counted_at = float("-inf")
+        # The verdicts that wait, each with what was watched when it was given.
+        self._held: dict[ServerId, tuple[Watched, Availability]] = {}
         self.lag = Distribution(SECONDS)
         # How often a verdict was held back, once for each check that would have given it.
         self.held = 0
@@ -77,20 +90,21 @@ class OwnHealth:
             self.lag.observe(lag)
             if lag >= WORTH_TELLING:
                 log.warning("loop_late", seconds=round(lag, 1))
-            if self._guard.isolation is not None:
-                self._guard.keep(lambda server_id: self._fleet.get(server_id) is not None)
+            if not self._guard.is_calm:
+                self._guard.keep(self._is_watched)
                 self._decide(at)
 
     def clear(self) -> None:
         """Forget the fleet: it is somebody else's now."""
         self._guard.clear()
+        self._held.clear()
         self._standing, self._counted_at = [], float("-inf")
 
     def own_fault(self, result: ProbeResult, /, *, began: float, at: float, timeout: timedelta) -> ProbeResult:
         """Return the result, as `local` where what it says may well be our own doing."""
         if result.reason in evaluation.ALIVE or result.reason is Reason.LOCAL:
             return result
-        if began < self._healed_at:
+        if began < self._healed_at and result.reason in SILENT:
             detail = "This monitor was cut off when it asked."
         elif result.reason in TIMED and (
             self._lateness.longest_since(began, at=at) >= OWN_SHARE * timeout.total_seconds()
@@ -100,43 +114,62 @@ class OwnHealth:
             return result
         return replace(result, reason=Reason.LOCAL, detail=detail)
 
-    def weigh(self, watched: Watched, result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
+    def weigh(
+        self, watched: Watched, result: ProbeResult, after: Availability, /, *, began: float, at: float
+    ) -> Availability:
         """Return what is to be believed of a server, given what a probe alone makes of it."""
         before, server = watched.availability, watched.server
-        if result.reason in evaluation.ALIVE:
-            self._guard.answered(server.id)
-            if self._guard.isolation is not None:
-                self._decide(at)
-        elif result.reason in evaluation.CERTAIN:
+        host = _host(server.url)
+        if result.reason in UNASKED:
             # Nothing was asked, so nothing can be said about our network; nor is there a verdict to doubt.
-            self._guard.answered(server.id)
+            self._guard.forget(server.id)
             return after
-        elif self._is_trouble(before, result.reason, server.id):
-            host = urlsplit(server.url).hostname or ""
-            new = self._guard.failed(server.id, result.reason, host=host, at=at)
-            if new and result.reason is not Reason.LOCAL:
+        if result.reason not in SILENT:
+            self._hear(server.id, is_here=self._is_here(host), at=at)
+            return after
+        if before.available or (result.reason is Reason.LOCAL and before.status is not Status.DOWN):
+            silence = Silence(result.reason, host, is_here=self._is_here(host))
+            self._held.pop(server.id, None)
+            if self._guard.silent(server.id, silence, began=began) and result.reason is not Reason.LOCAL:
                 self._ask_others()
-            if self._guard.suspects(at):
-                self._decide(at)
-        if after.status is Status.DOWN and before.status is not Status.DOWN and self._guard.holds(at):
+            self._decide(at)
+        if after.status is not Status.DOWN or before.status is Status.DOWN:
+            return after
+        if self._guard.holds(result.reason, of=self._census(at), at=at):
             self.held += 1
+            self._held[server.id] = watched, after
             return evaluation.hold(before, after)
+        self._guard.forget(server.id)
         return after
 
-    def _is_trouble(self, before: Availability, reason: Reason, server_id: ServerId) -> bool:
-        if reason is Reason.LOCAL:
-            return before.status is not Status.DOWN
-        return self._guard.is_troubled(server_id) or (before.available and before.bad == 0)
+    def _hear(self, server_id: ServerId, *, is_here: bool, at: float) -> None:
+        self._held.pop(server_id, None)
+        self._guard.heard(server_id, is_here=is_here, at=at)
+        if self._guard.isolation is not None or self._held:
+            self._decide(at)
 
     def _decide(self, at: float) -> None:
-        isolation = self._guard.isolation
-        turn = self._guard.decide(of=self._census(at), at=at)
+        isolation, of = self._guard.isolation, self._census(at)
+        self._guard.looked_up(self._last_look_up())
+        turn = self._guard.decide(of=of, at=at)
         if turn is Turn.ISOLATED and self._guard.isolation is not None:
-            self._tell(EventType.MONITOR_ISOLATED, self._guard.isolation)
+            self._tell(EventType.MONITOR_ISOLATED, self._guard.isolation, hold_seconds=self._guard.hold_time)
         elif turn is not None and isolation is not None:
             if turn is Turn.HEALED:
                 self._pardon(at)
             self._tell(EventType.MONITOR_RECOVERED, isolation, outage=turn is Turn.REAL)
+        self._release(of, at)
+
+    def _release(self, of: int, at: float) -> None:
+        """Give out the verdicts that need not wait any longer: something has answered, or the time is over."""
+        for server_id, (watched, verdict) in list(self._held.items()):
+            reason = verdict.reason
+            if reason is None or self._guard.holds(reason, of=of, at=at):
+                continue
+            del self._held[server_id]
+            self._guard.forget(server_id)
+            if self._fleet.is_current(watched) and watched.availability.status is not Status.DOWN:
+                self._publish(watched, replace(verdict, changed_at=at))
 
     def _census(self, at: float) -> int:
         """Count the servers that are not down, at most once a second: the fleet may be large."""
@@ -145,22 +178,33 @@ class OwnHealth:
             self._standing = [
                 each.server.id
                 for each in self._fleet
-                if each.availability.available or self._guard.is_troubled(each.server.id)
+                if each.availability.available or self._guard.is_silent(each.server.id)
             ]
         return len(self._standing)
 
     def _ask_others(self) -> None:
         self._census(time.monotonic())
         for server_id in random.sample(self._standing, min(OPINIONS, len(self._standing))):
-            if not self._guard.is_troubled(server_id):
+            if not self._guard.is_silent(server_id):
                 self._ask(server_id)
 
     def _pardon(self, at: float) -> None:
+        """Forget the silences from before: they were our own. What is still silent will be so again."""
         self._healed_at = at
+        self._held.clear()
         for watched in self._fleet:
-            watched.availability = evaluation.pardon(watched.availability)
+            if watched.availability.suspect in SILENT:
+                watched.availability = evaluation.pardon(watched.availability)
 
-    def _tell(self, type_: EventType, isolation: Isolation, **more: bool) -> None:
+    def _is_watched(self, server_id: ServerId) -> bool:
+        return self._fleet.get(server_id) is not None
+
+    def _tell(self, type_: EventType, isolation: Isolation, **more: float) -> None:
         facts = {"cause": isolation.cause.value, "servers": isolation.servers, "of": isolation.of, **more}
         log.warning(type_.value.replace(".", "_"), **facts)
         self._announce(Announcement(type=type_, since=isolation.since, body=facts))
+
+
+@lru_cache(MOST_HOSTS)
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""

@@ -3,7 +3,8 @@
 import asyncio
 import resource
 import time
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,8 +13,10 @@ from tests import fold
 from tests.daemon import processes
 from tests.daemon.conftest import Daemon
 from tests.daemon.observer import Observer
+from tests.fakes import behaviours
 from tests.fakes.exchange import Connection, Request
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.ollama import FakeOllama
 
 DOWNS = "SELECT count(*) FROM fleet_events WHERE type = 'server.down'"
 ALL_UP = "SELECT count(*) = $1 FROM ollama_servers WHERE status = 'up'"
@@ -25,6 +28,8 @@ FROM fleet_events
 """
 CHECKED_SINCE = "SELECT min(last_checked_at) > $1 FROM ollama_servers"
 INTERVAL = timedelta(seconds=0.5)
+QUICK_TIMEOUT = timedelta(seconds=1)
+NONE_SUSPECT = "SELECT count(*) = 0 FROM ollama_servers WHERE suspect_since IS NOT NULL OR suspicion_told"
 # Long enough for a test to heal a cut within the hold of two of them, however busy the machine is.
 LONG_INTERVAL = timedelta(seconds=4)
 
@@ -47,48 +52,84 @@ async def monitor_events(observer: Observer) -> list[Event]:
     return [each for each in await fold.read_events(observer.connection) if each.type.startswith("monitor.")]
 
 
+def fall_silent(fakes: Iterable[FakeOllama]) -> None:
+    """Have servers accept and never answer, from now on; nothing tells of it but time-outs."""
+    for fake in fakes:
+        fake.behave(behaviours.hang())
+
+
 @pytest.mark.parametrize(("count", "watching"), [(10, True), (100, False)])
-async def test_a_fleet_cut_off_for_less_than_the_hold_is_never_down(
+async def test_a_fleet_that_is_silent_for_less_than_the_hold_is_never_down(
     observer: Observer, daemon: Daemon, count: int, watching: bool
 ) -> None:
-    # Without connections to watch, the first server that fails has the others asked.
-    async with FakeFleet(count) as fleet, daemon(check_interval=LONG_INTERVAL, connection_watch=watching):
+    # Regular checks come only after the test: the first server that is silent has the others asked.
+    patience = {"check_interval": LONG_INTERVAL, "check_timeout": QUICK_TIMEOUT}
+    async with FakeFleet(count) as fleet, daemon(connection_watch=watching, **patience):
         start = await add_all(observer, fleet)
-        for fake in fleet:
-            await fake.stop()
+        fall_silent(fleet)
         await observer.until(TOLD_SINCE, start, "monitor.isolated", within=30)
         for fake in fleet:
-            await fake.start()
+            fake.behave_well()
         await observer.until(TOLD_SINCE, start, "monitor.recovered", within=30)
         mark = await observer.value("SELECT clock_timestamp()")
         await observer.until(CHECKED_SINCE, mark, within=30)
         assert await observer.value(DOWNS) == 0
         assert await observer.value(ALL_UP, len(fleet))
+        await observer.until(NONE_SUSPECT)
     isolated, recovered = [event for event in await monitor_events(observer) if event.seq > start]
     assert isolated.server_id is None
-    assert isolated.body["cause"] in {"refused", "reset"}
-    assert isolated.body["servers"] >= count / 2
+    assert isolated.body["cause"] == "timeout"
+    assert 3 <= isolated.body["servers"] <= count
     assert isolated.body["of"] == count
+    since, until = (datetime.fromisoformat(isolated.body[name]) for name in ("since", "until"))
+    assert until - since == 2 * LONG_INTERVAL
     assert recovered.body["outage"] is False
     await observer.check_history()
 
 
-async def test_a_real_outage_of_most_of_the_fleet_is_told_after_the_hold(observer: Observer, daemon: Daemon) -> None:
-    async with FakeFleet(10) as fleet, daemon(check_interval=INTERVAL):
-        await add_all(observer, fleet)
-        for index in range(6):
-            await fleet.die(index)
-        await observer.until("SELECT count(*) = 6 FROM ollama_servers WHERE status = 'down'")
-        assert await observer.value("SELECT count(*) FROM ollama_servers WHERE status = 'up'") == 4
-        await observer.until(TOLD, "monitor.recovered")
-    isolated, recovered = await monitor_events(observer)
+async def test_a_whole_fleet_that_is_silent_for_longer_is_told_after_the_hold(
+    observer: Observer, daemon: Daemon
+) -> None:
+    async with FakeFleet(6) as fleet, daemon(check_interval=INTERVAL, check_timeout=QUICK_TIMEOUT):
+        start = await add_all(observer, fleet)
+        fall_silent(fleet)
+        await observer.until("SELECT count(*) = 6 FROM ollama_servers WHERE status = 'down'", within=30)
+        await observer.until(TOLD_SINCE, start, "monitor.recovered", within=30)
+    isolated, recovered = [event for event in await monitor_events(observer) if event.seq > start]
     assert recovered.body["outage"] is True
-    assert recovered.body["cause"] == "refused"
-    held = INTERVAL * 2
     downs = [each for each in await fold.read_events(observer.connection) if each.type == "server.down"]
     assert len(downs) == 6
-    assert min(each.at for each in downs) - isolated.at > held / 2
-    assert recovered.at - isolated.at > held / 2
+    # All of them as soon as the hold is over, without another question.
+    assert min(each.at for each in downs) - isolated.at > INTERVAL
+    assert max(each.at for each in downs) - min(each.at for each in downs) < timedelta(seconds=2)
+    await observer.check_history()
+
+
+async def test_most_of_a_fleet_that_falls_silent_is_down_as_soon_as_one_server_while_another_answers(
+    observer: Observer, daemon: Daemon
+) -> None:
+    async with FakeFleet(10) as fleet, daemon(check_interval=LONG_INTERVAL, check_timeout=QUICK_TIMEOUT):
+        start = await add_all(observer, fleet)
+        fall_silent(list(fleet)[1:])
+        await observer.until("SELECT count(*) = 9 FROM ollama_servers WHERE status = 'down'", within=30)
+        assert await observer.value("SELECT status FROM ollama_servers WHERE url = $1", fleet[0].url) == "up"
+    assert [event for event in await monitor_events(observer) if event.seq > start] == []
+    await observer.check_history()
+
+
+async def test_a_whole_fleet_that_is_killed_is_down_at_once(observer: Observer, daemon: Daemon) -> None:
+    async with FakeFleet(10) as fleet, daemon(check_interval=LONG_INTERVAL):
+        start = await add_all(observer, fleet)
+        await observer.until("SELECT count(*) = 10 FROM ollama_servers WHERE watch_state = 'watched'", within=30)
+        began = await observer.value("SELECT clock_timestamp()")
+        for index in range(10):
+            await fleet.die(index)
+        await observer.until("SELECT count(*) = 10 FROM ollama_servers WHERE status = 'down'", within=30)
+    events = await fold.read_events(observer.connection)
+    downs = [each for each in events if each.type == "server.down"]
+    assert len(downs) == 10
+    assert max(each.at for each in downs) - began < LONG_INTERVAL
+    assert [event for event in await monitor_events(observer) if event.seq > start] == []
     await observer.check_history()
 
 

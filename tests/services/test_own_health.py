@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from monitor.domain import mass_failure
 from monitor.domain.availability import Availability, Status
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet
@@ -23,6 +24,7 @@ POLICY = Policy(interval=timedelta(seconds=15), timeout=timedelta(seconds=5), ri
 GOOD = ProbeResult(reason=Reason.OK, server_version="0.9.6")
 REFUSED = ProbeResult(reason=Reason.REFUSED, detail="Nothing listens on the port.")
 TIMEOUT = ProbeResult(reason=Reason.TIMEOUT)
+UNREACHABLE = ProbeResult(reason=Reason.UNREACHABLE, detail="There is no route to the network of the host.")
 LOCAL = ProbeResult(reason=Reason.LOCAL, detail="no file descriptors")
 UP = Availability(status=Status.UP, reason=Reason.OK, good=5)
 
@@ -39,7 +41,17 @@ class Bench:
         self.asked: list[ServerId] = []
         self.told: list[Announcement] = []
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
-        self.health = OwnHealth(fleet=self.fleet, policy=policy, ask=self.asked.append, announce=self.told.append)
+        self.here: set[str] = set()
+        self.looked_up_at = float("-inf")
+        self.health = OwnHealth(
+            fleet=self.fleet,
+            policy=policy,
+            ask=self.asked.append,
+            publish=lambda watched, verdict: self.check.publish(watched, verdict),  # noqa: PLW0108  (made below)
+            announce=self.told.append,
+            is_here=lambda host: host in self.here,
+            looked_up_at=lambda: self.looked_up_at,
+        )
         self.check = Check(
             fleet=self.fleet,
             agenda=Schedule(),
@@ -47,6 +59,7 @@ class Bench:
             recorder=self.recorder,
             doubt=self.health,
             discover=lambda _: None,
+            suspect=lambda _: None,
         )
 
     async def answer(self, result: ProbeResult, *numbers: int, times: int = 1) -> None:
@@ -67,58 +80,130 @@ class Bench:
         return [each.type for each in self.told]
 
 
-async def test_a_fleet_that_fails_and_answers_again_was_never_down() -> None:
+@pytest.fixture(autouse=True)
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Isolation is taken for what it is at once, not after half a second."""
+    monkeypatch.setattr(mass_failure, "GRACE", 0.0)
+
+
+async def test_a_fleet_that_is_silent_and_answers_again_was_never_down() -> None:
     bench = Bench(4)
-    await bench.answer(REFUSED, 1, 2, 3, 4)
-    await bench.answer(REFUSED, 1, 2, 3, 4, times=5)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4, times=5)
     assert bench.statuses == {Status.UP: 4}
     await bench.answer(GOOD, 1, 2, 3, 4)
     assert bench.statuses == {Status.UP: 4}
     assert bench.types == [EventType.MONITOR_ISOLATED, EventType.MONITOR_RECOVERED]
-    facts = {"cause": "refused", "servers": 3, "of": 4}
-    assert [each.body for each in bench.told] == [facts, {**facts, "outage": False}]
+    facts = {"cause": "unreachable", "servers": 3, "of": 4}
+    assert [each.body for each in bench.told] == [{**facts, "hold_seconds": 30.0}, {**facts, "outage": False}]
     assert {record.status for record, _ in bench.recorder.taken} == {Status.UP}
 
 
-async def test_an_outage_that_lasts_is_believed_after_the_hold(running: Running) -> None:
+@pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.RESET, Reason.SERVER_ERROR, Reason.AUTH, Reason.PROTOCOL])
+async def test_what_a_whole_fleet_sends_back_is_believed_at_once(reason: Reason) -> None:
+    bench = Bench(10)
+    await bench.answer(ProbeResult(reason=reason), *range(1, 11), times=3)
+    assert bench.statuses == {Status.DOWN: 10}
+    assert (bench.told, bench.health.held) == ([], 0)
+
+
+async def test_a_rack_that_falls_silent_is_believed_as_soon_as_one_server_while_another_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mass_failure, "GRACE", 3600.0)
+    bench = Bench(10)
+    for _ in range(3):
+        await bench.answer(UNREACHABLE, *range(1, 10))
+        await bench.answer(GOOD, 10)
+    assert bench.statuses == {Status.UP: 1, Status.DOWN: 9}
+    assert bench.told == []
+    down = [record for record, at_once in bench.recorder.taken if record.status is Status.DOWN and at_once]
+    assert {record.server_id for record in down} == {watched(number).server.id for number in range(1, 10)}
+
+
+async def test_a_verdict_that_waits_for_the_others_is_given_when_one_of_them_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mass_failure, "GRACE", 3600.0)
+    bench = Bench(4)
+    for _ in range(3):
+        await bench.answer(UNREACHABLE, 1, 2, 3)
+    assert (bench.statuses, bench.health.held) == ({Status.UP: 4}, 3)
+    await bench.answer(REFUSED, 4)
+    assert bench.statuses == {Status.UP: 1, Status.DOWN: 3}
+    assert bench.told == []
+
+
+async def test_servers_of_this_machine_prove_nothing_about_the_way_out() -> None:
+    bench = Bench(4)
+    bench.here.add("gpu-4")
+    for _ in range(3):
+        await bench.answer(UNREACHABLE, 1, 2, 3)
+        await bench.answer(GOOD, 4)
+    assert bench.statuses == {Status.UP: 4}
+    assert bench.types == [EventType.MONITOR_ISOLATED]
+
+
+async def test_names_that_nobody_can_look_up_are_held_and_not_beyond_the_next_one_that_is_found() -> None:
+    bench = Bench(20)
+    lost = ProbeResult(reason=Reason.DNS, detail="The name is not known.")
+    for number in (1, 2, 3) * 3:
+        await bench.answer(lost, number)
+        # Reached over a connection that stands.
+        await bench.answer(GOOD, 4)
+    assert bench.statuses == {Status.UP: 20}
+    assert [(each.type, each.body["cause"]) for each in bench.told] == [(EventType.MONITOR_ISOLATED, "dns")]
+    bench.looked_up_at = time.monotonic()
+    await bench.answer(GOOD, 4)
+    assert bench.types == [EventType.MONITOR_ISOLATED, EventType.MONITOR_RECOVERED]
+    await bench.answer(lost, 1, times=3)
+    assert bench.statuses == {Status.UP: 19, Status.DOWN: 1}
+
+
+async def test_an_outage_that_lasts_is_published_when_the_hold_is_over_without_another_question(
+    running: Running,
+) -> None:
     quick = replace(POLICY, interval=timedelta(seconds=0.1), timeout=timedelta(seconds=1))
     bench = Bench(5, policy=quick)
-    await bench.answer(REFUSED, 1, 2, 3)
-    await bench.answer(REFUSED, 1, 2, 3, times=3)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
+    await bench.answer(UNREACHABLE, 1, 2, 3, times=3)
     held = [each.availability for each in bench.fleet if each.availability.bad]
     assert [(each.status, each.reason, each.bad) for each in held] == [(Status.UP, Reason.OK, 4)] * 3
     async with running(bench.health.run()):
         await until(lambda: len(bench.told) == 2)
     assert bench.told[-1].body["outage"] is True
-    await bench.answer(REFUSED, 1, 2, 3)
     assert bench.statuses == {Status.UP: 2, Status.DOWN: 3}
+    assert [record.status for record, at_once in bench.recorder.taken[-3:] if at_once] == [Status.DOWN] * 3
 
 
 async def test_one_that_really_died_meanwhile_is_told_after_fresh_evidence() -> None:
     bench = Bench(6)
-    await bench.answer(REFUSED, 1, 2, 3)
-    await bench.answer(REFUSED, 1, 2, 3, times=4)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
+    await bench.answer(UNREACHABLE, 1, 2, 3, times=4)
     await bench.answer(GOOD, 2)
     entry = bench.fleet.get(watched(1).server.id)
     assert entry is not None
     assert (entry.availability.status, entry.availability.bad) == (Status.UP, 0)
-    await bench.answer(REFUSED, 1, times=2)
+    # What it was suspected of it still is.
+    assert entry.suspicion.reason is Reason.UNREACHABLE
+    await bench.answer(UNREACHABLE, 1, times=2)
     assert bench.statuses == {Status.UP: 6}
-    await bench.answer(REFUSED, 1)
+    await bench.answer(UNREACHABLE, 1)
     assert bench.statuses == {Status.UP: 5, Status.DOWN: 1}
 
 
-async def test_a_probe_from_before_the_end_of_an_isolation_says_nothing() -> None:
+async def test_a_silence_from_before_the_end_of_an_isolation_says_nothing() -> None:
     bench = Bench(3)
     before = time.monotonic()
-    await bench.answer(REFUSED, 1, 2, 3)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
     await bench.answer(GOOD, 1)
     timeout = POLICY.timeout
     late = bench.health.own_fault(TIMEOUT, began=before, at=time.monotonic(), timeout=timeout)
     assert late.reason is Reason.LOCAL
     assert bench.health.own_fault(GOOD, began=before, at=time.monotonic(), timeout=timeout) is GOOD
+    assert bench.health.own_fault(REFUSED, began=before, at=time.monotonic(), timeout=timeout) is REFUSED
     now = time.monotonic()
-    assert bench.health.own_fault(REFUSED, began=now, at=now, timeout=timeout) is REFUSED
+    assert bench.health.own_fault(UNREACHABLE, began=now, at=now, timeout=timeout) is UNREACHABLE
 
 
 async def test_faults_of_our_own_isolate_and_take_nobody_down() -> None:
@@ -130,13 +215,20 @@ async def test_faults_of_our_own_isolate_and_take_nobody_down() -> None:
     assert bench.types == [EventType.MONITOR_ISOLATED, EventType.MONITOR_RECOVERED]
 
 
-async def test_a_single_death_is_told_at_once_and_a_few_others_are_asked() -> None:
+async def test_a_single_silence_is_believed_and_a_few_others_are_asked() -> None:
     bench = Bench(20)
-    await bench.answer(REFUSED, 1, times=3)
+    await bench.answer(UNREACHABLE, 1, times=3)
     assert bench.statuses == {Status.UP: 19, Status.DOWN: 1}
     assert bench.told == []
     assert 1 <= len(bench.asked) <= own_health.OPINIONS
     assert watched(1).server.id not in bench.asked
+
+
+async def test_a_death_that_the_host_itself_tells_of_needs_no_opinion() -> None:
+    bench = Bench(20)
+    await bench.answer(REFUSED, 1, times=3)
+    assert bench.statuses == {Status.UP: 19, Status.DOWN: 1}
+    assert (bench.told, bench.asked) == ([], [])
 
 
 async def test_credentials_that_cannot_be_opened_are_no_sign_of_a_sick_network() -> None:
@@ -152,18 +244,18 @@ async def test_servers_that_are_down_or_new_are_no_part_of_a_mass_failure() -> N
         entry = bench.fleet.get(watched(number).server.id)
         assert entry is not None
         entry.availability = Availability(status=status)
-    await bench.answer(REFUSED, *range(1, 8), times=3)
+    await bench.answer(UNREACHABLE, *range(1, 8), times=3)
     assert bench.statuses == {Status.UP: 3, Status.DOWN: 7}
     assert (bench.told, bench.asked) == ([], [])
     # The three that are left are the fleet now.
-    await bench.answer(REFUSED, 8, 9, 10)
+    await bench.answer(UNREACHABLE, 8, 9, 10)
     assert bench.types == [EventType.MONITOR_ISOLATED]
     assert bench.told[0].body["of"] == 3
 
 
 async def test_servers_deleted_during_an_isolation_do_not_keep_it_going(running: Running) -> None:
     bench = Bench(3)
-    await bench.answer(REFUSED, 1, 2, 3)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
     bench.fleet.clear()
     async with running(bench.health.run()):
         await until(lambda: len(bench.told) == 2)
@@ -172,10 +264,10 @@ async def test_servers_deleted_during_an_isolation_do_not_keep_it_going(running:
 
 async def test_a_fleet_that_is_somebody_elses_is_forgotten() -> None:
     bench = Bench(3)
-    await bench.answer(REFUSED, 1, 2, 3)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
     bench.health.clear()
-    await bench.answer(REFUSED, 1, 2, 3, times=3)
-    assert bench.statuses == {Status.DOWN: 3}
+    await bench.answer(UNREACHABLE, 1, times=3)
+    assert bench.statuses == {Status.UP: 2, Status.DOWN: 1}
 
 
 @pytest.mark.parametrize("reason", sorted(own_health.TIMED))

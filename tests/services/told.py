@@ -73,7 +73,9 @@ class NoDoubt:
         """Return the result as it is."""
         return result
 
-    def weigh(self, _watched: Watched, _result: ProbeResult, after: Availability, /, *, at: float) -> Availability:
+    def weigh(
+        self, _watched: Watched, _result: ProbeResult, after: Availability, /, *, began: float, at: float
+    ) -> Availability:
         """Return what the probe makes of the server."""
         return after
 
