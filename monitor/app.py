@@ -17,8 +17,9 @@ import structlog
 
 from monitor import database_gate, lifecycle, systemd, watchdog
 from monitor.credentials.vault import Vault
+from monitor.domain.availability import Availability
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
-from monitor.domain.fleet import Fleet
+from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.ollama.client import OllamaClient
@@ -46,6 +47,7 @@ from monitor.services.own_health import OwnHealth
 from monitor.services.recorder import BatchRecorder
 from monitor.services.scheduler import Beat, Metronome
 from monitor.services.sentry import Sentry
+from monitor.services.suspicions import Suspicions
 from monitor.services.sweep import Sweep
 from monitor.settings import Settings
 from monitor.stats import Stats
@@ -89,8 +91,12 @@ class Monitor:
             fleet=fleet,
             policy=settings.policy,
             ask=self._check_soon,
+            publish=self._publish,
             announce=self._announcer.announce,
+            is_here=client.dialer.is_here,
+            looked_up_at=lambda: client.dialer.looked_up_at,
         )
+        self._suspicions = Suspicions(fleet=fleet, recorder=self.recorder)
         discovery = Discovery(
             fleet=fleet,
             agenda=listings,
@@ -109,6 +115,7 @@ class Monitor:
             recorder=self.recorder,
             doubt=self._health,
             discover=self._discoveries.submit,
+            suspect=self._suspicions.add,
         )
         self._checks = Dispatcher(self.check, name="check", limit=settings.max_concurrent_checks)
         self._watch = FleetWatch(
@@ -134,9 +141,9 @@ class Monitor:
             PostgresEventLog(self._database), retention=settings.event_retention, lease=self._keeper.current
         )
         keep_history = HistoryKeeper(history, retention=settings.history_retention, lease=self._keeper.current)
-        sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP)
+        sweep = self._sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP)
         beats = [
-            Beat(name="checks", every=CHECK_SWEEP, act=sweep),
+            Beat(name="checks", every=CHECK_SWEEP, act=self._sweep_checks),
             Beat(name="listings", every=LISTING_SWEEP, act=Sweep(listings, self._discover_again, every=LISTING_SWEEP)),
             Beat(name="connections", every=CONNECTION_SWEEP, act=self._sweep_connections),
             Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
@@ -164,6 +171,9 @@ class Monitor:
     def _count(self) -> dict[str, Any]:
         return self._stats.document()
 
+    def _publish(self, watched: Watched, verdict: Availability) -> None:
+        self.check.publish(watched, verdict)
+
     def _check_soon(self, server_id: ServerId) -> None:
         self._checks.submit(server_id)
 
@@ -173,6 +183,10 @@ class Monitor:
 
     def _discover_again(self, server_id: ServerId) -> None:
         self._discoveries.submit(server_id, repeat=True)
+
+    async def _sweep_checks(self) -> None:
+        await self._sweep()
+        self._suspicions.sweep()
 
     async def _sweep_connections(self) -> None:
         for server_id in self._sentry.sweep():

@@ -32,6 +32,10 @@ _SILENT_OF_SERVERS = [
     "discovery_answered_at",
     "discovery_result",
     "watch_state",
+    # Not each suspicion is told, but whether one is told now.
+    "suspect_since",
+    "suspect_reason",
+    "vram_seen",
 ]
 _SILENT_OF_MODELS = ["last_seen_at", "expires_at"]
 # In events alone: whether there is a credential, who made the change; and a time that an event tells only at loading.
@@ -64,7 +68,9 @@ def fold(events: Iterable[Event]) -> State:
 def _apply_to_servers(state: State, server_id: UUID, event: Event) -> None:
     match event.type:
         case EventType.SERVER_CREATED:
-            state.servers[server_id] = _comparable(event.body)
+            state.servers[server_id] = {**_comparable(event.body), "suspicion_told": False}
+        case EventType.SERVER_SUSPECTED | EventType.SERVER_CLEARED:
+            state.servers[server_id]["suspicion_told"] = event.type is EventType.SERVER_SUSPECTED
         case EventType.SERVER_DELETED:
             del state.servers[server_id]
         case EventType.SERVER_UPDATED | EventType.SERVER_FLAPPING:
@@ -76,6 +82,8 @@ def _apply_to_servers(state: State, server_id: UUID, event: Event) -> None:
                 "status_detail": event.body["detail"],
                 "is_available": event.body["to"] in {"up", "degraded"},
             }
+            if event.type is EventType.SERVER_DOWN:
+                state.servers[server_id]["suspicion_told"] = False
 
 
 def _apply_to_models(models: dict[UUID, Row], model_id: UUID, event: Event) -> None:

@@ -10,6 +10,8 @@ SERVER_CHANNEL = "ollama_servers"
 MODEL_CHANNEL = "ollama_models"
 # Not for subscribers: wakes monitors for requests and for a lease that has become free.
 REQUEST_CHANNEL = "ollama_fleet_requests"
+# Not for subscribers: wakes those who choose servers when one has become suspect, or is not any more.
+SUSPICION_CHANNEL = "ollama_fleet_suspicions"
 
 
 class EventType(StrEnum):
@@ -22,6 +24,8 @@ class EventType(StrEnum):
     SERVER_DEGRADED = "server.degraded"
     SERVER_DOWN = "server.down"
     SERVER_FLAPPING = "server.flapping"
+    SERVER_SUSPECTED = "server.suspected"
+    SERVER_CLEARED = "server.cleared"
     MODEL_ADDED = "model.added"
     MODEL_CHANGED = "model.changed"
     MODEL_REMOVED = "model.removed"

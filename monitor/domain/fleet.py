@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from monitor.domain import suspicion
 from monitor.domain.availability import Availability, Status
+from monitor.domain.record import ServerRecord
 from monitor.domain.server import Server, ServerId
+from monitor.domain.suspicion import Suspicion
 
 
 @dataclass(slots=True, kw_only=True)
@@ -15,17 +19,31 @@ class Watched:
     `check_requested_at` and `discovery_requested_at` are requests that have no answer yet.
     `known_list` is the fingerprint of the last listing that is on record, None when the record has
     to be read again; `missing` are the models that listing lacked although they are on record.
-    Times without `_at` of the database are monotonic seconds.
+    `watch_ended_at`, monotonic seconds, is when the connection to it ended that was held, until a check has
+    said what that meant.
     """
 
     server: Server
     availability: Availability
+    suspicion: Suspicion = suspicion.NONE
+    watch_ended_at: float | None = None
     server_version: str | None = None
     check_requested_at: datetime | None = None
     discovery_requested_at: datetime | None = None
     known_list: int | None = None
     known_residency: int | None = None
     missing: frozenset[str] = field(default_factory=frozenset)
+
+    def record(self, **more: Any) -> ServerRecord:
+        """Return what is believed of the server, to be written; `more` are further fields of the record."""
+        return ServerRecord(
+            server_id=self.server.id,
+            row_version=self.server.row_version,
+            status=self.availability.status,
+            reason=self.availability.reason,
+            detail=self.availability.detail,
+            **more,
+        )
 
     def verdict_after(self, before: Status) -> dict[str, str | None]:
         """Return what a log line says of a change of status."""

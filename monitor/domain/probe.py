@@ -30,18 +30,27 @@ class Reason(StrEnum):
     LOCAL = "local"
 
 
+class Api(StrEnum):
+    """Which API a server speaks: Ollama's own, or the OpenAI-style one alone."""
+
+    NATIVE = "native"
+    OPENAI = "openai"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
     """Answer of one liveness probe.
 
     `detail` has at most 200 printable characters and is stable for the same cause (no durations,
-    no counters), `latency` is the time to the whole answer and None when there was none.
+    no counters), `latency` is the time to the whole answer and None when there was none. `api` is what the
+    server has answered on, None when it gave no good answer.
     """
 
     reason: Reason
     detail: str = ""
     latency: timedelta | None = None
     server_version: str | None = None
+    api: Api | None = None
     retry_after: timedelta | None = None
 
 

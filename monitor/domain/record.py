@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from monitor.domain.availability import Status
-from monitor.domain.probe import Reason
+from monitor.domain.probe import Api, Reason
 from monitor.domain.server import ServerId
+from monitor.domain.suspicion import Suspicion
 from monitor.domain.watching import WatchState
 
 
@@ -16,7 +17,8 @@ class ServerRecord:
 
     `row_version` is the one the result was obtained under. `answered_at` is the time of the request
     that `answer` is for. `flapping` is whether the server comes and goes, `watch_state` whether a
-    connection to it is held. `good` is what a check itself said, whatever is believed after it.
+    connection to it is held. `suspicion` is what it is suspected of, which may be nothing; `api` what
+    it speaks. `good` is what a check itself said, whatever is believed after it.
     """
 
     server_id: ServerId
@@ -33,6 +35,8 @@ class ServerRecord:
     answer: dict[str, Any] | None = None
     flapping: bool | None = None
     watch_state: WatchState | None = None
+    suspicion: Suspicion | None = None
+    api: Api | None = None
     good: bool | None = None
 
     def over(self, older: "ServerRecord | None") -> Self:
@@ -49,6 +53,8 @@ class ServerRecord:
             "answer",
             "flapping",
             "watch_state",
+            "suspicion",
+            "api",
         )
         gaps = {name: getattr(older, name) for name in kept if getattr(self, name) is None}
         return replace(self, **gaps)

@@ -5,9 +5,10 @@ the version is asked for again after a check in which that list failed.
 """
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 
-from monitor.domain.probe import ProbeResult, Reason
+from monitor.domain.probe import Api, ProbeResult, Reason
 from monitor.domain.server import Server
 from monitor.ollama import payloads
 from monitor.ollama.client import OllamaClient
@@ -32,7 +33,7 @@ class HttpProber:
         answer = await self._client.get(server, VERSION_PATH, deadline=deadline)
         if not isinstance(answer, Failure):
             self._openai.forget(server)
-            return payloads.read_version(answer.body, latency=answer.latency)
+            return _speaking(Api.NATIVE, payloads.read_version(answer.body, latency=answer.latency))
         if answer.status == HTTPStatus.NOT_FOUND:
             result = await self._ask_openai(server, deadline)
             # What was never such a server is none for failing at this too.
@@ -46,12 +47,16 @@ class HttpProber:
         if isinstance(answer, Failure):
             result = _failed(answer)
         else:
-            result = payloads.read_openai_life(answer.body, latency=answer.latency)
+            result = _speaking(Api.OPENAI, payloads.read_openai_life(answer.body, latency=answer.latency))
         if result.reason is Reason.OK:
             self._openai.add(server)
         else:
             self._openai.doubt(server)
         return result
+
+
+def _speaking(api: Api, result: ProbeResult) -> ProbeResult:
+    return replace(result, api=api) if result.reason is Reason.OK else result
 
 
 def _failed(failure: Failure) -> ProbeResult:

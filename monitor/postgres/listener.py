@@ -7,7 +7,9 @@ without one, so that a lost hint costs a delay and nothing else.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 
 import asyncpg
 import structlog
@@ -35,13 +37,16 @@ class Listener:
         name: str,
         channels: Sequence[str],
         wake: Callable[[], None],
+        wakes: Mapping[str, Callable[[], None]] = MappingProxyType({}),
         sender: Database | None = None,
     ) -> None:
-        """`wake` is called in the event loop and must only set a flag; `sender` proves that a NOTIFY gets here."""
+        """`wake` is called in the event loop and must only set a flag; `sender` proves that a NOTIFY gets here.
+
+        `wakes` are channels that wake somebody else.
+        """
         self._dsn = dsn
         self._name = name
-        self._channels = channels
-        self._wake = wake
+        self._wakes = {**dict.fromkeys(channels, wake), **wakes}
         self._proof = None if sender is None else NotifyProof(sender)
         self.reconnects = 0
         self.is_connected = False
@@ -65,7 +70,7 @@ class Listener:
                     proving = asyncio.create_task(self._proof.run(), name="notify_proof")
                 retry = FIRST_RETRY
                 self.is_connected = True
-                log.info("listener_connected", channels=list(self._channels))
+                log.info("listener_connected", channels=list(self._wakes))
                 await self._keep_alive(connection)
             except (*database.LOST, asyncpg.PostgresError) as error:
                 log.warning("listener_lost", error=str(error) or type(error).__name__)
@@ -79,11 +84,11 @@ class Listener:
             await asyncio.sleep(retry * random.uniform(0.5, 1))
 
     async def _listen(self, connection: Connection) -> None:
-        for channel in self._channels:
-            await connection.add_listener(channel, lambda *_: self._wake())
+        for channel, wake in self._wakes.items():
+            await connection.add_listener(channel, partial(_call, wake))
         if self._proof is not None:
             await self._proof.listen(connection)
-        self._wake()
+        self._wake_all()
 
     async def _keep_alive(self, connection: Connection) -> None:
         closed = asyncio.Event()
@@ -94,4 +99,12 @@ class Listener:
                     await closed.wait()
                 raise ConnectionResetError("the connection was closed by the other side")
             await connection.execute("SELECT 1", timeout=PING_TIMEOUT)
-            self._wake()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for wake in dict.fromkeys(self._wakes.values()):
+            wake()
+
+
+def _call(wake: Callable[[], None], *_notification: object) -> None:
+    wake()

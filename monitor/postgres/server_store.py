@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from monitor.credentials.vault import Vault
+from monitor.domain import suspicion
 from monitor.domain.availability import Availability, Status
 from monitor.domain.credential import Unreadable
 from monitor.domain.event import Event
@@ -17,6 +18,7 @@ from monitor.domain.lease import Lease
 from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Policy, Server, ServerId
+from monitor.domain.suspicion import Suspicion
 from monitor.postgres import credential_store, event_log
 from monitor.postgres.database import Database
 
@@ -24,6 +26,7 @@ COLUMNS = """
     id, name, url, api_version, auth_type, auth_config, row_version, check_interval_seconds, check_timeout_seconds,
     rise, fall, connection_watch, status, status_reason, status_detail, server_version,
     extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
+    extract(epoch FROM clock_timestamp() - suspect_since)::float8 AS suspect_for, suspect_reason, suspicion_told,
     CASE WHEN check_requested_at > coalesce(check_answered_at, '-infinity')
          THEN check_requested_at END AS check_requested_at,
     CASE WHEN discovery_requested_at > coalesce(discovery_answered_at, '-infinity')
@@ -55,12 +58,20 @@ UPDATE ollama_servers AS server SET
     check_result = coalesce(record.answer, server.check_result),
     flapping_since = CASE record.flapping WHEN true THEN coalesce(server.flapping_since, clock_timestamp())
                                           WHEN false THEN NULL ELSE server.flapping_since END,
-    watch_state = coalesce(record.watch_state, server.watch_state)
+    watch_state = coalesce(record.watch_state, server.watch_state),
+    suspect_since = CASE record.suspect WHEN true THEN coalesce(server.suspect_since,
+                                                                clock_timestamp() - record.suspect_ago)
+                                        WHEN false THEN NULL ELSE server.suspect_since END,
+    suspect_reason = CASE record.suspect WHEN true THEN record.suspect_reason
+                                         WHEN false THEN NULL ELSE server.suspect_reason END,
+    suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),
+    api_seen = coalesce(record.api, server.api_seen)
 FROM lease, unnest($3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::interval[],
                    $10::interval[], $11::float8[], $12::interval[], $13::timestamptz[], $14::jsonb[], $15::bool[],
-                   $16::text[])
+                   $16::text[], $17::bool[], $18::interval[], $19::text[], $20::bool[], $21::text[])
     AS record (id, row_version, status, reason, detail, server_version, checked_ago,
-               next_check_in, latency_ms, listed_ago, answered_at, answer, flapping, watch_state)
+               next_check_in, latency_ms, listed_ago, answered_at, answer, flapping, watch_state,
+               suspect, suspect_ago, suspect_reason, suspicion_told, api)
 WHERE server.id = record.id AND server.row_version = record.row_version AND server.is_active
 RETURNING server.id
 """
@@ -146,6 +157,7 @@ class PostgresServerStore:
         return Watched(
             server=server,
             availability=_availability(row),
+            suspicion=_suspicion(row),
             server_version=row["server_version"],
             check_requested_at=row["check_requested_at"],
             discovery_requested_at=row["discovery_requested_at"],
@@ -153,14 +165,28 @@ class PostgresServerStore:
 
 
 def _availability(row: asyncpg.Record) -> Availability:
-    reason = row["status_reason"]
-    known = reason in Reason.__members__.values()
     return Availability(
         status=Status(row["status"]),
-        reason=Reason(reason) if known else None,
+        reason=_reason(row["status_reason"]),
         detail=row["status_detail"] or "",
         flap=Flap(since=None if row["flapping_for"] is None else time.monotonic() - row["flapping_for"]),
     )
+
+
+def _suspicion(row: asyncpg.Record) -> Suspicion:
+    now, told = time.monotonic(), row["suspicion_told"]
+    since = None if row["suspect_for"] is None else now - row["suspect_for"]
+    return Suspicion(
+        since=since,
+        reason=_reason(row["suspect_reason"]),
+        told=told,
+        # When exactly is not stored; taken for now, it keeps the next telling away for long enough.
+        told_at=now if told else suspicion.NEVER,
+    )
+
+
+def _reason(text: str | None) -> Reason | None:
+    return next((reason for reason in Reason if reason == text), None)
 
 
 def _seconds(number: float | None) -> timedelta | None:
@@ -183,4 +209,15 @@ def _row(record: ServerRecord, now: float) -> tuple[Any, ...]:
         record.answer,
         record.flapping,
         None if record.watch_state is None else record.watch_state.value,
+        *_suspicion_columns(record.suspicion, now),
+        None if record.api is None else record.api.value,
     )
+
+
+def _suspicion_columns(found: Suspicion | None, now: float) -> tuple[Any, ...]:
+    if found is None:
+        return None, None, None, None
+    if found.since is None:
+        return False, None, None, False
+    reason = None if found.reason is None else found.reason.value
+    return True, timedelta(seconds=max(0.0, now - found.since)), reason, found.told

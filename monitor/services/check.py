@@ -9,11 +9,10 @@ from typing import Any
 
 import structlog
 
-from monitor.domain import evaluation, schedule
-from monitor.domain.availability import Status
+from monitor.domain import evaluation, schedule, suspicion
+from monitor.domain.availability import Availability, Status
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import ProbeResult, Reason
-from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.ports import Doubt, Prober, Recorder
@@ -33,14 +32,16 @@ class Check:
         recorder: Recorder,
         doubt: Doubt,
         discover: Callable[[ServerId], None],
+        suspect: Callable[[Watched], None],
     ) -> None:
-        """`discover` is told of servers whose models may be other ones now."""
+        """`discover` is told of servers whose models may be other ones now, `suspect` of those that became suspect."""
         self._fleet = fleet
         self._agenda = agenda
         self._prober = prober
         self._recorder = recorder
         self._doubt = doubt
         self._discover = discover
+        self._suspect = suspect
         self.answers: Counter[Reason] = Counter()
 
     async def __call__(self, server_id: ServerId) -> None:
@@ -61,12 +62,21 @@ class Check:
             at = time.monotonic()
             result = self._doubt.own_fault(result, began=began, at=at, timeout=watched.server.policy.timeout)
             self.answers[result.reason] += 1
-            self._judge(watched, result, requested, at=at)
+            self._judge(watched, result, requested, began=began, at=at)
 
-    def _judge(self, watched: Watched, result: ProbeResult, requested: datetime | None, *, at: float) -> None:
+    def publish(self, watched: Watched, verdict: Availability) -> None:
+        """Give out a verdict that was held back until now."""
+        before, watched.availability = watched.availability, verdict
+        watched.suspicion = suspicion.ended(watched.suspicion)
+        self._recorder.record(watched.record(suspicion=watched.suspicion), at_once=True)
+        log.info("server_status", **watched.verdict_after(before.status))
+
+    def _judge(
+        self, watched: Watched, result: ProbeResult, requested: datetime | None, *, began: float, at: float
+    ) -> None:
         server, before = watched.server, watched.availability
         after = evaluation.evaluate(before, result, server.policy, at=at)
-        after = self._doubt.weigh(watched, result, after, at=at)
+        after = self._doubt.weigh(watched, result, after, began=began, at=at)
         delay = schedule.delay_after(
             after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
         )
@@ -77,7 +87,8 @@ class Check:
         watched.server_version = result.server_version or watched.server_version
         if watched.check_requested_at == requested:
             watched.check_requested_at = None
-        changed = (after.status, after.flapping) != (before.status, before.flapping)
+        is_news = self._take_suspicion(watched, result, at=at)
+        changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
         self._record(watched, result, at=at, due=at + delay, requested=requested, changed=changed)
         if after.status is not before.status:
             log.info("server_status", **watched.verdict_after(before.status))
@@ -85,6 +96,22 @@ class Check:
             log.info("server_flapping", flapping=after.flapping, server=server.name, server_id=str(server.id))
         if came_up or new_version:
             self._discover(server.id)
+
+    def _take_suspicion(self, watched: Watched, result: ProbeResult, *, at: float) -> bool:
+        """Suspect the server, or not any more; return whether that is news for those who choose one."""
+        before, ended_at = watched.suspicion, watched.watch_ended_at
+        if result.reason is Reason.LOCAL:
+            return False
+        watched.watch_ended_at = None
+        good = result.reason in evaluation.ALIVE
+        if good and before.since is None:
+            return False
+        after = watched.suspicion = suspicion.after_check(
+            before, watched.availability, result.reason, good=good, at=at, watch_ended_at=ended_at
+        )
+        if before.since is None and after.since is not None:
+            self._suspect(watched)
+        return (before.since is None) is not (after.since is None)
 
     def _record(
         self,
@@ -99,12 +126,7 @@ class Check:
         ours = result.reason is Reason.LOCAL
         if ours and requested is None:
             return
-        record = ServerRecord(
-            server_id=watched.server.id,
-            row_version=watched.server.row_version,
-            status=watched.availability.status,
-            reason=watched.availability.reason,
-            detail=watched.availability.detail,
+        record = watched.record(
             server_version=result.server_version,
             checked_at=None if ours else at,
             next_check_at=due,
@@ -112,6 +134,8 @@ class Check:
             answered_at=requested,
             answer=None if requested is None else _answer(result),
             flapping=watched.availability.flapping,
+            suspicion=watched.suspicion,
+            api=result.api,
             good=None if ours else result.reason in evaluation.ALIVE,
         )
         self._recorder.record(record, at_once=changed or requested is not None)

@@ -17,7 +17,6 @@ from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
 from monitor.domain.lease import Lease
 from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
-from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import JITTER, Schedule
 from monitor.domain.server import Server, ServerId
 from monitor.ports import Doubt, InventoryStore, Lister, Recorder
@@ -187,17 +186,7 @@ class Discovery:
             self._try_again_soon(watched)
 
     def _record(self, watched: Watched, *, listed_at: float | None, at_once: bool) -> None:
-        self._recorder.record(
-            ServerRecord(
-                server_id=watched.server.id,
-                row_version=watched.server.row_version,
-                status=watched.availability.status,
-                reason=watched.availability.reason,
-                detail=watched.availability.detail,
-                listed_at=listed_at,
-            ),
-            at_once=at_once,
-        )
+        self._recorder.record(watched.record(listed_at=listed_at), at_once=at_once)
 
 
 def _with_shown(facts: ListedModel, shown: ShownModel) -> Sighting:

@@ -14,7 +14,6 @@ import structlog
 from monitor.domain import watching
 from monitor.domain.availability import Availability
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.record import ServerRecord
 from monitor.domain.server import ServerId
 from monitor.domain.watching import Ending, Habit, Meaning, WatchState
 from monitor.ports import Hold, Holder, Recorder
@@ -145,16 +144,7 @@ class Sentry:
         if state in {None, post.told} or not watching.may_hold(post.watched.availability):
             return
         post.told = state
-        server, availability = post.watched.server, post.watched.availability
-        record = ServerRecord(
-            server_id=server.id,
-            row_version=server.row_version,
-            status=availability.status,
-            reason=availability.reason,
-            detail=availability.detail,
-            watch_state=state,
-        )
-        self._recorder.record(record, at_once=False)
+        self._recorder.record(post.watched.record(watch_state=state), at_once=False)
 
     def _state(self, post: Post) -> WatchState | None:
         if not post.on:
@@ -222,6 +212,7 @@ class Sentry:
             self._learn(post, watching.after_speech(at=now), "it sends bytes that nobody asked for")
             return
         post.at_end = post.watched.availability
+        post.watched.watch_ended_at = now
         self._wake(post.watched.server.id)
 
     async def stop(self) -> None:

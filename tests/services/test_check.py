@@ -30,6 +30,7 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
         self.discovered: list[ServerId] = []
+        self.suspected: list[Watched] = []
         self.check = Check(
             fleet=self.fleet,
             agenda=self.agenda,
@@ -37,6 +38,7 @@ class Bench:
             recorder=self.recorder,
             doubt=NoDoubt(),
             discover=self.discovered.append,
+            suspect=self.suspected.append,
         )
         self.entry = entry or watched()
         self.id = self.entry.server.id
@@ -93,7 +95,7 @@ async def test_in_transition_a_server_is_asked_again_soon() -> None:
     await bench.answers(REFUSED, REFUSED)
     assert [record.status for record in bench.records] == [Status.UP, Status.UP, Status.UP, Status.DOWN]
     assert bench.records[-1].detail == "connection refused"
-    assert [at_once for _, at_once in bench.recorder.taken] == [True, False, False, True]
+    assert [at_once for _, at_once in bench.recorder.taken] == [True, True, False, True]
 
 
 async def test_a_server_that_comes_up_or_has_a_new_version_is_discovered() -> None:
@@ -209,3 +211,52 @@ async def test_while_a_check_is_under_way_the_server_is_not_due_again() -> None:
     bench.prober.gate.set()
     await checking
     assert len(bench.agenda) == 1
+
+
+async def test_the_first_bad_answer_makes_a_server_suspect_and_is_written_at_once() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(GOOD, REFUSED)
+    record, at_once = bench.recorder.taken[-1]
+    assert record.suspicion is not None
+    assert (record.status, record.suspicion.reason, record.suspicion.told) == (Status.UP, Reason.REFUSED, False)
+    assert at_once
+    assert bench.suspected == [bench.entry]
+    await bench.answers(REFUSED)
+    assert not bench.recorder.taken[-1][1]
+    assert len(bench.suspected) == 1
+
+
+async def test_a_good_answer_or_a_verdict_ends_the_suspicion_at_once() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(REFUSED, GOOD)
+    assert [(record.suspicion and record.suspicion.since, at_once) for record, at_once in bench.recorder.taken[1:]] == [
+        (None, True)
+    ]
+    await bench.answers(REFUSED, REFUSED, REFUSED)
+    record, _ = bench.recorder.taken[-1]
+    assert record.suspicion is not None
+    assert (record.status, record.suspicion.since) == (Status.DOWN, None)
+
+
+async def test_our_own_fault_makes_nobody_suspect() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(LOCAL)
+    assert (bench.suspected, bench.entry.suspicion.since) == ([], None)
+
+
+async def test_the_end_of_the_watch_dates_a_suspicion_that_the_check_confirms() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.entry.watch_ended_at = ended_at = time.monotonic() - 1
+    await bench.answers(REFUSED)
+    assert (bench.entry.suspicion.since, bench.entry.watch_ended_at) == (ended_at, None)
+
+
+async def test_a_verdict_that_was_held_is_given_out_as_it_is() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(REFUSED)
+    down = replace(bench.entry.availability, status=Status.DOWN, reason=Reason.TIMEOUT)
+    bench.check.publish(bench.entry, down)
+    record, at_once = bench.recorder.taken[-1]
+    assert record.suspicion is not None
+    assert (record.status, record.reason, record.suspicion.since, at_once) == (Status.DOWN, Reason.TIMEOUT, None, True)
+    assert bench.entry.availability is down
