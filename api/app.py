@@ -114,7 +114,7 @@ async def serve(
     vault = vault or Vault.of(settings, makes_ring=False)
     mirror = Mirror(database)
     fan_out = FanOut(database, mirror)
-    wakeup = Wakeup(database, look=fan_out.advance)
+    wakeup = Wakeup(database, look=fan_out.advance, suspicions_changed=mirror.suspicions_changed)
     streams = Streams(database, settings.policy, fan_out)
     tokens = TokenTable(database, open_when_empty=is_loopback)
     runner = web.AppRunner(
@@ -196,6 +196,7 @@ async def _follow(
     async with asyncio.TaskGroup() as group:
         group.create_task(wakeup.run(listen_dsn), name="api_wakeup")
         group.create_task(mirror.run(), name="api_mirror")
+        group.create_task(mirror.follow_suspicions(), name="api_suspicions")
 
 
 async def _verify_schema(database: Database, vault: Vault, looked: asyncio.Event) -> None:

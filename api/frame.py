@@ -10,7 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from api import problems
-from api.http import bodies, responses
+from api.http import bodies, preconditions, responses
 from api.metrics.traffic import Traffic
 from api.problems import Problem
 from api.queries.transactions import RefusedError
@@ -59,6 +59,8 @@ class Frame:
             try:
                 await admit(request)
                 response = await handler(request)
+                if request.method == hdrs.METH_GET and response.status == HTTPStatus.OK:
+                    response = preconditions.unless_known(request, response)
             except Exception as error:
                 response = responses.problem(_problem(request, pattern, error))
             count(request, response, route=pattern, seconds=time.perf_counter() - began)

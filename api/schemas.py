@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from api import texts
-from api.http.parameters import Extra
+from api.http.parameters import Extra, Label, Session
 from api.security.authentication import AuthInput
 from api.strict import Strict
 from monitor.domain import url
+from monitor.domain.probe import Api
+from monitor.domain.selection import MOST_CANDIDATES
 
 REQUIRED = frozenset({"name", "url"})
 
@@ -34,6 +36,7 @@ class ServerCreate(Strict):
     rise: texts.Streak | None = None
     fall: texts.Streak | None = None
     connection_watch: bool = True
+    site: texts.Site | None = None
 
 
 class ServerReplace(ServerCreate):
@@ -61,6 +64,7 @@ class ServerPatch(Strict):
     rise: texts.Streak | None = None
     fall: texts.Streak | None = None
     connection_watch: bool | None = None
+    site: texts.Site | None = None
 
     @model_validator(mode="after")
     def _keeps_what_is_required(self) -> "ServerPatch":
@@ -86,6 +90,12 @@ class ResolveBody(Strict):
 
     server_url: str | None = None
     model: str | None = None
+    session: Session | None = None
+    candidates: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
+    label: list[Annotated[Label, Field(strict=False)]] = Field(default_factory=list, max_length=20)
+    site: texts.Site | None = None
+    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
+    api: Annotated[Api, Field(strict=False)] | None = None
     explain: bool = False
     cloud: bool = False
     include: list[Annotated[Extra, Field(strict=False)]] = Field(default_factory=list, max_length=5)

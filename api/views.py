@@ -24,7 +24,11 @@ class ApiKeyView(AuthView):
 
 
 class ServerView(BaseModel):
-    """A server as it is read. `stale`: its last check is older than it may be, so its status is of the past."""
+    """A server as it is read. `stale`: its last check is older than it may be, so its status is of the past.
+
+    `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `api` is what it has answered
+    on, `native` or `openai`.
+    """
 
     id: UUID
     name: str
@@ -42,13 +46,17 @@ class ServerView(BaseModel):
     rise: int | None
     fall: int | None
     connection_watch: bool
+    site: str | None
     status: str
     status_reason: str | None
     status_detail: str | None
     status_changed_at: datetime | None
     is_available: bool
     flapping_since: datetime | None
+    suspect_since: datetime | None
+    suspect_reason: str | None
     stale: bool
+    api: str | None
     server_version: str | None
     latency_ms: float | None
     last_checked_at: datetime | None

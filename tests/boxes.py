@@ -15,6 +15,7 @@ NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 UP = {"status": "up", "is_available": True}
 DOWN = {"status": "down", "status_reason": "refused", "is_available": False}
 OFF = {"is_active": False}
+SUSPECT = {"suspect_since": NOW, "suspect_reason": "timeout"}
 LOADED = {"size_vram": 1000, "loaded_size_bytes": 1000}
 CLOUD = {"remote_host": "https://ollama.com:443"}
 Fields = Mapping[str, Any]
@@ -55,6 +56,9 @@ _SERVER = {
     "priority": 0,
     "max_concurrent": 4,
     "capabilities": [],
+    "labels": {},
+    "site": None,
+    "api_seen": None,
     "check_interval_seconds": None,
     "check_timeout_seconds": None,
 }
@@ -64,12 +68,14 @@ _MODEL = {
     "size_bytes": None,
     "digest": None,
     "remote_host": None,
+    "loaded_size_bytes": None,
     "size_vram": None,
 }
 _WRITE_SERVER = """
 INSERT INTO ollama_servers SELECT (jsonb_populate_record(NULL::ollama_servers, to_jsonb(blank) || $1::text::jsonb)).*
-FROM (SELECT gen_random_uuid() AS id, now() AS created_at, now() AS updated_at, 1 AS row_version, '{}'::jsonb AS labels,
-             '{}'::jsonb AS auth_config, true AS connection_watch) AS blank
+FROM (SELECT gen_random_uuid() AS id, now() AS created_at, now() AS updated_at, 1 AS row_version,
+             '{}'::jsonb AS auth_config, true AS connection_watch, false AS suspicion_told, $2::bool AS vram_seen)
+    AS blank
 RETURNING id
 """
 _WRITE_MODEL = """
@@ -89,12 +95,18 @@ def model_columns(model: Has) -> dict[str, Any]:
     return {**_MODEL, "model_name": model.name, **model.fields}
 
 
+def vram_seen(box: Box) -> bool:
+    """Return whether the server would be known to have VRAM."""
+    return any(model.fields.get("size_vram", 0) > 0 for model in box.has)
+
+
 def directory(boxes: tuple[Box, ...]) -> Directory:
     """Return the fleet in memory."""
     fleet = Directory()
     for box in boxes:
         server_id = uuid.uuid5(uuid.NAMESPACE_DNS, box.name)
-        folding.add_server(fleet, server_id, server_columns(box), fresh_from=NOW.timestamp())
+        others = {"suspect_reason": box.fields.get("suspect_reason"), "vram_seen": vram_seen(box)}
+        folding.add_server(fleet, server_id, server_columns(box), fresh_from=NOW.timestamp(), **others)
         for model in box.has:
             model_id = uuid.uuid5(server_id, model.name)
             folding.add_model(fleet, server_id, model_id, model_columns(model))
@@ -106,7 +118,7 @@ async def write(connection: Connection, boxes: tuple[Box, ...]) -> int:
     await connection.execute("DELETE FROM ollama_servers")
     for box in boxes:
         columns = server_columns(box)
-        server_id = await connection.fetchval(_WRITE_SERVER, _json(columns))
+        server_id = await connection.fetchval(_WRITE_SERVER, _json(columns), vram_seen(box))
         for model in box.has:
             columns = {"server_id": str(server_id), "name": model.name, **model_columns(model)}
             await connection.execute(_WRITE_MODEL, _json(columns))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.domain.resolver import Request
-from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, UP, Box, Fields, Has
+from monitor.domain.selection import Request
+from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, SUSPECT, UP, Box, Fields, Has
 
 HF = "hf.co/acme/Tiny-GGUF:Q4_K_M"
 
@@ -24,12 +24,20 @@ class Row:
     expected: Fields = field(default_factory=dict)
 
 
-def ask(model: str | None = None, *, url: str | None = None, cloud: bool = False) -> Request:
+def ask(model: str | None = None, *, url: str | None = None, **others: Any) -> Request:
     """A request."""
-    return Request(server_url=url, model=model, cloud=cloud)
+    return Request(server_url=url, model=model, **others)
 
 
 LLAMA = (Has("llama3:latest"),)
+BUSY: Fields = {"status": "degraded", "status_reason": "busy", "is_available": True}
+BERLIN: Fields = {"labels": {"site": "berlin"}}
+ATTIC: Fields = {"site": "attic", **UP}
+ATTIC_DOWN: Fields = {"site": "attic", **DOWN}
+SEEING = (Has("llama3:latest", {"capabilities": ["completion", "vision"]}),)
+PARTLY = (Has("m:latest", {"size_vram": 400, "loaded_size_bytes": 1000}),)
+ON_CPU = (Has("m:latest", {"size_vram": 0, "loaded_size_bytes": 1000}),)
+NOBODY = "no_server_available"
 COLD, HOT = (Has("m:latest"),), (Has("m:latest", LOADED),)
 ANNA = Box("anna", UP, LLAMA)
 PREFERRED = Box("b", {"is_default": True, **UP})
@@ -87,17 +95,65 @@ TABLE = (
         ask("m"),
         "b",
     ),
+    Row("several: degraded is available", (Box("anna", BUSY, LLAMA), Box("b", DOWN, LLAMA)), ask("llama3"), "anna"),
     Row(
-        "several: degraded is available",
-        (Box("anna", {"status": "degraded", "is_available": True, "priority": 1}, LLAMA), Box("b", UP, LLAMA)),
-        ask("llama3"),
-        "anna",
+        "several: up wins over degraded, loaded or preferred",
+        (Box("anna", {"priority": 1, **BUSY}, HOT), Box("b", UP, COLD)),
+        ask("m"),
+        "b",
     ),
+    Row(
+        "several: not suspect wins over up",
+        (Box("anna", {"priority": 9, **UP, **SUSPECT}, HOT), Box("b", BUSY, COLD)),
+        ask("m"),
+        "b",
+        {"suspect": False},
+    ),
+    Row(
+        "several: all suspect",
+        (Box("anna", {**UP, **SUSPECT}, COLD), Box("b", {"priority": 1, **UP, **SUSPECT}, COLD)),
+        ask("m"),
+        "b",
+        {"suspect": True, "available": True},
+    ),
+    Row("several: suspect wins over down", (Box("a", {**UP, **SUSPECT}, COLD), Box("b", DOWN, HOT)), ask("m"), "a"),
     Row(
         "several: not flapping wins over loaded and priority",
         (Box("anna", {"flapping_since": NOW, "priority": 9, **UP}, HOT), Box("b", UP, COLD)),
         ask("m"),
         "b",
+    ),
+    Row(
+        "several: the native API wins over the other one",
+        (Box("a", {"priority": 9, "api_seen": "openai", **UP}, COLD), Box("b", {"api_seen": "native", **UP}, COLD)),
+        ask("m"),
+        "b",
+    ),
+    Row(
+        "several: not flapping wins over the native API",
+        (Box("a", {"api_seen": "openai", **UP}, COLD), Box("b", {"flapping_since": NOW, **UP}, HOT)),
+        ask("m"),
+        "a",
+    ),
+    Row(
+        "several: an idle GPU wins over a copy that is partly on the CPU",
+        (Box("a", {"priority": 9, **UP}, PARTLY), Box("b", UP, (Has("m:latest"), Has("x:latest", LOADED)))),
+        ask("m"),
+        "b",
+    ),
+    Row(
+        "several: partly on the CPU wins over wholly on it",
+        (Box("a", {"priority": 9, **UP}, ON_CPU), Box("b", UP, PARTLY)),
+        ask("m"),
+        "b",
+        {"loaded": True},
+    ),
+    Row(
+        "several: loaded on a CPU is no better than not loaded where no GPU was seen",
+        (Box("a", UP, ON_CPU), Box("b", {"priority": 1, **UP}, COLD)),
+        ask("m"),
+        "b",
+        {"loaded": False},
     ),
     Row(
         "several: loaded wins over priority",
@@ -112,8 +168,20 @@ TABLE = (
         ask("llama3"),
         "b",
     ),
-    Row("several: the default, then", (ANNA, Box("b", {"is_default": True, **UP}, LLAMA)), ask("llama3"), "b"),
-    Row("several: the name", (Box("berta", UP, LLAMA), ANNA, Box("carla", UP, LLAMA)), ask("llama3"), "anna"),
+    Row("a label", (ANNA, Box("b", {**BERLIN, **UP}, LLAMA)), ask("llama3", labels=(("site", "berlin"),)), "b"),
+    Row(
+        "labels: all of them",
+        (Box("a", {**BERLIN, **UP}, LLAMA),),
+        ask("llama3", labels=(("site", "berlin"), ("gpu", "a100"))),
+        "model_not_found",
+    ),
+    Row("a site", (ANNA, Box("b", {"site": "attic", **UP}, LLAMA)), ask("llama3", site="attic"), "b"),
+    Row("a site that none has", (ANNA,), ask("llama3", site="attic"), "model_not_found"),
+    Row("a site where it is down", (ANNA, Box("b", ATTIC_DOWN, LLAMA)), ask("llama3", site="attic"), NOBODY),
+    Row("a capability of the model", (ANNA, Box("b", UP, SEEING)), ask("llama3", capabilities=("vision",)), "b"),
+    Row("an API", (ANNA, Box("b", {"api_seen": "openai", **UP}, LLAMA)), ask("llama3", api="openai"), "b"),
+    Row("an API that nobody has shown yet", (ANNA,), ask("llama3", api="native"), "model_not_found"),
+    Row("a URL is not narrowed", (ANNA,), ask(url=ANNA.url, site="attic"), "anna"),
     Row("cloud: not unasked", (Box("a", UP, (Has("q:cloud", CLOUD),)),), ask("q:cloud"), "model_not_found"),
     Row("cloud: allowed", (Box("a", UP, (Has("q:cloud", CLOUD),)),), ask("q:cloud", cloud=True), "a", dict(CLOUD)),
     Row(
@@ -141,8 +209,21 @@ TABLE = (
     Row("neither: the default inactive", (ANNA, Box("b", {"is_default": True, **OFF})), ask(), "anna", {"rule": 3}),
     Row("neither: no default, available first", (Box("a", {"priority": 9, **DOWN}), Box("b", UP)), ask(), "b"),
     Row("neither: no default, then priority", (Box("a", UP), Box("b", {"priority": 1, **UP})), ask(), "b"),
-    Row("neither: no default, then the name", (Box("b", UP), Box("a", UP)), ask(), "a"),
-    Row("neither: no default, none available", (Box("b", DOWN), Box("a", DOWN)), ask(), "a", {"available": False}),
+    Row("neither: no default, not suspect first", (Box("a", {**UP, **SUSPECT}), Box("b", UP)), ask(), "b"),
+    Row("neither: no default, up first", (Box("a", {"priority": 9, **BUSY}), Box("b", UP)), ask(), "b"),
+    Row("neither: no default, none available", (Box("a", DOWN),), ask(), "a", {"available": False}),
+    Row(
+        "neither: the default, suspect",
+        (Box("a", UP), Box("b", {"is_default": True, **UP, **SUSPECT})),
+        ask(),
+        "b",
+        {"suspect": True},
+    ),
+    Row("neither: a site, not that of the default", (PREFERRED, Box("a", ATTIC)), ask(site="attic"), "a", {"rule": 3}),
+    Row("neither: a site that none has", (PREFERRED,), ask(site="attic"), "no_active_server"),
+    Row(
+        "neither: any model that sees", (Box("a", UP, LLAMA), Box("b", UP, SEEING)), ask(capabilities=("vision",)), "b"
+    ),
     Row("neither: nothing active", (Box("a", OFF), Box("b", {"is_default": True, **OFF})), ask(), "no_active_server"),
     Row("neither: nothing at all", (), ask(), "no_active_server"),
     # Names and texts.

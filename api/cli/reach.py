@@ -8,7 +8,7 @@ from uuid import UUID
 from api.history.views import HistoryView
 from api.http.parameters import ServerFilters
 from api.queries.events import Extract
-from api.resolution.answers import Told
+from api.resolution.answers import Resolution
 from api.resolution.catalogue import CatalogueAnswer, CataloguePage
 from api.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.views import (
@@ -22,7 +22,7 @@ from api.views import (
     ServerView,
 )
 from monitor.domain.credential import Credential, Unreadable
-from monitor.domain.resolver import Request
+from monitor.domain.selection import Request
 from monitor.domain.uptime import Window
 
 
@@ -87,8 +87,8 @@ class FleetRegistry(Protocol):
 class FleetResolver(Protocol):
     """Which server to take, and which model is where; what cannot be done raises a `Problem`."""
 
-    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
-        """Return the server for a request."""
+    async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
+        """Return the server for a request; the same session keeps to one of equal servers."""
         ...
 
     async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from api.queries import events
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
-from monitor.domain.event import MODEL_CHANNEL, SERVER_CHANNEL
+from monitor.domain.event import MODEL_CHANNEL, SERVER_CHANNEL, SUSPICION_CHANNEL
 from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
 
@@ -21,10 +21,20 @@ REST_SECONDS = 0.02
 class Wakeup:
     """The newest event number that this process knows of, for many to wait on."""
 
-    def __init__(self, database: Database, *, look: Callable[[], Awaitable[int]] | None = None) -> None:
-        """`look` reads the log on, for whoever needs more than the newest number, which it returns."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        look: Callable[[], Awaitable[int]] | None = None,
+        suspicions_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`look` reads the log on, for whoever needs more than the newest number, which it returns.
+
+        `suspicions_changed` is called when a server has become suspect or is not any more, which not every event tells.
+        """
         self._database = database
         self._look = look or (lambda: events.head(database))
+        self._suspicions_changed = suspicions_changed
         self._hint = asyncio.Event()
         self._change = asyncio.Event()
         self._head = 0
@@ -38,6 +48,7 @@ class Wakeup:
             name="ollama-fleet api listener",
             channels=(SERVER_CHANNEL, MODEL_CHANNEL),
             wake=self._hint.set,
+            wakes={SUSPICION_CHANNEL: self._suspicions_changed},
             sender=self._database,
         )
         async with asyncio.TaskGroup() as group:

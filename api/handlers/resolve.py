@@ -1,13 +1,18 @@
 """Which server for this request, and which model is where: answered from memory, also while the database is away."""
 
+import hashlib
+import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
+from pydantic_core import to_json
 from yarl import URL
 
 from api.http import bodies, parameters, responses
 from api.http.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
+from api.http.preconditions import TAG_BYTES
 from api.openapi.operation import Operation
 from api.problems import Problem
 from api.resolution import catalogue, misses
@@ -20,12 +25,22 @@ from api.resolution.outgoing import OutgoingHeaders
 from api.schemas import ResolveBody
 from api.security import access
 from api.security.access import Scope
-from monitor.domain.resolver import Request
+from monitor.domain import tie_break
+from monitor.domain.selection import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"
 MOST_REMEMBERED = 1024
 
-Include = frozenset[Extra]
+# What needs no decoding.
+PLAIN_SESSION = re.compile(rf"[A-Za-z0-9._~:@/-]{{1,{parameters.MAX_SESSION}}}")
+
+
+class Asked(NamedTuple):
+    """What is asked of the resolver, for which session, and what the answer is to have besides."""
+
+    request: Request
+    session: str | None
+    include: frozenset[Extra]
 
 
 class ResolveHandler:
@@ -94,45 +109,72 @@ class ResolveHandler:
 
     async def ask(self, request: web.Request) -> web.Response:
         """`GET /api/resolve`."""
-        asked, include = _asked(request.raw_path)
-        return await self._answer(request, asked, include)
+        target, session = _without_session(request.raw_path)
+        asked = _asked(target)
+        return await self._answer(request, asked if session is None else asked._replace(session=session))
 
     async def post(self, request: web.Request) -> web.Response:
         """`POST /api/resolve`: the same with the parameters as a JSON object. It changes nothing either."""
         parameters.read(request.query, NoParameters)
-        asked, include = _split(dict(await bodies.read(request, ResolveBody)))
-        return await self._answer(request, asked, include)
+        return await self._answer(request, _split(dict(await bodies.read(request, ResolveBody))))
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/models`."""
         listing = parameters.read(request.query, CatalogueListing)
         snapshot = await self._mirror.wait()
-        return responses.data(catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor))
+        page = catalogue.page(snapshot, listing, limit=listing.limit, cursor=listing.cursor)
+        return responses.data(page, tag=_tag(page))
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET /api/models/{model_name}`."""
         parameters.read(request.query, NoParameters)
-        return responses.data(catalogue.one(await self._mirror.wait(), request.match_info["model_name"]))
+        model = catalogue.one(await self._mirror.wait(), request.match_info["model_name"])
+        return responses.data(model, tag=_tag(model))
 
-    async def _answer(self, request: web.Request, asked: Request, include: Include) -> web.Response:
+    async def _answer(self, request: web.Request, asked: Asked) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
+        number = tie_break.number(asked.session)
         try:
-            if Extra.CREDENTIALS in include:
+            if Extra.CREDENTIALS in asked.include:
                 access.require(request, Scope.CREDENTIALS)
-                return responses.data(await self._desk.resolve_with_headers(asked, snapshot, self._outgoing))
-            return responses.written(self._desk.write(asked, snapshot))
+                return responses.data(
+                    await self._desk.resolve_with_headers(asked.request, snapshot, number, self._outgoing)
+                )
+            written = self._desk.write(asked.request, snapshot, number)
+            return responses.written(written.json, tag=written.tag)
         except Problem as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()
             raise
 
 
+def _without_session(target: str) -> tuple[str, str | None]:
+    """Take the one parameter out of the target of a request that may be another one each time.
+
+    Where it is not there once, in its simplest form, the target is left as it is.
+    """
+    head, found, rest = target.partition("session=")
+    if not found or head[-1] not in "?&" or "session=" in rest:
+        return target, None
+    session, separator, rest = rest.partition("&")
+    if not PLAIN_SESSION.fullmatch(session):
+        return target, None
+    return f"{head}{rest}" if separator else head[:-1], session
+
+
 @lru_cache(MOST_REMEMBERED)
-def _asked(target: str) -> tuple[Request, Include]:
+def _asked(target: str) -> Asked:
     """Read the target of a request, once for the many times that a program sends the same; raises the `Problem`."""
     return _split(dict(parameters.read(URL(target, encoded=True).query, ResolveQuery)))
 
 
-def _split(values: dict[str, Any]) -> tuple[Request, Include]:
-    include = frozenset(values.pop("include"))
-    return Request(**values), include
+def _split(values: dict[str, Any]) -> Asked:
+    include, session = frozenset(values.pop("include")), values.pop("session")
+    labels, capabilities = tuple(values.pop("label")), tuple(values.pop("capability"))
+    return Asked(Request(**values, labels=labels, capabilities=capabilities), session, include)
+
+
+def _tag(answer: Mapping[str, Any]) -> str:
+    """Return what tells an answer apart, whatever its age."""
+    lasting = to_json({name: value for name, value in answer.items() if name != "snapshot"})
+    return hashlib.blake2b(lasting, digest_size=TAG_BYTES).hexdigest()

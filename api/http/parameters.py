@@ -21,11 +21,14 @@ from api import problems, texts
 from monitor.domain import url as base_url
 from monitor.domain.availability import Status
 from monitor.domain.event import EventType
+from monitor.domain.probe import Api
+from monitor.domain.selection import MOST_CANDIDATES
 from monitor.domain.uptime import Window
 
 MAX_SEQ = 2**63 - 1
 MAX_DIGITS = len(str(MAX_SEQ))
 MAX_WAIT_SECONDS = 60.0
+MAX_SESSION = 512
 SWITCH = {"true": True, "false": False}
 
 
@@ -53,6 +56,8 @@ Label = Annotated[
     BeforeValidator(_label),
     WithJsonSchema({"type": "string", "pattern": "^[^=:]+[=:]", "examples": ["room=attic"]}),
 ]
+# Only ever hashed.
+Session = Annotated[str, Field(min_length=1, max_length=MAX_SESSION)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Cursor = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(texts.usable)]
 
@@ -117,11 +122,19 @@ class Extra(StrEnum):
 class ResolveQuery(Parameters):
     """`GET /api/resolve`. `cloud` allows a model that a server only passes on to a cloud.
 
+    The same `session` gets the same one of equal servers. With `candidates` the answer has the next best servers, too,
+    so many in all. `label`, `site`, `capability` (of the model) and `api` leave only servers that fit.
     With `include=credentials` the answer has the `headers` to send, for which a token needs the scope `credentials`.
     """
 
     server_url: str | None = None
     model: str | None = None
+    session: Session | None = None
+    candidates: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
+    label: list[Label] = Field(default_factory=list, max_length=20)
+    site: texts.Site | None = None
+    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
+    api: Api | None = None
     explain: Switch = False
     cloud: Switch = False
     include: list[Extra] = Field(default_factory=list, max_length=5)

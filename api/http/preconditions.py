@@ -1,12 +1,19 @@
-"""`ETag` and `If-Match`: the row version of a server, so that nobody overwrites an edit unseen."""
+"""`ETag`, `If-Match` and `If-None-Match`: nobody overwrites an edit unseen, or is sent what he has already.
 
+The tag of one server is its row version. Any other answer is told apart by what is in it.
+"""
+
+import hashlib
 import re
+from http import HTTPStatus
 
 from aiohttp import web
 
 from api import problems
 
 NEVER = 0
+TAG_BYTES = 12
+KEPT_IN_304 = frozenset({"ETag", "Cache-Control", "Vary", "X-Content-Type-Options"})
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<text>[\x21\x23-\x7e]*)"')
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
@@ -30,3 +37,20 @@ def if_match(request: web.Request) -> int | None:
     if tag["weak"] or not _VERSION.fullmatch(tag["text"]):
         return NEVER
     return int(tag["text"])
+
+
+def unless_known(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Return an answer in JSON with its tag, or 304 in its place if the client names that tag."""
+    headers = response.headers
+    if "ETag" not in headers:
+        if response.content_type != "application/json" or not isinstance(response, web.Response):
+            return response
+        assert isinstance(response.body, bytes)
+        headers["ETag"] = f'W/"{hashlib.blake2b(response.body, digest_size=TAG_BYTES).hexdigest()}"'
+    if "If-None-Match" not in request.headers:
+        return response
+    tag = headers["ETag"].removeprefix("W/").strip('"')
+    if all(known.value not in {tag, "*"} for known in request.if_none_match or ()):
+        return response
+    kept = {name: value for name, value in headers.items() if name in KEPT_IN_304}
+    return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=kept)

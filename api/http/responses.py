@@ -31,18 +31,20 @@ def document(
         headers={**HEADERS, **(headers or {})},
         zlib_executor_size=THREAD_ABOVE_BYTES,
     )
-    return _compressed(response, len(body))
+    return _compressed(response)
 
 
-def data(plain: Any) -> web.Response:
-    """Return plain data as JSON."""
-    body = pydantic_core.to_json(plain)
-    return _compressed(web.Response(body=body, headers=JSON_HEADERS, zlib_executor_size=THREAD_ABOVE_BYTES), len(body))
+def data(plain: Any, *, tag: str | None = None) -> web.Response:
+    """Return plain data as JSON; `tag` tells it apart where not each difference counts."""
+    return _compressed(written(pydantic_core.to_json(plain), tag=tag))
 
 
-def written(json_text: bytes) -> web.Response:
+def written(json_text: bytes, *, tag: str | None = None) -> web.Response:
     """Return what is JSON already."""
-    return web.Response(body=json_text, headers=JSON_HEADERS)
+    response = web.Response(body=json_text, headers=JSON_HEADERS, zlib_executor_size=THREAD_ABOVE_BYTES)
+    if tag is not None:
+        response.headers["ETag"] = f'W/"{tag}"'
+    return response
 
 
 def empty() -> web.Response:
@@ -60,8 +62,9 @@ def problem(trouble: Problem) -> web.Response:
     )
 
 
-def _compressed(response: web.Response, size: int) -> web.Response:
-    if size > COMPRESS_ABOVE_BYTES:
+def _compressed(response: web.Response) -> web.Response:
+    body = response.body
+    if isinstance(body, bytes) and len(body) > COMPRESS_ABOVE_BYTES:
         response.enable_compression()
         response.headers["Vary"] = "Accept-Encoding"
     return response

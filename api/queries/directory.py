@@ -1,4 +1,4 @@
-"""The fleet as the resolver needs it, read at one moment; and the times of the last checks, which make no events."""
+"""The fleet as the resolver needs it, read at one moment; and what changes without an event: times and suspicions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +15,12 @@ from monitor.postgres.database import Database
 
 BATCH = 1000
 FRESH_FROM = "extract(epoch FROM coalesce(last_checked_at, greatest(created_at, updated_at)))::float8 AS fresh_from"
-SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {FRESH_FROM} FROM ollama_servers"
+# A hand may have set the time alone.
+SUSPECT = "CASE WHEN suspect_since IS NOT NULL THEN coalesce(suspect_reason, 'unknown') END AS suspect_reason"
+SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {SUSPECT}, vram_seen, {FRESH_FROM} FROM ollama_servers"
+SILENT = ("suspect_reason", "vram_seen", "fresh_from")
 MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_models WHERE removed_at IS NULL"
+SUSPECTS = f"SELECT id, {SUSPECT} FROM ollama_servers WHERE suspect_since IS NOT NULL"
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
@@ -55,7 +59,8 @@ async def read(database: Database) -> Reading:
         servers = await connection.cursor(SERVERS)
         while rows := await servers.fetch(BATCH):
             for row in rows:
-                folding.add_server(fleet, row["id"], dict(row), fresh_from=row["fresh_from"])
+                others = {name: row[name] for name in SILENT}
+                folding.add_server(fleet, row["id"], dict(row), **others)
         models = await connection.cursor(MODELS)
         while rows := await models.fetch(BATCH):
             for row in rows:
@@ -69,6 +74,12 @@ async def times(database: Database) -> Times:
         at: float = await connection.fetchval(NOW)
         rows = await connection.fetch(TIMES)
     return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)
+
+
+async def suspects(database: Database) -> dict[UUID, str]:
+    """Read which servers are suspect, and of what."""
+    async with _readable(), database.session() as connection:
+        return {row["id"]: row["suspect_reason"] for row in await connection.fetch(SUSPECTS)}
 
 
 @asynccontextmanager

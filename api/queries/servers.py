@@ -25,6 +25,7 @@ EDITABLE = (
     "rise",
     "fall",
     "connection_watch",
+    "site",
 )
 # $1 and $2 are the interval and the time-out, in seconds, of servers that override neither. By the
 # database's clock, which also wrote the times: a dead monitor cannot hide behind its last verdict.
@@ -35,8 +36,9 @@ VIEW = f"""
 SELECT id, name, url, api_version, auth_type, auth_type <> 'none' AND auth_config <> '{{}}' AS auth_configured,
     auth_config->>'header' AS auth_header, is_active, is_default,
     capabilities, max_concurrent, priority, labels, check_interval_seconds, check_timeout_seconds, rise, fall,
-    connection_watch, status, status_reason, status_detail, status_changed_at, is_available, flapping_since,
-    server_version, latency_ms, last_checked_at, next_check_at, models_listed_at,
+    connection_watch, site, status, status_reason, status_detail, status_changed_at, is_available, flapping_since,
+    suspect_since, suspect_reason, api_seen AS api, server_version, latency_ms, last_checked_at, next_check_at,
+    models_listed_at,
     CASE WHEN is_active AND is_available THEN watch_state END AS watch_state, row_version, created_at, updated_at,
     {STALE} AS stale
 FROM ollama_servers

@@ -3,7 +3,7 @@
 Dictionaries and not models: they are made of what was checked already, for every request of every program.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired
 
 from pydantic import RootModel
@@ -33,19 +33,23 @@ class ResolvedServer(TypedDict):
     name: str
     url: str
     api_version: str
+    api: str | None
     is_default: bool
     priority: int
     capabilities: tuple[str, ...]
+    labels: Mapping[str, str]
+    site: str | None
     status: str
     status_reason: str | None
     status_detail: str | None
 
 
 class PassedOverServer(TypedDict):
-    """A server that was not taken, and why."""
+    """A server that was not taken, at which step of the choice it lost, and why."""
 
     id: str
     name: str
+    step: str
     reason: str
 
 
@@ -58,70 +62,94 @@ class ExplanationView(TypedDict):
     more: int
 
 
-class Lasting(TypedDict):
-    """Where to go, as long as nothing happens there. Of a dynamic server much is None: nobody checks it.
+class Place(TypedDict):
+    """A server and how it is. Of a dynamic one much is None: nobody checks it.
 
-    `model_known` is None if no model was asked for; `remote_host` is where a cloud stub really runs.
+    `suspect`: bad answers have been seen of it, and there is no verdict yet.
+    """
+
+    server: ResolvedServer | None
+    base_url: str
+    available: bool | None
+    suspect: bool | None
+    max_concurrent: int
+    flapping: bool | None
+
+
+class Lasting(Place):
+    """Where to go, as long as nothing happens there.
+
+    `model_known` is None if no model was asked for; `remote_host` is where a cloud stub really runs. `candidates`
+    are the next best ones, each as complete as this one.
     """
 
     source: str
     rule: int
-    server: ResolvedServer | None
-    base_url: str
     model_name: str | None
-    available: bool | None
     model_known: bool | None
     loaded: bool | None
     remote_host: str | None
-    max_concurrent: int
-    flapping: bool | None
+    candidates: Sequence["Candidate"]
     explanation: ExplanationView | None
 
 
-class Ageing(TypedDict):
-    """What every moment makes different; `stale`: the last check of the server is older than it may be."""
+class Candidate(Lasting):
+    """A server with all that is told of it. `stale`: its last check is older than it may be.
+
+    `headers` are what to send, the credential in the clear: for those who ask for it and may have it.
+    """
 
     stale: bool | None
-    snapshot: SnapshotView
-
-
-class Resolution(Lasting, Ageing):
-    """The whole answer."""
-
-
-class Outfit(Resolution):
-    """The answer with the headers to send, the credential in the clear: for those who ask for it and may have it."""
-
-    headers: dict[str, str]
-
-
-class Told(Resolution):
-    """The answer as it may come."""
-
     headers: NotRequired[dict[str, str]]
 
 
-class ResolutionView(RootModel[Told]):
+class Resolution(Candidate):
+    """The whole answer."""
+
+    snapshot: SnapshotView
+
+
+class ResolutionView(RootModel[Resolution]):
     """The whole answer, for whoever describes it, or reads what another process wrote."""
 
 
-def lasting(answer: Answer) -> Lasting:
+def lasting(answer: Answer, candidates: Sequence[Candidate]) -> Lasting:
     """Return what of an answer stays as it is until something happens."""
     server, copy = answer.server, answer.copy
     explained = answer.explanation
     return Lasting(
+        **(_nowhere(answer) if server is None else place(server)),
         source=answer.source.value,
         rule=answer.rule,
-        server=None if server is None else _server(server),
-        base_url=answer.base_url,
         model_name=answer.model_name,
-        available=None if server is None else server.is_available,
         model_known=answer.model_known,
         loaded=None if copy is None else copy.is_loaded,
         remote_host=None if copy is None else copy.remote_host,
-        max_concurrent=answer.max_concurrent,
-        flapping=None if server is None else server.is_flapping,
+        candidates=candidates,
         explanation=None if explained is None else explanation(explained),
+    )
+
+
+def place(server: Entry) -> Place:
+    """Return what is told of a registered server, whatever it was asked for."""
+    return Place(
+        server=_server(server),
+        base_url=server.base_url,
+        available=server.is_available,
+        suspect=server.is_suspect,
+        max_concurrent=server.max_concurrent,
+        flapping=server.is_flapping,
+    )
+
+
+def _nowhere(answer: Answer) -> Place:
+    return Place(
+        server=None,
+        base_url=answer.base_url,
+        available=None,
+        suspect=None,
+        max_concurrent=answer.max_concurrent,
+        flapping=None,
     )
 
 
@@ -131,9 +159,12 @@ def _server(entry: Entry) -> ResolvedServer:
         name=entry.name,
         url=entry.url,
         api_version=entry.api_version,
+        api=entry.api,
         is_default=entry.is_default,
         priority=entry.priority,
         capabilities=entry.capabilities,
+        labels=entry.labels,
+        site=entry.site,
         status=entry.status,
         status_reason=entry.status_reason,
         status_detail=entry.status_detail,
@@ -157,4 +188,7 @@ def explanation(explained: Explanation) -> ExplanationView:
 
 def passed_over(servers: Iterable[PassedOver]) -> list[PassedOverServer]:
     """Return servers that were not taken, each with its reason."""
-    return [PassedOverServer(id=str(one.server.id), name=one.server.name, reason=one.reason) for one in servers]
+    return [
+        PassedOverServer(id=str(one.server.id), name=one.server.name, step=one.step.value, reason=one.reason)
+        for one in servers
+    ]

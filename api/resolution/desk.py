@@ -1,32 +1,38 @@
 """The desk where REST and the command line ask the resolver: its answers as data or bytes, its refusals as problems."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
 from api import edits, problems
-from api.memory import Memory
 from api.problems import RETRY_SECONDS, Problem
 from api.resolution import answers
-from api.resolution.answers import Ageing, Outfit, Resolution
+from api.resolution.answers import Candidate, Lasting, Resolution
 from api.resolution.mirror import Snapshot
 from api.resolution.outgoing import OutgoingHeaders
 from monitor.domain import resolver
 from monitor.domain.directory import Directory
-from monitor.domain.entry import Copy, Entry
-from monitor.domain.resolver import Answer, Code, Refusal, Request
+from monitor.domain.entry import Entry
+from monitor.domain.resolver import Answer, Code, Refusal
+from monitor.domain.selection import Request
 from monitor.domain.server import Policy
 from monitor.ollama.guard import Network
 
-# Questions whose answers are kept; some hundred bytes each.
-MOST_REMEMBERED = 1024
-BY_MODEL = 2
-# `answers.Ageing`, as it stands after the rest: making a dictionary of it first would take four times as long.
+# `answers.Resolution` by rule 2, as it stands in JSON: its parts are written once for each server.
+LASTING = (
+    b'{"source":"registered","rule":2,%b,"model_name":%b,"model_known":true,"loaded":%b,"remote_host":%b,'
+    b'"candidates":[],"explanation":null'
+)
+# What ages of it, as it stands after the rest: making a dictionary of it first would take four times as long.
 AGEING = b'%b,"stale":%b,"snapshot":{"seq":%d,"age_seconds":%.3f,"stale":%b}}'
+TAG_BYTES = 8
+MOST_TEXTS = 4096
 JSON = {None: b"null", True: b"true", False: b"false"}
+BY_MODEL = 2
 STATUSES = {
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
@@ -36,76 +42,99 @@ STATUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """An answer by rule 2 as JSON, without what ages and without its last brace."""
+class Written(NamedTuple):
+    """An answer as JSON; `tag` is the same as long as nothing but its age has changed."""
 
-    copy: Copy
-    revision: int
-    head: bytes
-
-    def holds(self, fleet: Directory) -> bool:
-        """Whether it still is the answer: all of it depends on the copy that comes first, and on its server."""
-        return fleet.first(self.copy.key) is self.copy and self.copy.server.revision == self.revision
+    json: bytes
+    tag: str
 
 
 class Desk:
-    """Asks the resolver; `policy` and `allowed_networks` are those of the settings."""
+    """Asks the resolver; `policy` and `allowed_networks` are those of the settings.
+
+    The `number` of a request decides between equal servers: `tie_break.of_session`, or a fresh one.
+    """
 
     def __init__(self, policy: Policy, allowed_networks: tuple[Network, ...]) -> None:
         self._interval = policy.interval.total_seconds()
         self._timeout = policy.timeout.total_seconds()
         self._allowed_networks = allowed_networks
-        self._remembered: Memory[Request, Remembered] = Memory(most=MOST_REMEMBERED)
+        # What is told of each server, with the revision of it that this is true of.
+        self._told: dict[Entry, tuple[int, bytes]] = {}
         self._fleet: Directory | None = None
 
-    def resolve(self, request: Request, snapshot: Snapshot) -> Resolution:
+    def resolve(self, request: Request, snapshot: Snapshot, number: int) -> Resolution:
         """Return the answer; raises the `Problem` that says why there is none."""
-        answer = self._ask(request, snapshot)
-        return Resolution(**answers.lasting(answer), **self._ageing(answer.server, snapshot))
+        return self._resolution(self._ask(request, snapshot, number), snapshot)
 
-    async def resolve_with_headers(self, request: Request, snapshot: Snapshot, outgoing: OutgoingHeaders) -> Outfit:
-        """Return the answer together with the headers that the server wants."""
-        answer = self._ask(request, snapshot)
-        headers = await outgoing.of(answer.server)
-        return Outfit(**answers.lasting(answer), **self._ageing(answer.server, snapshot), headers=headers)
+    async def resolve_with_headers(
+        self, request: Request, snapshot: Snapshot, number: int, outgoing: OutgoingHeaders
+    ) -> Resolution:
+        """Return the answer together with the headers that each server wants."""
+        answer = self._ask(request, snapshot, number)
+        resolution = self._resolution(answer, snapshot)
+        resolution["headers"] = await outgoing.of(answer.server)
+        for candidate, told in zip(answer.candidates, resolution["candidates"], strict=True):
+            told["headers"] = await outgoing.of(candidate.server)
+        return resolution
 
-    def write(self, request: Request, snapshot: Snapshot) -> bytes:
-        """Return the answer as JSON. Programs ask the same all day, so only what has changed is written anew."""
-        if snapshot.fleet is not self._fleet:
-            # Read anew; what was remembered would only keep the old one in memory.
-            self._fleet = snapshot.fleet
-            self._remembered.clear()
-        known = self._remembered.get(request)
-        if known is None or not known.holds(snapshot.fleet):
-            answer = self._ask(request, snapshot)
-            head, server = to_json(answers.lasting(answer))[:-1], answer.server
-            self._remember(request, answer, head)
+    def write(self, request: Request, snapshot: Snapshot, number: int) -> Written:
+        """Return the answer as JSON, of which only what this request alone has is written anew."""
+        answer = self._ask(request, snapshot, number)
+        server, copy = answer.server, answer.copy
+        if answer.rule == BY_MODEL and server is not None and copy is not None and request.is_plain:
+            told, name = self._told_of(server, snapshot.fleet), _json_text(answer.model_name)
+            lasting = LASTING % (told, name, JSON[copy.is_loaded], _json_text(copy.remote_host))
         else:
-            head, server = known.head, known.copy.server
-        stale = JSON[None if server is None else self._is_stale(server, snapshot)]
-        return AGEING % (head, stale, snapshot.seq, snapshot.age_seconds, JSON[snapshot.is_stale])
+            lasting = to_json(self._lasting(answer, snapshot))[:-1]
+        stale = JSON[self._is_stale(server, snapshot)]
+        tag = hashlib.blake2b(lasting, digest_size=TAG_BYTES, key=stale).hexdigest()
+        return Written(AGEING % (lasting, stale, snapshot.seq, snapshot.age_seconds, JSON[snapshot.is_stale]), tag)
 
-    def _ask(self, request: Request, snapshot: Snapshot) -> Answer:
-        outcome = resolver.resolve(request, snapshot.fleet)
+    def _resolution(self, answer: Answer, snapshot: Snapshot) -> Resolution:
+        stale, view = self._is_stale(answer.server, snapshot), answers.snapshot_view(snapshot)
+        # Headers come later, if at all.
+        return cast(Resolution, {**self._lasting(answer, snapshot), "stale": stale, "snapshot": view})
+
+    def _lasting(self, answer: Answer, snapshot: Snapshot) -> Lasting:
+        candidates = [
+            cast(Candidate, {**answers.lasting(each, []), "stale": self._is_stale(each.server, snapshot)})
+            for each in answer.candidates
+        ]
+        return answers.lasting(answer, candidates)
+
+    def _told_of(self, server: Entry, fleet: Directory) -> bytes:
+        if fleet is not self._fleet:
+            # Read anew; what was remembered would only keep the old one in memory.
+            self._fleet = fleet
+            self._told.clear()
+        known = self._told.get(server)
+        if known is not None and known[0] == server.revision:
+            return known[1]
+        told = to_json(answers.place(server))[1:-1]
+        if len(self._told) > 2 * len(fleet.servers):
+            self._told.clear()
+        self._told[server] = server.revision, told
+        return told
+
+    def _ask(self, request: Request, snapshot: Snapshot, number: int) -> Answer:
+        outcome = resolver.resolve(request, snapshot.fleet, number)
         if isinstance(outcome, Refusal):
             raise problem(outcome, snapshot)
         if outcome.server is None:
             edits.require_allowed_address(outcome.base_url, self._allowed_networks, field="server_url")
         return outcome
 
-    def _remember(self, request: Request, answer: Answer, head: bytes) -> None:
-        copy = answer.copy
-        if answer.rule == BY_MODEL and copy is not None and not request.explain:
-            self._remembered[request] = Remembered(copy, copy.server.revision, head)
-
-    def _ageing(self, server: Entry | None, snapshot: Snapshot) -> Ageing:
-        stale = None if server is None else self._is_stale(server, snapshot)
-        return {"stale": stale, "snapshot": answers.snapshot_view(snapshot)}
-
-    def _is_stale(self, entry: Entry, snapshot: Snapshot) -> bool:
+    def _is_stale(self, entry: Entry | None, snapshot: Snapshot) -> bool | None:
+        if entry is None:
+            return None
         limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
         return entry.is_active and snapshot.at - entry.fresh_from > limit
+
+
+@lru_cache(MOST_TEXTS)
+def _json_text(text: str | None) -> bytes:
+    return to_json(text)
 
 
 def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:

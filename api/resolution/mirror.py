@@ -2,7 +2,8 @@
 
 Invariant: `now().fleet` is the fleet after event `seq`, of one generation of the log. What cannot be folded (a
 gap, a log that was replaced, an event of another shape) has the whole fleet read anew; until then the last one
-stands. With the database away it goes on answering, and says how old it is.
+stands. With the database away it goes on answering, and says how old it is. Which servers are suspect is read from
+their table whenever that has changed: events tell only of what lasts.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ TIMES_SECONDS = 5.0
 STALE_SECONDS = 8.0
 RETRY_AFTER_SECONDS = 1.0
 UNREADABLE_SECONDS = 30.0
+# Between two looks at which servers are suspect: the first one after a hint is taken at once.
+SUSPICIONS_REST_SECONDS = 0.02
+SUSPICIONS_SECONDS = 5.0
 # How long a request waits for the first reading, right after the start.
 PATIENCE_SECONDS = 2.0
 # Events that come while the fleet is read; more of them, and it is read once more.
@@ -74,6 +78,7 @@ class Mirror:
         self._to_read = asyncio.Event()
         self._to_read.set()
         self._has_read = asyncio.Event()
+        self._suspicions_hint = asyncio.Event()
 
     def now(self) -> Snapshot | None:
         """Return the fleet, None before it was read for the first time."""
@@ -144,6 +149,30 @@ class Mirror:
                 async with asyncio.timeout(TIMES_SECONDS):
                     await self._to_read.wait()
 
+    def suspicions_changed(self) -> None:
+        """Hear that a server has become suspect, or is not any more."""
+        self._suspicions_hint.set()
+
+    async def follow_suspicions(self) -> None:
+        """Read which servers are suspect when that has changed, and every few seconds anyway, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SUSPICIONS_SECONDS):
+                    await self._suspicions_hint.wait()
+            self._suspicions_hint.clear()
+            # What goes wrong here goes wrong for the fleet, too, and is told there.
+            with contextlib.suppress(DatabaseUnavailableError, ConfigurationError, FleetUnreadableError):
+                await self._read_suspicions()
+            await asyncio.sleep(SUSPICIONS_REST_SECONDS)
+
+    async def _read_suspicions(self) -> None:
+        fleet = self._fleet
+        if fleet is None:
+            return
+        reasons = await directory.suspects(self._database)
+        if fleet is self._fleet:
+            fleet.suspect(reasons)
+
     async def _read(self) -> None:
         asked_at, breaks = self._clock(), self._breaks
         reading = await directory.read(self._database)
@@ -155,6 +184,8 @@ class Mirror:
         waiting, self._waiting = self._waiting, []
         self._fold(waiting)
         self._has_read.set()
+        # What has changed while it was read went to the fleet before.
+        self._suspicions_hint.set()
         log.info("fleet_mirrored", servers=len(reading.fleet.servers), seq=reading.seq)
 
     async def _read_times(self) -> None:

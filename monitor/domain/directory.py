@@ -1,25 +1,54 @@
 """The fleet as the resolver looks at it: servers and their models, indexed so that a question is answered at once.
 
-Invariant: what is remembered as the first choice for a model still is. Who changes an entry or a copy does it
-through the directory, which sees to that; only where the first itself falls behind has it to be looked for again.
+Invariant: the copies remembered as the best ones of a model still are. Who changes an entry or a copy does it
+through the directory, which sees to that; only where the last of the best falls behind has it to be looked for again.
 """
 
 import bisect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
-from monitor.domain.entry import Copy, Entry
+from monitor.domain.entry import Copy, Entry, Rank, ServerRank
 from monitor.domain.errors import InvalidUrlError
+from monitor.domain.tie_break import Rendezvous
 
 _rank = attrgetter("rank")
-# Of an entry, what an index depends on, and what the rank of its models does.
-_INDEXED = frozenset({"name", "url", "is_active", "is_default", "is_available", "priority"})
-_RANKING = frozenset({"name", "is_active", "is_default", "is_available", "is_flapping", "priority"})
+# Of an entry, what its place among all depends on, and what an index does besides.
+_RANKING = frozenset(
+    {
+        "is_active",
+        "is_available",
+        "suspect_reason",
+        "status",
+        "is_flapping",
+        "slots_in_use",
+        "max_concurrent",
+        "api",
+        "vram_seen",
+        "priority",
+    }
+)
+_INDEXED = _RANKING | {"name", "url", "is_default"}
+
+
+@dataclass(slots=True)
+class Best:
+    """The copies of a model that no step of the order tells apart, by their servers."""
+
+    rank: Rank
+    copies: dict[Entry, Copy]
+
+    @property
+    def model_names(self) -> Iterator[str]:
+        """The model as each of the servers spells it."""
+        return (copy.model_name for copy in self.copies.values())
 
 
 class Directory:
@@ -28,28 +57,49 @@ class Directory:
     def __init__(self) -> None:
         self.servers: dict[UUID, Entry] = {}
         self._by_url: dict[str, list[Entry]] = {}
+        # By rank, then name.
         self._active: list[Entry] = []
+        self._best_active: dict[Entry, Entry] | None = None
         self._defaults: dict[UUID, Entry] = {}
+        # As they were read last, in whatever order the servers come.
+        self._suspects: dict[UUID, str] = {}
         # In no order; most models are never asked for.
         self._holders: dict[str, list[Copy]] = {}
-        self._first: dict[str, Copy] = {}
+        self._best: dict[str, Best] = {}
         self._keys: list[str] | None = None
+        self._rendezvous = Rendezvous()
 
     def at(self, url: str) -> Entry | None:
         """Return the server at a normalised URL; of several that only differ in spelling an active one first."""
         found = self._by_url.get(url, ())
         return min(found, key=lambda entry: (not entry.is_active, entry.url != url, entry.name), default=None)
 
-    def first(self, key: str) -> Copy | None:
-        """Return the copy of a model that comes first in the order of choice."""
-        first = self._first.get(key)
-        if first is None and key in self._holders:
-            first = self._first[key] = min(self._holders[key], key=_rank)
-        return first
+    def best(self, key: str) -> Best | None:
+        """Return the copies of a model that come first in the order of choice; None if nobody has it."""
+        best = self._best.get(key)
+        if best is None and key in self._holders:
+            best = self._best[key] = _best_of(self._holders[key])
+        return best
+
+    def pick(self, best: Best, number: int) -> Copy:
+        """Return one of the best copies; `number` breaks the tie."""
+        return self._rendezvous.pick(number, best.copies, self.servers.values())
+
+    def pick_active(self, number: int) -> Entry | None:
+        """Return the active server that comes first when no model is asked for; `number` breaks the tie."""
+        if not self._active:
+            return None
+        if self._best_active is None:
+            rank = self._active[0].rank
+            self._best_active = {each: each for each in takewhile(lambda entry: entry.rank == rank, self._active)}
+        return self._rendezvous.pick(number, self._best_active, self.servers.values())
 
     def holders(self, key: str) -> list[Copy]:
-        """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count."""
-        return sorted(self._holders.get(key, ()), key=_rank)
+        """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count.
+
+        Equal ones are in the order of their names.
+        """
+        return sorted(self._holders.get(key, ()), key=lambda copy: (copy.rank, copy.server.name, copy.model_name))
 
     @property
     def default(self) -> Entry | None:
@@ -58,7 +108,7 @@ class Directory:
 
     @property
     def active(self) -> list[Entry]:
-        """The active servers in the order of choice when no model is asked for."""
+        """The active servers in the order of choice when no model is asked for, equal ones by name."""
         return self._active
 
     @property
@@ -72,6 +122,12 @@ class Directory:
         """Take a server in, in the place of one with the same id."""
         self.remove(entry.id)
         self.servers[entry.id] = entry
+        self._rendezvous.forget()
+        if entry.suspect_reason is not None:
+            self._suspects[entry.id] = entry.suspect_reason
+        elif entry.id in self._suspects:
+            entry.suspect_reason = self._suspects[entry.id]
+            entry.weigh()
         entry.base_url = _normalized(entry.url)
         self._index(entry)
 
@@ -90,16 +146,22 @@ class Directory:
         if is_indexed:
             self._index(entry)
         if not _RANKING.isdisjoint(moved):
-            # One that falls behind must not pass its place on to another one of its server.
-            for copy in entry.copies.values():
-                self._not_first(copy)
             for copy in entry.copies.values():
                 self._moved(copy)
+
+    def suspect(self, reasons: Mapping[UUID, str]) -> None:
+        """Take in which servers are suspect, and of what; the others are not. Some may become known later."""
+        before, self._suspects = self._suspects, dict(reasons)
+        for server_id in before.keys() | reasons.keys():
+            entry = self.servers.get(server_id)
+            if entry is not None and entry.suspect_reason != reasons.get(server_id):
+                self.change(entry, {"suspect_reason": reasons.get(server_id)})
 
     def remove(self, server_id: UUID) -> None:
         """Forget a server and its models."""
         entry = self.servers.pop(server_id, None)
         if entry is not None:
+            self._rendezvous.forget()
             self._unindex(entry)
             for copy in entry.copies.values():
                 self._take_out(copy)
@@ -136,7 +198,8 @@ class Directory:
         if entry.is_default:
             self._defaults[entry.id] = entry
         if entry.is_active:
-            bisect.insort(self._active, entry, key=_rank)
+            bisect.insort(self._active, entry, key=_place)
+            self._best_active = None
 
     def _unindex(self, entry: Entry) -> None:
         self._by_url[entry.base_url].remove(entry)
@@ -144,7 +207,8 @@ class Directory:
             del self._by_url[entry.base_url]
         self._defaults.pop(entry.id, None)
         if entry.is_active:
-            del self._active[bisect.bisect_left(self._active, entry.rank, key=_rank)]
+            del self._active[bisect.bisect_left(self._active, _place(entry), key=_place)]
+            self._best_active = None
 
     def _insert(self, copy: Copy) -> None:
         copy.key = sys.intern(model_names.key(copy.model_name))
@@ -159,22 +223,52 @@ class Directory:
     def _take_out(self, copy: Copy) -> None:
         holders = self._holders[copy.key]
         holders.remove(copy)
-        self._not_first(copy)
+        self._not_best(copy)
         if not holders:
             del self._holders[copy.key]
             self._keys = None
 
     def _moved(self, copy: Copy) -> None:
-        """See to it that the first choice for a model is right after the rank of a copy may have changed."""
-        self._not_first(copy)
-        first = self._first.get(copy.key)
-        if first is not None and copy.rank < first.rank:
-            self._first[copy.key] = copy
+        """See to it that the best copies of a model are right after the rank of one may have changed."""
+        best = self._best.get(copy.key)
+        if best is None:
+            return
+        rank = copy.rank
+        if rank < best.rank:
+            self._best[copy.key] = Best(rank, {copy.server: copy})
+        elif rank > best.rank:
+            self._not_best(copy)
+        else:
+            _put(best.copies, copy)
 
-    def _not_first(self, copy: Copy) -> None:
-        """Have the first choice looked for again if it was this one."""
-        if self._first.get(copy.key) is copy:
-            del self._first[copy.key]
+    def _not_best(self, copy: Copy) -> None:
+        """Take a copy out of the best ones; they are looked for again if it was the last, or hid another spelling."""
+        best = self._best.get(copy.key)
+        if best is None or best.copies.get(copy.server) is not copy:
+            return
+        del best.copies[copy.server]
+        if not best.copies or any(other.key == copy.key and other is not copy for other in copy.server.copies.values()):
+            del self._best[copy.key]
+
+
+def _best_of(holders: Iterable[Copy]) -> Best:
+    rank = min(map(_rank, holders))
+    best = Best(rank, {})
+    for copy in holders:
+        if copy.rank == rank:
+            _put(best.copies, copy)
+    return best
+
+
+def _put(copies: dict[Entry, Copy], copy: Copy) -> None:
+    """Take a copy in; of two that only differ in how their server spells them the first by name."""
+    known = copies.get(copy.server)
+    if known is None or copy.model_name < known.model_name:
+        copies[copy.server] = copy
+
+
+def _place(entry: Entry) -> tuple[ServerRank, str]:
+    return entry.rank, entry.name
 
 
 def _normalized(url: str) -> str:

@@ -2,19 +2,61 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 
+from monitor.domain import selection
 from monitor.domain.directory import Directory
-from monitor.domain.entry import Copy, Entry, Standing
+from monitor.domain.entry import Copy, Entry, Flaw, Residency, Standing
+from monitor.domain.selection import Request
 
 MOST = 200
 
 
+class Step(StrEnum):
+    """Where a server fell behind: before the order of choice begins, or at one of its steps; stable, for programs."""
+
+    URL = "url"
+    ACTIVE = "active"
+    MODEL = "model"
+    SELECTOR = "selector"
+    DEFAULT = "default"
+    LOCAL = "local"
+    AVAILABLE = "available"
+    SUSPECT = "suspect"
+    STATUS = "status"
+    FLAPPING = "flapping"
+    FREE_SLOT = "free_slot"
+    API = "api"
+    RESIDENCY = "residency"
+    PRIORITY = "priority"
+    LOAD = "load"
+    TIE_BREAK = "tie_break"
+
+
+# In the order of choice.
+FLAWS = {
+    Flaw.UNAVAILABLE: Step.AVAILABLE,
+    Flaw.SUSPECT: Step.SUSPECT,
+    Flaw.NOT_UP: Step.STATUS,
+    Flaw.FLAPPING: Step.FLAPPING,
+    Flaw.NO_FREE_SLOT: Step.FREE_SLOT,
+    Flaw.OPENAI_API: Step.API,
+}
+RESIDENCIES = {
+    Residency.VRAM: "has the model in VRAM",
+    Residency.COLD: "does not have the model in memory",
+    Residency.PARTLY_VRAM: "has the model only partly in VRAM",
+    Residency.CPU: "would run the model on the CPU, as far as is known",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOver:
-    """A server that was not taken, and why; `reason` has no full stop."""
+    """A server that was not taken, at which step, and why; `reason` has no full stop."""
 
     server: Entry
+    step: Step
     reason: str
 
 
@@ -36,33 +78,32 @@ def of_url(fleet: Directory, url: str, found: Entry | None) -> Explanation:
         )
     else:
         sentence = f"Rule 1: {url} was asked for, and {found.name} has it; its health plays no part."
-    others = (PassedOver(server=one, reason="has another URL") for one in _by_name(fleet, {found}))
+    others = (PassedOver(server=one, step=Step.URL, reason="has another URL") for one in _by_name(fleet, {found}))
     return _cut(fleet, others, rule=1, sentence=sentence, chosen=found)
 
 
-def of_model(fleet: Directory, model: str, holders: Sequence[Copy], *, chosen: Copy | None, cloud: bool) -> Explanation:
+def of_model(fleet: Directory, request: Request, holders: Sequence[Copy], *, chosen: Copy | None) -> Explanation:
     """Explain rule 2; `holders` are in the order of choice."""
+    asked = f"Rule 2: only the model {request.model} was asked for{_narrowing(request)}"
     if chosen is None:
-        sentence = f"Rule 2: only the model {model} was asked for, and no server can be taken for it."
+        sentence = f"{asked}, and no server can be taken for it."
     else:
-        sentence = (
-            f"Rule 2: only the model {model} was asked for, and {chosen.server.name} comes first of those that have it."
-        )
+        sentence = f"{asked}, and {chosen.server.name} comes first of those that have it."
     server = None if chosen is None else chosen.server
-    return _cut(fleet, _without_model(fleet, holders, chosen, cloud), rule=2, sentence=sentence, chosen=server)
+    return _cut(fleet, _behind_copy(fleet, request, holders, chosen), rule=2, sentence=sentence, chosen=server)
 
 
-def of_default(fleet: Directory, chosen: Entry | None) -> Explanation:
+def of_default(fleet: Directory, request: Request, chosen: Entry | None) -> Explanation:
     """Explain rule 3."""
     default = fleet.default
+    asked = f"Rule 3: nothing was asked for{_narrowing(request)}"
     if chosen is None:
-        sentence = "Rule 3: nothing was asked for, and no server is active."
+        sentence = f"{asked}, and no server is active{' and fits' if request.is_narrowed else ''}."
     elif chosen is default:
-        sentence = f"Rule 3: nothing was asked for, and {chosen.name} is the default server."
+        sentence = f"{asked}, and {chosen.name} is the default server."
     else:
-        why = "there is no default server" if default is None else f"the default server {default.name} is inactive"
-        sentence = f"Rule 3: nothing was asked for, {why}, and {chosen.name} comes first of the active ones."
-    return _cut(fleet, _not_first(fleet, chosen), rule=3, sentence=sentence, chosen=chosen)
+        sentence = f"{asked}, {_no_default(default)}, and {chosen.name} comes first of the active ones."
+    return _cut(fleet, _behind_active(fleet, request, chosen), rule=3, sentence=sentence, chosen=chosen)
 
 
 def state(entry: Entry) -> str:
@@ -75,67 +116,101 @@ def state(entry: Entry) -> str:
     return f"is {entry.status}{reason}"
 
 
-def _without_model(fleet: Directory, holders: Sequence[Copy], chosen: Copy | None, cloud: bool) -> Iterator[PassedOver]:
+def _narrowing(request: Request) -> str:
+    return f" with {selection.told(request)}" if request.is_narrowed else ""
+
+
+def _no_default(default: Entry | None) -> str:
+    if default is None:
+        return "there is no default server"
+    return f"the default server {default.name} {'does not fit' if default.is_active else 'is inactive'}"
+
+
+def _behind_copy(
+    fleet: Directory, request: Request, holders: Sequence[Copy], chosen: Copy | None
+) -> Iterator[PassedOver]:
     told = set() if chosen is None else {chosen.server}
     for copy in holders:
         if copy.server not in told:
             told.add(copy.server)
-            yield PassedOver(server=copy.server, reason=_behind(copy, chosen, cloud=cloud))
+            step, reason = _kept_out(copy, request, chosen) or _step_behind(copy, chosen)
+            yield PassedOver(server=copy.server, step=step, reason=reason)
     for entry in _by_name(fleet, told):
-        yield PassedOver(server=entry, reason="does not have the model")
+        yield PassedOver(server=entry, step=Step.MODEL, reason="does not have the model")
 
 
-def _behind(copy: Copy, chosen: Copy | None, *, cloud: bool) -> str:
-    """Return the first step of the order at which a copy falls behind the chosen one."""
-    server = copy.server
-    kept_out = _kept_out(copy, chosen, cloud=cloud)
-    if kept_out is not None:
-        return kept_out
-    if not server.is_available or chosen is None:
-        return state(server)
-    if server.is_flapping and not chosen.server.is_flapping:
-        return "comes and goes (flapping)"
-    if chosen.is_loaded and not copy.is_loaded:
-        return "does not have the model in memory"
-    return _behind_in_rank(server, chosen.server)
-
-
-def _kept_out(copy: Copy, chosen: Copy | None, *, cloud: bool) -> str | None:
+def _kept_out(copy: Copy, request: Request, chosen: Copy | None) -> tuple[Step, str] | None:
     """Return why a copy does not come into question at all, if so."""
     if not copy.server.is_active:
-        return "is inactive"
+        return Step.ACTIVE, "is inactive"
     if not copy.is_active:
-        return "has the model switched off"
+        return Step.MODEL, "has the model switched off"
+    if not selection.fits_copy(copy, request):
+        return Step.SELECTOR, f"does not fit {selection.told(request)}"
     if copy.standing is Standing.LOCAL:
         return None
     stub = f"has only a stub of the model, which runs at {copy.remote_host}"
-    if not cloud:
-        return f"{stub}, and cloud models were not allowed"
+    if not request.cloud:
+        return Step.LOCAL, f"{stub}, and cloud models were not allowed"
     is_needed = chosen is not None and chosen.standing is Standing.CLOUD
-    return None if is_needed else f"{stub}, and another server has the model itself"
+    return None if is_needed else (Step.LOCAL, f"{stub}, and another server has the model itself")
 
 
-def _behind_in_rank(entry: Entry, chosen: Entry) -> str:
+def _step_behind(copy: Copy, chosen: Copy | None) -> tuple[Step, str]:
+    """Return the first step of the order at which a copy falls behind the chosen one."""
+    if chosen is None:
+        return Step.AVAILABLE, state(copy.server)
+    flaw = _worst_flaw(copy.server, chosen.server)
+    if flaw is not None:
+        return FLAWS[flaw], _flaw(copy.server, flaw)
+    if copy.residency != chosen.residency:
+        return Step.RESIDENCY, RESIDENCIES[Residency(copy.residency)]
+    return _rest_behind(copy.server, chosen.server)
+
+
+def _worst_flaw(entry: Entry, chosen: Entry) -> Flaw | None:
+    """Return what a server has against it that weighs most and the chosen one has not; None if nothing does."""
+    return next((flaw for flaw in FLAWS if (entry.flaws ^ chosen.flaws) & flaw), None)
+
+
+def _flaw(entry: Entry, flaw: Flaw) -> str:
+    match flaw:
+        case Flaw.UNAVAILABLE | Flaw.NOT_UP:
+            return state(entry)
+        case Flaw.SUSPECT:
+            return f"is suspect ({entry.suspect_reason})"
+        case Flaw.FLAPPING:
+            return "comes and goes (flapping)"
+        case Flaw.NO_FREE_SLOT:
+            return f"has no free slot ({entry.slots_in_use} of {entry.max_concurrent} in use)"
+        case Flaw.OPENAI_API:
+            return "has only the OpenAI-style API"
+
+
+def _rest_behind(entry: Entry, chosen: Entry) -> tuple[Step, str]:
     if entry.priority != chosen.priority:
-        return f"has priority {entry.priority}, less than {chosen.priority}"
-    if chosen.is_default:
-        return "is not the default server"
-    return "is as good, but comes later by name"
+        return Step.PRIORITY, f"has priority {entry.priority}, less than {chosen.priority}"
+    if entry.rest != chosen.rest:
+        return Step.LOAD, f"has more of its slots in use ({entry.slots_in_use} of {entry.max_concurrent})"
+    return Step.TIE_BREAK, "is as good, and another request or session may get it"
 
 
-def _not_first(fleet: Directory, chosen: Entry | None) -> Iterator[PassedOver]:
+def _behind_active(fleet: Directory, request: Request, chosen: Entry | None) -> Iterator[PassedOver]:
     for entry in fleet.active:
-        if entry is chosen or chosen is None:
-            continue
-        if chosen.is_default:
-            reason = "is not the default server"
-        elif chosen.is_available and not entry.is_available:
-            reason = state(entry)
-        else:
-            reason = _behind_in_rank(entry, chosen)
-        yield PassedOver(server=entry, reason=reason)
+        if entry is not chosen:
+            step, reason = _active_behind(entry, request, chosen)
+            yield PassedOver(server=entry, step=step, reason=reason)
     for entry in _by_name(fleet, {entry for entry in fleet.servers.values() if entry.is_active}):
-        yield PassedOver(server=entry, reason="is inactive")
+        yield PassedOver(server=entry, step=Step.ACTIVE, reason="is inactive")
+
+
+def _active_behind(entry: Entry, request: Request, chosen: Entry | None) -> tuple[Step, str]:
+    if chosen is None or not selection.fits_server(entry, request):
+        return Step.SELECTOR, f"does not fit {selection.told(request)}"
+    if chosen.is_default:
+        return Step.DEFAULT, "is not the default server"
+    flaw = _worst_flaw(entry, chosen)
+    return _rest_behind(entry, chosen) if flaw is None else (FLAWS[flaw], _flaw(entry, flaw))
 
 
 def _by_name(fleet: Directory, without: Iterable[Entry | None]) -> list[Entry]:

@@ -34,29 +34,42 @@ def _tuple(texts: list[str]) -> tuple[str, ...]:
     return entry.shared(tuple(map(sys.intern, texts)))
 
 
-_KEPT = ("name", "url", "is_active", "is_default", "is_available", "status_detail", "priority", "max_concurrent")
+_KEPT = (
+    "name",
+    "url",
+    "is_active",
+    "is_default",
+    "is_available",
+    "status_detail",
+    "priority",
+    "max_concurrent",
+    "labels",
+)
 _SERVER: dict[str, _Reading] = {
     **{name: (name, _as_it_is) for name in _KEPT},
-    **{name: (name, _interned) for name in ("api_version", "auth_type", "status", "status_reason")},
+    **{name: (name, _interned) for name in ("api_version", "auth_type", "status", "status_reason", "site")},
+    "api_seen": ("api", _interned),
     "flapping_since": ("is_flapping", lambda since: since is not None),
     "capabilities": ("capabilities", _tuple),
     "check_interval_seconds": ("interval", _as_it_is),
     "check_timeout_seconds": ("timeout", _as_it_is),
 }
 _MODEL: dict[str, _Reading] = {
-    **{name: (name, _as_it_is) for name in ("is_active", "size_bytes", "size_vram")},
+    **{name: (name, _as_it_is) for name in ("is_active", "size_bytes", "loaded_size_bytes", "size_vram")},
     **{name: (name, _interned) for name in ("model_name", "digest", "remote_host")},
     "capabilities": ("capabilities", _tuple),
 }
 SERVER_COLUMNS, MODEL_COLUMNS = tuple(_SERVER), tuple(_MODEL)
 # An edit of these lets no verdict stand, and so no time of a check.
 _FORGETTING = frozenset({"url", "api_version", "auth_type", "auth_configured", "is_active"})
+# What is read from the table, since not each change of it is told.
+_READ_ONLY = frozenset({EventType.SERVER_SUSPECTED, EventType.SERVER_CLEARED})
 _VERDICTS = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN})
 
 
-def add_server(fleet: Directory, server_id: UUID, columns: Columns, *, fresh_from: float) -> None:
-    """Take in a server with all its columns."""
-    fleet.put(Entry(id=server_id, fresh_from=fresh_from, **_read(_SERVER, columns)))
+def add_server(fleet: Directory, server_id: UUID, columns: Columns, *, fresh_from: float, **others: Any) -> None:
+    """Take in a server with all its columns that events tell of; `others` are fields that they do not."""
+    fleet.put(Entry(id=server_id, fresh_from=fresh_from, **_read(_SERVER, columns), **others))
 
 
 def add_model(fleet: Directory, server_id: UUID, model_id: UUID, columns: Columns) -> None:
@@ -91,14 +104,18 @@ def _apply_to_server(fleet: Directory, server_id: UUID, event: Event) -> None:
             "fresh_from": event.at.timestamp(),
         }
         fleet.change(_server(fleet, server_id), verdict)
-    else:
+    elif event.type not in _READ_ONLY:
         changes = _read(_SERVER, event.body)
+        if "url" in changes:
+            changes["vram_seen"] = False
         if not _FORGETTING.isdisjoint(event.body):
             changes["fresh_from"] = event.at.timestamp()
         fleet.change(_server(fleet, server_id), changes)
 
 
 def _apply_to_model(fleet: Directory, server_id: UUID, model_id: UUID, event: Event) -> None:
+    if (event.body.get("size_vram") or 0) > 0:
+        fleet.change(_server(fleet, server_id), {"vram_seen": True})
     if event.type is EventType.MODEL_ADDED:
         add_model(fleet, server_id, model_id, event.body)
     elif event.type is EventType.MODEL_REMOVED:

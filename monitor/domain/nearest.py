@@ -21,8 +21,8 @@ NEIGHBOURS = 200
 def names(fleet: Directory, key: str, *, cloud: bool) -> tuple[str, ...]:
     """Return at most five names that can be asked for, as their servers spell them; `cloud` lets stubs count."""
     least = Standing.CLOUD if cloud else Standing.LOCAL
-    firsts = (fleet.first(near) for near in _nearest(fleet.keys, key))
-    usable = (copy.model_name for copy in firsts if copy is not None and copy.standing <= least)
+    found = (fleet.best(near) for near in _nearest(fleet.keys, key))
+    usable = (min(each.model_names) for each in found if each is not None and each.rank[0] <= least)
     return tuple(islice(usable, MOST))
 
 

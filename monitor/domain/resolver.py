@@ -2,25 +2,29 @@
 
 1. A URL was given: the server registered under it, whatever its health; never an inactive one. Else the URL
    itself, as a dynamic server that nobody saves.
-2. Only a model: the first in the order of choice of the active servers that have it active.
-3. Neither: the default server if it is active, else the first active one.
+2. Only a model: the first in the order of choice (`entry`) of the active servers that have it active.
+3. Neither: the default server if it is active, whatever its health, else the first active one.
 
-No configuration, no environment and no clock is looked at: the same fleet gives the same answer.
+Selectors narrow rules 2 and 3. What the order of choice does not tell apart is decided by a number that is handed
+in (`tie_break`). No configuration, no environment and no clock is looked at: the same fleet, request and number give
+the same answer.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from operator import attrgetter
 
-from monitor.domain import explanation, nearest
+from monitor.domain import explanation, nearest, selection, tie_break
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
 from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry, Standing
 from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
-from monitor.domain.explanation import Explanation, PassedOver
+from monitor.domain.explanation import Explanation, PassedOver, Step
 from monitor.domain.model_name import ModelName
+from monitor.domain.selection import Request
 
 # What nobody knows of a dynamic server: one request at once does no harm.
 MAX_CONCURRENT = 1
@@ -45,22 +49,12 @@ class Code(StrEnum):
     NO_ACTIVE_SERVER = "no_active_server"
 
 
-class Request(NamedTuple):
-    """What is asked. `cloud` allows a stub whose model runs elsewhere, which is never done unasked: prompts
-    would leave the house. An empty text is not the same as none: it is refused.
-    """
-
-    server_url: str | None = None
-    model: str | None = None
-    explain: bool = False
-    cloud: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """`server` is None for a dynamic one; `copy` is the model there, if one was asked for and is known.
 
-    `model_name` is spelt as its server does, else as it was asked for.
+    `model_name` is spelt as its server does, else as it was asked for. `candidates` are the next best ones, in order,
+    as many as were asked for beside the first; each of them is available.
     """
 
     rule: int
@@ -68,6 +62,7 @@ class Answer:
     server: Entry | None
     model_name: str | None = None
     copy: Copy | None = None
+    candidates: tuple["Answer", ...] = ()
     explanation: Explanation | None = None
 
     @property
@@ -103,8 +98,8 @@ class Refusal:
     explanation: Explanation | None = None
 
 
-def resolve(request: Request, fleet: Directory) -> Answer | Refusal:
-    """Return the server for a request, or why there is none."""
+def resolve(request: Request, fleet: Directory, number: int) -> Answer | Refusal:
+    """Return the server for a request, or why there is none; `number` decides between equal servers."""
     key = None
     if request.model is not None:
         key = _key(request.model[: model_names.MAX_LENGTH])
@@ -114,8 +109,8 @@ def resolve(request: Request, fleet: Directory) -> Answer | Refusal:
     if request.server_url is not None:
         return _by_url(request, request.server_url, key, fleet)
     if request.model is not None and key is not None:
-        return _by_model(request, request.model, key, fleet)
-    return _by_default(request, fleet)
+        return _by_model(request, request.model, key, fleet, number)
+    return _by_default(request, fleet, number)
 
 
 @lru_cache(MOST_REMEMBERED)
@@ -132,7 +127,7 @@ def _url(text: str) -> str:
 
 def _refuse_model(model: str, key: str, fleet: Directory) -> Refusal | None:
     # A server may list what Ollama never would; whoever asks for just that gets it.
-    if len(model) <= model_names.MAX_LENGTH and fleet.first(key):
+    if len(model) <= model_names.MAX_LENGTH and fleet.best(key):
         return None
     try:
         ModelName.parse(model)
@@ -166,37 +161,70 @@ def _by_url(request: Request, text: str, key: str | None, fleet: Directory) -> A
 
 def _copy_on(entry: Entry, key: str) -> Copy | None:
     copies = (copy for copy in entry.copies.values() if copy.key == key and copy.is_active)
-    return min(copies, key=lambda copy: copy.rank, default=None)
+    return min(copies, key=lambda copy: (copy.rank, copy.model_name), default=None)
 
 
-def _by_model(request: Request, model: str, key: str, fleet: Directory) -> Answer | Refusal:
-    best = fleet.first(key)
-    least = Standing.CLOUD if request.cloud else Standing.LOCAL
-    first = best if best is not None and best.standing <= least else None
-    chosen = first if first is not None and first.server.is_available else None
-    explained = None
-    if request.explain:
-        explained = explanation.of_model(fleet, model, fleet.holders(key), chosen=chosen, cloud=request.cloud)
-    if first is None:
+def _by_model(request: Request, model: str, key: str, fleet: Directory, number: int) -> Answer | Refusal:
+    if not request.is_plain:
+        return _by_model_in_full(request, model, key, fleet, number)
+    best = fleet.best(key)
+    first = None if best is None else fleet.pick(best, number)
+    if first is None or first.standing > _least(request) or not first.server.is_available:
+        return _by_model_in_full(request, model, key, fleet, number)
+    return _of_copy(first)
+
+
+def _by_model_in_full(request: Request, model: str, key: str, fleet: Directory, number: int) -> Answer | Refusal:
+    """Look at all servers: for an explanation, for candidates, for those that a selector leaves, or for a refusal."""
+    holders = _ordered(fleet.holders(key), number)
+    fitting = [copy for copy in holders if selection.fits_copy(copy, request)]
+    counting = [copy for copy in fitting if copy.standing <= _least(request, fitting)]
+    usable = _once_each(copy for copy in counting if copy.server.is_available)
+    chosen = usable[0] if usable else None
+    explained = explanation.of_model(fleet, request, holders, chosen=chosen) if request.explain else None
+    if not counting:
         return _not_found(request, model, key, fleet, explained)
     if chosen is None:
-        return _unavailable(model, fleet.holders(key), first.standing, explained)
-    server = chosen.server
-    return Answer(
-        rule=2,
-        base_url=server.base_url,
-        server=server,
-        model_name=chosen.model_name,
-        copy=chosen,
-        explanation=explained,
-    )
+        return _unavailable(model, counting, explained)
+    others = tuple(map(_of_copy, usable[1 : request.candidates]))
+    return replace(_of_copy(chosen), candidates=others, explanation=explained)
+
+
+def _least(request: Request, fitting: Iterable[Copy] = ()) -> Standing:
+    """Return what a copy has to be at least: a stub counts only if it is allowed and nothing else has the model."""
+    if not request.cloud or any(copy.standing is Standing.LOCAL for copy in fitting):
+        return Standing.LOCAL
+    return Standing.CLOUD
+
+
+def _ordered(copies: Iterable[Copy], number: int) -> list[Copy]:
+    """Return copies in the order of choice, of which `Directory.pick` gives the first."""
+    return sorted(copies, key=lambda copy: (copy.rank, -tie_break.score(number, copy.server), copy.model_name))
+
+
+def _once_each(copies: Iterable[Copy]) -> list[Copy]:
+    """Return the first copy of each server: one may list a model in two spellings."""
+    first: dict[Entry, Copy] = {}
+    for copy in copies:
+        first.setdefault(copy.server, copy)
+    return list(first.values())
+
+
+def _of_copy(copy: Copy) -> Answer:
+    server = copy.server
+    return Answer(rule=2, base_url=server.base_url, server=server, model_name=copy.model_name, copy=copy)
 
 
 def _not_found(request: Request, model: str, key: str, fleet: Directory, explained: Explanation | None) -> Refusal:
-    best = fleet.first(key)
+    best = fleet.best(key)
     near = nearest.names(fleet, key, cloud=request.cloud)
-    if best is not None and best.standing is Standing.CLOUD:
-        why = f"The model {model} is only there as a stub that runs at {best.remote_host}"
+    standing = None if best is None else best.rank[0]
+    if standing is not None and standing <= _least(request):
+        why = f"The model {model} is only on servers that do not fit {selection.told(request)}"
+        then = "Ask for less, or pull it on one that fits"
+    elif best is not None and standing == Standing.CLOUD:
+        host = next(iter(best.copies.values())).remote_host
+        why = f"The model {model} is only there as a stub that runs at {host}"
         then = "Ask with cloud=true if prompts may go there"
     elif best is not None:
         why = f"The model {model} is only where the server is inactive or the model is switched off"
@@ -215,9 +243,13 @@ def _advice(model: str, fleet: Directory) -> str:
     return "Pull it on one of them, or ask for another one"
 
 
-def _unavailable(model: str, holders: list[Copy], standing: Standing, explained: Explanation | None) -> Refusal:
-    servers = list(dict.fromkeys(copy.server for copy in holders if copy.standing is standing))
-    told = tuple(PassedOver(server=one, reason=explanation.state(one)) for one in servers[: explanation.MOST])
+def _unavailable(model: str, holders: list[Copy], explained: Explanation | None) -> Refusal:
+    servers = list(dict.fromkeys(copy.server for copy in holders))
+    servers.sort(key=attrgetter("rank", "name"))
+    told = tuple(
+        PassedOver(server=one, step=Step.AVAILABLE, reason=explanation.state(one))
+        for one in servers[: explanation.MOST]
+    )
     some = ", ".join(f"{one.server.name} {one.reason}" for one in told[:MOST_IN_A_SENTENCE])
     rest = len(servers) - MOST_IN_A_SENTENCE
     return Refusal(
@@ -229,11 +261,32 @@ def _unavailable(model: str, holders: list[Copy], standing: Standing, explained:
     )
 
 
-def _by_default(request: Request, fleet: Directory) -> Answer | Refusal:
+def _by_default(request: Request, fleet: Directory, number: int) -> Answer | Refusal:
     default = fleet.default
-    chosen = default if default is not None and default.is_active else next(iter(fleet.active), None)
-    explained = explanation.of_default(fleet, chosen) if request.explain else None
+    if default is not None and not (default.is_active and selection.fits_server(default, request)):
+        default = None
+    if default is None and request.is_plain:
+        first = fleet.pick_active(number)
+        ordered = [] if first is None else [first]
+    else:
+        ordered = _active_in_order(request, fleet, number, default=default)
+    chosen = ordered[0] if ordered else None
+    explained = explanation.of_default(fleet, request, chosen) if request.explain else None
     if chosen is None:
-        what = "No registered server is active. Activate one" if fleet.servers else "No server is registered. Add one"
-        return Refusal(code=Code.NO_ACTIVE_SERVER, detail=f"{what}, or ask with server_url.", explanation=explained)
-    return Answer(rule=3, base_url=chosen.base_url, server=chosen, explanation=explained)
+        return Refusal(code=Code.NO_ACTIVE_SERVER, detail=_no_active(request, fleet), explanation=explained)
+    usable = [entry for entry in ordered[1:] if entry.is_available][: request.candidates - 1]
+    candidates = tuple(Answer(rule=3, base_url=entry.base_url, server=entry) for entry in usable)
+    return Answer(rule=3, base_url=chosen.base_url, server=chosen, candidates=candidates, explanation=explained)
+
+
+def _active_in_order(request: Request, fleet: Directory, number: int, *, default: Entry | None) -> list[Entry]:
+    fitting = [entry for entry in fleet.active if selection.fits_server(entry, request)]
+    return sorted(fitting, key=lambda entry: (entry is not default, entry.rank, -tie_break.score(number, entry)))
+
+
+def _no_active(request: Request, fleet: Directory) -> str:
+    if not fleet.servers:
+        return "No server is registered. Add one, or ask with server_url."
+    if fleet.active:
+        return f"No active server fits {selection.told(request)}. Ask for less, or ask with server_url."
+    return "No registered server is active. Activate one, or ask with server_url."

@@ -9,7 +9,7 @@ from api.resolution.desk import Desk
 from api.resolution.mirror import Snapshot
 from monitor.domain import folding
 from monitor.domain.directory import Directory
-from monitor.domain.resolver import Request
+from monitor.domain.selection import Request
 from monitor.settings import Settings
 from tests import boxes
 from tests.boxes import LOADED, UP, Box, Has
@@ -21,6 +21,8 @@ REQUESTS = [
     Request(server_url="http://b:11434", model="m"),
     Request(server_url="http://nobody:1"),
     Request(model="m", explain=True),
+    Request(model="m", candidates=3),
+    Request(model="n", labels=(("room", "attic"),)),
 ]
 
 
@@ -44,9 +46,9 @@ def change(fleet: Directory, chance: random.Random) -> None:
             fleet.change(entry, {"is_flapping": not entry.is_flapping, "max_concurrent": 1 + chance.randrange(3)})
 
 
-def told(desk: Desk, request: Request, snapshot: Snapshot) -> Any:
+def told(desk: Desk, request: Request, snapshot: Snapshot, number: int) -> Any:
     """Return what is written."""
-    return json.loads(desk.write(request, snapshot))
+    return json.loads(desk.write(request, snapshot, number).json)
 
 
 def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
@@ -55,13 +57,15 @@ def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
     desk = Desk(settings.policy, settings.allowed_networks)
     models = (Has("m:latest", LOADED), Has("n:latest"))
     # Always there, so that each question has an answer.
-    steady = Box("z", UP, models)
+    steady = Box("z", {**UP, "labels": {"room": "attic"}}, models)
     fleet = boxes.directory((*(Box(name, UP, models) for name in "abc"), steady))
     kept = {entry.name: entry for entry in fleet.servers.values()}.pop("z")
     for seq in range(600):
         snapshot = Snapshot(fleet=fleet, seq=seq, age_seconds=0.0, is_stale=False, at=boxes.NOW.timestamp() + seq)
         for request in REQUESTS:
-            assert told(desk, request, snapshot) == json.loads(json.dumps(desk.resolve(request, snapshot)))
+            number = chance.getrandbits(64)
+            fresh = json.loads(json.dumps(desk.resolve(request, snapshot, number)))
+            assert told(desk, request, snapshot, number) == fresh
         change(fleet, chance)
         for name in ("m:latest", "n:latest"):
             if not any(copy.model_name == name for copy in kept.copies.values()):

@@ -12,7 +12,7 @@ from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests import boxes, rules
 from tests.api.client import ApiClient, serving
-from tests.api.resolving import PATH, get, make
+from tests.api.resolving import PATH, body, get, make, query
 from tests.boxes import DOWN, UP, Box, Has
 
 Eventually = Callable[..., Awaitable[None]]
@@ -21,19 +21,14 @@ Eventually = Callable[..., Awaitable[None]]
 async def test_the_rules_row_by_row_with_get_and_post(api: ApiClient, psql: Connection) -> None:
     for row in rules.TABLE:
         await make(api, psql, *row.boxes)
-        asked = {"server_url": row.request.server_url, "model": row.request.model}
-        query = {name: value for name, value in asked.items() if value is not None}
-        cloud = {"cloud": "true"} if row.request.cloud else {}
-        answers = [
-            await get(api, **query, **cloud),
-            await api.ask("POST", PATH, json={**asked, "cloud": row.request.cloud}),
-        ]
+        answers = [await get(api, **query(row.request)), await api.ask("POST", PATH, json=body(row.request))]
         for answer in answers:
             rules.check(row, answer.body)
 
 
 async def test_an_answer_has_all_that_a_program_needs(api: ApiClient, psql: Connection) -> None:
     fields = {**UP, "priority": 3, "capabilities": ["chat"], "max_concurrent": 2}
+    fields |= {"labels": {"room": "attic"}, "site": "berlin", "api_seen": "native"}
     await make(api, psql, Box("anna", fields, (Has("m:latest", boxes.LOADED),)))
     answer = await get(api, model="M")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -49,9 +44,12 @@ async def test_an_answer_has_all_that_a_program_needs(api: ApiClient, psql: Conn
             "name": "anna",
             "url": "http://anna:11434",
             "api_version": "v1",
+            "api": "native",
             "is_default": False,
             "priority": 3,
             "capabilities": ["chat"],
+            "labels": {"room": "attic"},
+            "site": "berlin",
             "status": "up",
             "status_reason": None,
             "status_detail": None,
@@ -59,12 +57,14 @@ async def test_an_answer_has_all_that_a_program_needs(api: ApiClient, psql: Conn
         "base_url": "http://anna:11434",
         "model_name": "m:latest",
         "available": True,
+        "suspect": False,
         "model_known": True,
         "loaded": True,
         "remote_host": None,
         "max_concurrent": 2,
         "flapping": False,
         "stale": False,
+        "candidates": [],
         "explanation": None,
     }
 

@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 
 from monitor.domain import resolver
 from monitor.domain.directory import Directory
-from monitor.domain.resolver import Answer, Refusal, Request
+from monitor.domain.explanation import Step
+from monitor.domain.resolver import Answer, Refusal
+from monitor.domain.selection import Request
 from tests import boxes as made
 from tests import rules
-from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, UP, Box, Has
+from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, SUSPECT, UP, Box, Has
 from tests.rules import TABLE, Row, ask
+
+# Whatever it is, the same one gives the same answer.
+NUMBER = 7
 
 
 def plain(outcome: Answer | Refusal) -> dict[str, Any]:
@@ -30,6 +35,7 @@ def plain(outcome: Answer | Refusal) -> dict[str, Any]:
         "model_name": outcome.model_name,
         "model_known": outcome.model_known,
         "available": None if server is None else server.is_available,
+        "suspect": None if server is None else server.is_suspect,
         "loaded": None if copy is None else copy.is_loaded,
         "remote_host": None if copy is None else copy.remote_host,
         "max_concurrent": outcome.max_concurrent,
@@ -38,7 +44,7 @@ def plain(outcome: Answer | Refusal) -> dict[str, Any]:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.title)
 def test_the_rules_row_by_row(row: Row) -> None:
-    rules.check(row, plain(resolver.resolve(row.request, made.directory(row.boxes))))
+    rules.check(row, plain(resolver.resolve(row.request, made.directory(row.boxes), NUMBER)))
 
 
 STATES = st.sampled_from([UP, UP, DOWN, {}, OFF, {**UP, "flapping_since": NOW}])
@@ -88,11 +94,11 @@ def test_an_answer_depends_on_the_fleet_alone_and_never_is_an_inactive_server(
 ) -> None:
     fleet = made.directory(boxes)
     before = contents(fleet)
-    outcome = resolver.resolve(request, fleet)
+    outcome = resolver.resolve(request, fleet, NUMBER)
     shuffled = list(boxes)
     chance.shuffle(shuffled)
-    assert told(resolver.resolve(request, made.directory(tuple(shuffled)))) == told(outcome)
-    assert told(resolver.resolve(request, fleet)) == told(outcome)
+    assert told(resolver.resolve(request, made.directory(tuple(shuffled)), NUMBER)) == told(outcome)
+    assert told(resolver.resolve(request, fleet, NUMBER)) == told(outcome)
     assert contents(fleet) == before, "resolving stored something"
     if isinstance(outcome, Answer) and outcome.server is not None:
         assert outcome.server.is_active
@@ -105,7 +111,7 @@ def test_an_answer_depends_on_the_fleet_alone_and_never_is_an_inactive_server(
 @given(FLEETS, REQUESTS)
 def test_every_server_is_chosen_or_passed_over_with_a_reason(boxes: tuple[Box, ...], request: Request) -> None:
     asked = Request(server_url=request.server_url, model=request.model, cloud=request.cloud, explain=True)
-    outcome = resolver.resolve(asked, made.directory(boxes))
+    outcome = resolver.resolve(asked, made.directory(boxes), NUMBER)
     if outcome.explanation is not None:
         chosen = [] if outcome.server is None else [outcome.server.name]
         passed = [one.server.name for one in outcome.explanation.passed_over]
@@ -115,38 +121,50 @@ def test_every_server_is_chosen_or_passed_over_with_a_reason(boxes: tuple[Box, .
 
 
 def test_an_explanation_names_the_step_at_which_each_server_fell_behind() -> None:
+    up = {**UP, "api_seen": "native"}
     boxes = (
-        Box("chosen", {**UP, "priority": 5}, (Has("m:latest", LOADED),)),
+        Box("chosen", {**up, "priority": 5}, (Has("m:latest", LOADED),)),
         Box("down", {**DOWN, "priority": 9}, (Has("m:latest", LOADED),)),
-        Box("flapping", {**UP, "flapping_since": NOW}, (Has("m:latest", LOADED),)),
-        Box("cold", {**UP, "priority": 9}, (Has("m:latest"),)),
-        Box("low", {**UP, "priority": 1}, (Has("m:latest", LOADED),)),
-        Box("later", {**UP, "priority": 5}, (Has("m:latest", LOADED),)),
+        Box("suspect", {**up, **SUSPECT, "priority": 9}, (Has("m:latest", LOADED),)),
+        Box("busy", {**up, "status": "degraded", "status_reason": "busy"}, (Has("m:latest", LOADED),)),
+        Box("flapping", {**up, "flapping_since": NOW}, (Has("m:latest", LOADED),)),
+        Box("other-api", {**UP, "api_seen": "openai", "priority": 9}, (Has("m:latest"),)),
+        Box("cold", {**up, "priority": 9}, (Has("m:latest"), Has("x:latest", LOADED))),
+        Box("partly", {**up, "priority": 9}, (Has("m:latest", {**LOADED, "size_vram": 1}),)),
+        Box("cpu", {**up, "priority": 9}, (Has("m:latest"),)),
+        Box("low", {**up, "priority": 1}, (Has("m:latest", LOADED),)),
         Box("off", {**OFF}, (Has("m:latest"),)),
-        Box("switched", {**UP}, (Has("m:latest", OFF),)),
-        Box("stub", {**UP}, (Has("m:latest", CLOUD),)),
-        Box("without", {**UP}),
+        Box("switched", up, (Has("m:latest", OFF),)),
+        Box("stub", up, (Has("m:latest", CLOUD),)),
+        Box("without", up),
     )
-    outcome = resolver.resolve(Request(model="m", explain=True), made.directory(boxes))
+    outcome = resolver.resolve(Request(model="m", explain=True), made.directory(boxes), NUMBER)
     assert outcome.explanation is not None
     assert outcome.explanation.rule == 2
     assert "chosen comes first" in outcome.explanation.sentence
-    assert {one.server.name: one.reason for one in outcome.explanation.passed_over} == {
-        "down": "is down (refused)",
-        "flapping": "comes and goes (flapping)",
-        "cold": "does not have the model in memory",
-        "low": "has priority 1, less than 5",
-        "later": "is as good, but comes later by name",
-        "off": "is inactive",
-        "switched": "has the model switched off",
-        "stub": "has only a stub of the model, which runs at https://ollama.com:443, and cloud models were not allowed",
-        "without": "does not have the model",
+    assert {one.server.name: (one.step, one.reason) for one in outcome.explanation.passed_over} == {
+        "down": (Step.AVAILABLE, "is down (refused)"),
+        "suspect": (Step.SUSPECT, "is suspect (timeout)"),
+        "busy": (Step.STATUS, "is degraded (busy)"),
+        "flapping": (Step.FLAPPING, "comes and goes (flapping)"),
+        "other-api": (Step.API, "has only the OpenAI-style API"),
+        "cold": (Step.RESIDENCY, "does not have the model in memory"),
+        "partly": (Step.RESIDENCY, "has the model only partly in VRAM"),
+        "cpu": (Step.RESIDENCY, "would run the model on the CPU, as far as is known"),
+        "low": (Step.PRIORITY, "has priority 1, less than 5"),
+        "off": (Step.ACTIVE, "is inactive"),
+        "switched": (Step.MODEL, "has the model switched off"),
+        "stub": (
+            Step.LOCAL,
+            "has only a stub of the model, which runs at https://ollama.com:443, and cloud models were not allowed",
+        ),
+        "without": (Step.MODEL, "does not have the model"),
     }
 
 
 def test_a_refusal_says_what_each_server_that_has_the_model_lacks() -> None:
     boxes = (Box("a", DOWN, (Has("m:latest"),)), Box("b", {}, (Has("m:latest"),)), Box("c", UP))
-    outcome = resolver.resolve(ask("m"), made.directory(boxes))
+    outcome = resolver.resolve(ask("m"), made.directory(boxes), NUMBER)
     assert isinstance(outcome, Refusal)
     assert {one.server.name: one.reason for one in outcome.servers} == {
         "a": "is down (refused)",
@@ -167,14 +185,14 @@ def test_a_refusal_says_what_each_server_that_has_the_model_lacks() -> None:
 def test_a_miss_names_the_nearest_models_that_can_be_had(asked: str, nearest: tuple[str, ...]) -> None:
     names = ("llama3:latest", "llama3:8b", "llama3.2:3b", "qwen2.5-coder:7b", rules.HF)
     boxes = (Box("a", UP, tuple(map(Has, names))), Box("b", UP, (Has("lama3:off", OFF), Has("zzz:cloud", CLOUD))))
-    outcome = resolver.resolve(ask(asked), made.directory(boxes))
+    outcome = resolver.resolve(ask(asked), made.directory(boxes), NUMBER)
     assert isinstance(outcome, Refusal)
     assert outcome.nearest == nearest
 
 
 def test_a_big_fleet_is_explained_in_part_and_the_rest_counted() -> None:
     boxes = tuple(Box(f"box-{number:04}", UP) for number in range(1000))
-    outcome = resolver.resolve(Request(explain=True), made.directory(boxes))
+    outcome = resolver.resolve(Request(explain=True), made.directory(boxes), NUMBER)
     assert outcome.explanation is not None
     assert (len(outcome.explanation.passed_over), outcome.explanation.more) == (200, 799)
 
@@ -183,10 +201,10 @@ def test_a_server_that_is_switched_off_keeps_the_first_place_by_none_of_its_spel
     spellings = (Has("m:latest", {**CLOUD, **LOADED}), Has("M:latest"))
     fleet = made.directory((Box("a", UP, spellings), Box("b", UP, (Has("m:latest"),))))
     off, other = sorted(fleet.servers.values(), key=lambda entry: entry.name)
-    first = fleet.first("m:latest")
-    assert first is not None
-    assert first.model_name == "M:latest"
+    best = fleet.best("m:latest")
+    assert best is not None
+    assert set(best.model_names) == {"M:latest"}
     fleet.change(off, {"is_active": False})
-    chosen = fleet.first("m:latest")
-    assert chosen is not None
-    assert chosen.server is other
+    best = fleet.best("m:latest")
+    assert best is not None
+    assert set(best.copies) == {other}

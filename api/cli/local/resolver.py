@@ -1,17 +1,17 @@
 """The resolver on a database at hand: the fleet is read for each question, by the same rules as in the API."""
 
 import contextlib
-from typing import cast
 
 from api.http.parameters import CatalogueFilters
 from api.problems import Problem
 from api.resolution import catalogue, mirror, misses
-from api.resolution.answers import Told
+from api.resolution.answers import Resolution
 from api.resolution.catalogue import CatalogueAnswer, CataloguePage
 from api.resolution.desk import Desk
 from api.resolution.outgoing import OutgoingHeaders
+from monitor.domain import tie_break
 from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.resolver import Request
+from monitor.domain.selection import Request
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 
@@ -25,13 +25,14 @@ class LocalResolver:
         self._interval = settings.discovery_interval
         self._desk = Desk(settings.policy, settings.allowed_networks)
 
-    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
+    async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request, and the headers that it wants."""
         snapshot = await mirror.read_once(self._database)
+        number = tie_break.number(session)
         try:
             if with_headers:
-                return cast(Told, await self._desk.resolve_with_headers(request, snapshot, self._outgoing))
-            return cast(Told, self._desk.resolve(request, snapshot))
+                return await self._desk.resolve_with_headers(request, snapshot, number, self._outgoing)
+            return self._desk.resolve(request, snapshot, number)
         except Problem as problem:
             if problem.code in misses.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.

@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 from api.cli.remote.connection import ApiConnection
 from api.http.parameters import Extra
-from api.resolution.answers import ResolutionView, Told
+from api.resolution.answers import Resolution, ResolutionView
 from api.resolution.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
-from monitor.domain.resolver import Request
+from monitor.domain.selection import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"
 
@@ -17,10 +17,13 @@ class RemoteResolver:
     def __init__(self, connection: ApiConnection) -> None:
         self._api = connection
 
-    async def resolve(self, request: Request, *, with_headers: bool = False) -> Told:
+    async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request, and the headers that it wants."""
-        include = [Extra.CREDENTIALS] if with_headers else []
-        answer = await self._api.ask("POST", RESOLVE, body={**request._asdict(), "include": include})
+        body = request._asdict()
+        body["label"] = [f"{key}={value}" for key, value in body.pop("labels")]
+        body["capability"] = body.pop("capabilities")
+        body |= {"session": session, "include": [Extra.CREDENTIALS] if with_headers else []}
+        answer = await self._api.ask("POST", RESOLVE, body=body)
         return self._api.read(ResolutionView, answer).root
 
     async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:

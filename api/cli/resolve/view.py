@@ -6,17 +6,22 @@ from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.column import Column
 from api.problems import Problem
-from api.resolution.answers import ExplanationView, Told
-from monitor.domain.resolver import Request
+from api.resolution.answers import ExplanationView, Resolution
+from monitor.domain.selection import Request
 
 RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3: "nothing was asked for"}
 COLUMNS = (Column(title="PASSED OVER", wraps=True), Column(title="WHY", wraps=True))
 
 
-def show(invocation: Invocation, request: Request, *, with_headers: bool, as_json: bool) -> None:
+CANDIDATES = (Column(title="NEXT BEST"), Column(title="STATUS"), Column(title="BASE URL"))
+
+
+def show(invocation: Invocation, request: Request, *, session: str | None, with_headers: bool, as_json: bool) -> None:
     """Print where to go; a refusal is raised on as a `Problem`, after its explanation was printed."""
     try:
-        answer = invocation.on_fleet(lambda reach: reach.resolver.resolve(request, with_headers=with_headers))
+        answer = invocation.on_fleet(
+            lambda reach: reach.resolver.resolve(request, session=session, with_headers=with_headers)
+        )
     except Problem as problem:
         if as_json:
             output.as_json(problem.document())
@@ -29,12 +34,23 @@ def show(invocation: Invocation, request: Request, *, with_headers: bool, as_jso
     output.fields(_fields(answer))
     for line in _warnings(answer):
         output.note(line)
+    if answer["candidates"]:
+        output.say()
+        output.table(CANDIDATES, list(_candidates(answer)), empty="")
     if answer["explanation"] is not None:
         output.say()
         _say_explanation(answer["explanation"])
 
 
-def _fields(answer: Told) -> Iterator[tuple[str, str]]:
+def _candidates(answer: Resolution) -> Iterator[list[str]]:
+    for candidate in answer["candidates"]:
+        server = candidate["server"]
+        if server is not None:
+            state = f"{server['status']}, suspect" if candidate["suspect"] else server["status"]
+            yield [text.printable(server["name"]), state, text.printable(candidate["base_url"])]
+
+
+def _fields(answer: Resolution) -> Iterator[tuple[str, str]]:
     yield "base_url", text.printable(answer["base_url"])
     server = answer["server"]
     if server is None:
@@ -50,7 +66,7 @@ def _fields(answer: Told) -> Iterator[tuple[str, str]]:
     yield "rule", f"{answer['rule']}, {RULES[answer['rule']]}"
 
 
-def _warnings(answer: Told) -> Iterator[str]:
+def _warnings(answer: Resolution) -> Iterator[str]:
     server = answer["server"]
     if server is None:
         yield "No registered server has this URL, so nobody checks it; it was not saved."
@@ -59,6 +75,8 @@ def _warnings(answer: Told) -> Iterator[str]:
     if not answer["available"]:
         detail = "" if server["status_detail"] is None else f" {text.printable(server['status_detail'])}"
         yield f"{name} is not available now: {server['status']}.{detail}"
+    if answer["suspect"]:
+        yield f"{name} is suspect: bad answers have been seen, and there is no verdict yet."
     if answer["stale"]:
         yield f"What is known of {name} is old; does a monitor run?"
     if answer["model_known"] is False:

@@ -36,6 +36,17 @@ class Override(click.ParamType[Any]):
             self.fail(f"{value!r}: {error}, or none.", param, ctx)
 
 
+class OrNone(click.ParamType[Any]):
+    """A text; `none` takes it away."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text, or CLEAR."""
+        return Clear.CLEAR if value == NONE else value
+
+
+SITE = OrNone()
 DURATION, NUMBER = Override(duration=True), Override(duration=False)
 
 OPTIONS = (
@@ -58,6 +69,7 @@ OPTIONS = (
     click.option(
         "--watch/--no-watch", "connection_watch", default=None, help="Hold an idle connection to see its death at once."
     ),
+    click.option("--site", type=SITE, metavar="SITE", help="The site where the server stands; none takes it away."),
     click.option("--api-version", metavar="V", help="Path prefix of its OpenAI-style API; v1 if not given."),
 )
 
