@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import account, cluster, file_lock, postmaster, start_plan, state_folder, supervision, wire
+from monitor.postgres.local import (
+    account,
+    cluster,
+    copies,
+    file_lock,
+    postmaster,
+    start_plan,
+    state_folder,
+    supervision,
+    wire,
+)
 from monitor.postgres.local.binaries import Binaries
 
 _LOCK_SECONDS = 60.0
@@ -122,11 +132,11 @@ def _begin(server: EmbeddedServer, *, owner: account.Account, safe: bool) -> boo
     owner.require_way_to(folder.root)
     folder.bound_log()
     folder.prepare_socket_dir(owner)
-    programs = server.binaries.runnable_by(owner, copies=folder.copies)
-    if not folder.data_dir.exists():
-        cluster.create(folder, programs=programs, owner=owner, sync=safe)
-    plan = start_plan.make(folder, programs=programs, owner=owner, safe=safe)
-    return supervision.begin(folder, plan)
+    with copies.lent(server.binaries, owner=owner) as loan:
+        if not folder.data_dir.exists():
+            cluster.create(folder, programs=loan.programs, owner=owner, sync=safe)
+        plan = start_plan.make(folder, programs=loan.programs, owner=owner, safe=safe)
+        return supervision.begin(folder, plan, held=loan.held)
 
 
 def _leave(server: EmbeddedServer, *, owner: account.Account, safe: bool) -> None:

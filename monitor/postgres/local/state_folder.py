@@ -64,11 +64,6 @@ class StateFolder:
         return self.root / "server.log"
 
     @property
-    def copies(self) -> Path:
-        """Copies of PostgreSQL's programs, for an account that cannot reach the installed ones."""
-        return self.root / "programs"
-
-    @property
     def socket_dir(self) -> Path:
         """Inside the state folder, or a private folder in /tmp where that path suits no socket or no DSN."""
         inside = self.root / "run"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import monitor
@@ -22,8 +23,8 @@ def is_present(folder: state_folder.StateFolder) -> bool:
     return file_lock.is_held(folder.supervisor_lock)
 
 
-def begin(folder: state_folder.StateFolder, plan: start_plan.StartPlan) -> bool:
-    """Put a supervisor over the state folder; false when there is one already."""
+def begin(folder: state_folder.StateFolder, plan: start_plan.StartPlan, *, held: Sequence[int] = ()) -> bool:
+    """Put a supervisor over the state folder, which keeps `held` open as long as it lives; false when there is one."""
     with contextlib.ExitStack() as stack:
         lock = file_lock.open_file(folder.supervisor_lock)
         stack.callback(os.close, lock)
@@ -41,7 +42,7 @@ def begin(folder: state_folder.StateFolder, plan: start_plan.StartPlan) -> bool:
             check=True,
             cwd="/",
             env={**os.environ, "PYTHONPATH": str(Path(monitor.__file__).resolve().parent.parent)},
-            pass_fds=[lock],
+            pass_fds=[lock, *held],
             # A Ctrl-C on the terminal is for the user's process; the database stops when that has ended.
             start_new_session=True,
         )
