@@ -1,6 +1,7 @@
 """A copy of the checkout in a folder of its own, so that a test can set it up, break it or move it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("monitor", "api", "migrations", "deploy", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
+# As words of a shell, since the checkout may be in a path with quotes.
+PYTHON = shlex.quote(sys.executable)
+UV = shlex.quote(str(Path(sys.executable).with_name("uv")))
 
 # Does what uv does as far as the set-up can tell, without a package: it makes the .venv and notes the calls.
 STAND_IN_FOR_UV = f"""#!/bin/sh
 case $1 in
 --version) exit ;;
 venv)
-    mkdir -p .venv/bin && ln -s '{sys.executable}' .venv/bin/python
+    mkdir -p .venv/bin && ln -s {PYTHON} .venv/bin/python
     printf '#!/bin/sh\\necho started "$@"\\n' >.venv/bin/ollama-fleet && chmod +x .venv/bin/ollama-fleet ;;
 esac
 echo "$@" >>calls

@@ -1,11 +1,10 @@
 """A pretended host below a folder: the installer runs on it for real, and what belongs to the system is a stand-in."""
 
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.deploy.checkout import Checkout
+from tests.deploy.checkout import PYTHON, Checkout
 
 TOOLS = (
     *("sh", "dirname", "basename", "cat", "cut", "sed", "awk", "cksum", "find", "sort", "cp", "mv", "ln", "rm"),
@@ -45,16 +44,16 @@ exit 0
     "python3": f"""
 case "$*" in
 *_base_executable*) cat $HOST/faults/python 2>/dev/null || echo $0 ;;
-*) exec '{sys.executable}' "$@" ;;
+*) exec {PYTHON} "$@" ;;
 esac
 """,
-    "uv": f"""
+    "uv": """
 case $1 in
 --version) exit ;;
 venv)
     for folder; do :; done
     mkdir -p "$folder/bin"
-    printf '#!/bin/sh\\nexec "%s" "$@"\\n' '{sys.executable}' >"$folder/bin/python"
+    cp $HOST/python "$folder/bin/python"
     cp $HOST/program "$folder/bin/ollama-fleet"
     cp $HOST/mark "$folder/mark"
     chmod +x "$folder/bin/python" "$folder/bin/ollama-fleet" ;;
@@ -97,6 +96,7 @@ class Host:
             (folder / "bin" / name).symlink_to(shutil.which(name) or name)
         for name, text in STAND_INS.items():
             self.stand_in(name, text)
+        (folder / "python").write_text(f'#!/bin/sh\nexec {PYTHON} "$@"\n')
         (folder / "program").write_text(PROGRAM.replace("HOST", str(folder)))
         self.mark("old")
 

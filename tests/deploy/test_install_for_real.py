@@ -1,20 +1,21 @@
 """The installer with the real uv and the real program: what it puts there runs, and has migrated its database."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.deploy import checkout as checkouts
 from tests.deploy.host import Host
 from tests.postgres import embedded_user
 
 # Both stand-ins leave all but the place of Python to the real program.
-UV = f"exec '{Path(sys.executable).with_name('uv')}' \"$@\""
-PYTHON = (
-    f"""case "$*" in *_base_executable*) echo $0 ;; *) exec '{getattr(sys, "_base_executable", "")}' "$@" ;; esac"""
-)
+UV = f'exec {checkouts.UV} "$@"'
+BASE = shlex.quote(getattr(sys, "_base_executable", ""))
+PYTHON = f'case "$*" in *_base_executable*) echo $0 ;; *) exec {BASE} "$@" ;; esac'
 
 
 @pytest.mark.long

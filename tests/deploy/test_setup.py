@@ -12,8 +12,8 @@ from tests.deploy import checkout as checkouts
 from tests.deploy.checkout import Checkout
 
 INSTALLS = 3
-PYTHON = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
-PYTHON_WITHOUT_VENV = f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec \'{sys.executable}\' "$@"\n'
+PYTHON = f'#!/bin/sh\nexec {checkouts.PYTHON} "$@"\n'
+PYTHON_WITHOUT_VENV = f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec {checkouts.PYTHON} "$@"\n'
 
 
 @pytest.fixture

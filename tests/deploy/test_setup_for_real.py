@@ -1,7 +1,6 @@
 """The set-up with the real package clients: what is installed is what is locked, whichever client did it."""
 
 import re
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -34,14 +33,13 @@ def locked() -> dict[str, str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     with checkouts.copied() as copy:
-        python = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
+        python = f'#!/bin/sh\nexec {checkouts.PYTHON} "$@"\n'
         checkouts.put_on_path(copy, tmp_path / "bin", name="python3", text=python)
         yield copy
 
 
 def add_uv(checkout: Checkout, folder: Path) -> None:
-    uv = Path(sys.executable).with_name("uv")
-    checkouts.put_on_path(checkout, folder, name="uv", text=f"#!/bin/sh\nexec '{uv}' \"$@\"\n")
+    checkouts.put_on_path(checkout, folder, name="uv", text=f'#!/bin/sh\nexec {checkouts.UV} "$@"\n')
 
 
 def check_that_it_is_complete(checkout: Checkout) -> None:
