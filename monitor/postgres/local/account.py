@@ -84,7 +84,7 @@ def choose(state_dir: Path, *, data_dir: Path) -> Account:
 def _refuse_foreign(data_dir: Path) -> None:
     try:
         owner = data_dir.stat().st_uid
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if owner != os.geteuid():
         raise EmbeddedPostgresError(
