@@ -23,6 +23,7 @@ from tests.benchmarks import (
     resolve,
     start,
     stream,
+    verdicts,
     watch,
 )
 
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "resolve": resolve,
     "start": start,
     "stream": stream,
+    "verdicts": verdicts,
     "watch": watch,
 }
 
