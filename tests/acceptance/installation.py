@@ -19,11 +19,11 @@ APIS = 3
 LIMIT = 60.0
 ADD = "INSERT INTO ollama_servers (name, url) SELECT url, url FROM unnest($1::text[]) AS given (url)"
 # An edit has the monitor forget the past of a server: one that died three times within minutes would be damped.
-EDIT = "UPDATE ollama_servers SET labels = jsonb_build_object('edit', $1::text)"
+EDIT = "UPDATE ollama_servers SET labels = jsonb_build_object('back', clock_timestamp()) WHERE url = ANY ($1)"
 CALM = """
-SELECT count(*) = $1 FROM ollama_servers AS server
-WHERE status = 'up' AND last_checked_at > $2 AND models_listed_at IS NOT NULL AND flapping_since IS NULL
-    AND to_jsonb(server) ->> 'suspect_since' IS NULL
+SELECT count(*) = $1 FROM ollama_servers
+WHERE status = 'up' AND suspect_since IS NULL AND flapping_since IS NULL AND models_listed_at IS NOT NULL
+    AND last_checked_at > coalesce((labels ->> 'back')::timestamptz, '-infinity')
 """
 HEAD = "SELECT seq FROM fleet_event_head"
 ROW = "SELECT to_jsonb(server) FROM ollama_servers AS server WHERE url = $1"
@@ -69,12 +69,11 @@ class Installation:
         """Have at least as many servers registered, and all alive, up, watched, and known to every API."""
         more = [f"http://{fleet.address(number)}:{self._port}" for number in range(len(self.urls), count)]
         await stage.ask(self._servers, f"revive {' '.join(map(str, self._dead))}")
+        await self.connection.execute(EDIT, [self.urls[index] for index in self._dead])
         self._dead = []
         await self.connection.execute(ADD, more)
         self.urls += more
-        mark = await self.connection.fetchval("SELECT clock_timestamp()")
-        await self.connection.execute(EDIT, str(mark))
-        await _until(lambda: self.connection.fetchval(CALM, len(self.urls), mark), "the servers were not all up")
+        await _until(lambda: self.connection.fetchval(CALM, len(self.urls)), "the servers were not all up")
         # Two looks: a connection without a word may be that of a check which has not asked yet.
         await _until(self._is_watched, "the servers were not all watched", in_a_row=2)
         await _until(self._is_known, "the APIs did not know of the last event")
@@ -122,13 +121,15 @@ async def _until(condition: Callable[[], Awaitable[Any]], failure: str, *, in_a_
 async def at_work(dsn: str, *, most: int) -> AsyncIterator[Installation]:
     """Run it on a migrated database, with the settings that it has by itself; no more than `most` servers."""
     database = {"OLLAMA_FLEET_DATABASE_URL": dsn}
+    ports = [stage.free_port() for _ in range(APIS)]
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(stage.process("-m", "tests.fakes.fleet", "--count", str(most)))
-        await stack.enter_async_context(stage.process("-m", "monitor", environment=database))
-        ports = [stage.free_port() for _ in range(APIS)]
-        for port in ports:
-            environment = {**database, "OLLAMA_FLEET_API_PORT": str(port)}
-            await stack.enter_async_context(stage.process("-m", "api", environment=environment))
+
+        async def start(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+            process = stage.process("-m", *arguments, environment=database | settings)
+            return await stack.enter_async_context(process)
+
+        servers = await start("tests.fakes.fleet", "--count", str(most))
+        processes = [await start("monitor"), *[await start("api", OLLAMA_FLEET_API_PORT=str(port)) for port in ports]]
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT)))
         yield Installation(
             servers=servers,
@@ -137,6 +138,10 @@ async def at_work(dsn: str, *, most: int) -> AsyncIterator[Installation]:
             session=session,
             apis=[await _serving(session, f"http://127.0.0.1:{port}") for port in ports],
         )
+        for process in processes:
+            assert process.returncode is None, "a process ended by itself"
+            # All at once, instead of each after the end of the one before.
+            process.terminate()
 
 
 async def _serving(session: aiohttp.ClientSession, base_url: str) -> str:
