@@ -1,7 +1,10 @@
-"""Asks ollama-fleet which server to take, and talks to it: `python resolve.py FLEET MODEL PROMPT [SERVER_URL]`.
+"""Asks ollama-fleet which servers to take, and talks to the first: `python resolve.py FLEET MODEL PROMPT [SERVER_URL]`.
 
-The answer's `base_url` and `headers` are all that a client needs. `headers` hold the server's credential; the fleet is
-asked for them when there is an OLLAMA_FLEET_API_TOKEN, which then needs the scopes read and credentials.
+A server may die between the answer and the prompt. So the fleet is asked for candidates, and the next one is taken
+when the connection to one is refused or lost before anything was printed.
+
+`base_url` and `headers` are all that a client needs. `headers` hold the server's credential; the fleet is asked for
+them when there is an OLLAMA_FLEET_API_TOKEN, which then needs the scopes read and credentials.
 """
 
 import argparse
@@ -15,12 +18,15 @@ from urllib.request import Request, urlopen
 
 import httpx
 from ollama import Client, ResponseError
-from openai import OpenAI, OpenAIError
+from openai import APIConnectionError, OpenAI, OpenAIError
 
 PATIENCE = 10.0  # Seconds for the fleet's answer, which comes from its memory.
+CONNECTING = 5.0  # Seconds for a connection to a server; its answer may take as long as the model does.
+CANDIDATES = 3
+LOST = (ConnectionError, httpx.TransportError, APIConnectionError)
 
 
-def resolve(fleet: str, **question: str) -> dict[str, Any]:
+def resolve(fleet: str, **question: str | int) -> dict[str, Any]:
     """Return the server for a `model`, or the one at a `server_url`; ends the program with the fleet's reason."""
     asked = Request(f"{fleet}/api/resolve?{urlencode(question)}")
     if token := os.environ.get("OLLAMA_FLEET_API_TOKEN"):
@@ -34,24 +40,35 @@ def resolve(fleet: str, **question: str) -> dict[str, Any]:
     return answer
 
 
-def talk(answer: dict[str, Any], prompt: str) -> None:
-    """Say the prompt to the server of an answer, by its own API and by OpenAI's."""
-    where, headers = answer["base_url"], answer.get("headers") or {}
+def talk(server: dict[str, Any], prompt: str) -> str:
+    """Return what a server says to the prompt, by its own API and by OpenAI's."""
+    where, headers, model = server["base_url"], server.get("headers") or {}, server["model_name"]
 
-    native = Client(host=where, headers=headers)
-    reply = native.chat(model=answer["model_name"], messages=[{"role": "user", "content": prompt}])
-    print("ollama:", reply.message.content)  # noqa: T201  # The lines are its output.
+    native = Client(host=where, headers=headers, timeout=httpx.Timeout(None, connect=CONNECTING))
+    reply = native.chat(model=model, messages=[{"role": "user", "content": prompt}])
 
-    # The OpenAI client wants some key; `default_headers` win over the one it makes of that.
-    openai = OpenAI(base_url=f"{where}/v1", api_key="unused", default_headers=headers)
-    completion = openai.chat.completions.create(
-        model=answer["model_name"], messages=[{"role": "user", "content": prompt}]
-    )
-    print("openai:", completion.choices[0].message.content)  # noqa: T201  # The lines are its output.
+    # The OpenAI client wants some key; `default_headers` win over the one it makes of that. It would try a server
+    # that is gone twice more, where the next candidate is the better second try.
+    openai = OpenAI(base_url=f"{where}/v1", api_key="unused", default_headers=headers, max_retries=0)
+    completion = openai.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+    return f"ollama: {reply.message.content}\nopenai: {completion.choices[0].message.content}"
+
+
+def talk_to_first(servers: list[dict[str, Any]], prompt: str) -> str:
+    """Return what the first server says that can be reached; ends the program when none can."""
+    for number, server in enumerate(servers, start=1):
+        try:
+            return talk(server, prompt)
+        except LOST as error:  # Nothing was printed yet, so the next one can begin anew.
+            left = len(servers) - number
+            sys.stderr.write(f"{server['base_url']} cannot be reached, candidates left: {left}. {error}\n")
+        except (ResponseError, OpenAIError, httpx.HTTPError) as error:
+            sys.exit(f"{server['base_url']} refuses: {error}")  # It was reached, so this is its answer.
+    sys.exit("No server that the fleet named can be reached. Ask the fleet again in a moment.")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Asks ollama-fleet which server to take, and talks to it.")
+    parser = argparse.ArgumentParser(description="Asks ollama-fleet which servers to take, and talks to the first.")
     parser.add_argument("fleet", help="the fleet's API, such as http://127.0.0.1:8420")
     parser.add_argument("model")
     parser.add_argument("prompt")
@@ -59,13 +76,11 @@ def main() -> None:
     given = parser.parse_args()
     question = {"model": given.model} | ({"server_url": given.server_url} if given.server_url else {})
     try:
-        answer = resolve(given.fleet, **question)
+        answer = resolve(given.fleet, candidates=CANDIDATES, **question)
+        servers = [answer, *answer["candidates"]]
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{given.fleet} does not answer as a fleet's API does: {getattr(error, 'reason', error)}")
-    try:
-        talk(answer, given.prompt)
-    except (OSError, ResponseError, OpenAIError, httpx.HTTPError) as error:
-        sys.exit(f"{answer['base_url']} does not answer: {error}")
+    print(talk_to_first(servers, given.prompt))  # noqa: T201  # The lines are its output.
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Asks ollama-fleet which server to take, and sends it a prompt with curl: sh resolve.sh FLEET MODEL PROMPT
-# Needs curl and jq. With OLLAMA_FLEET_API_TOKEN, which needs the scopes read and credentials, the answer has `headers`: they
-# hold the server's credential, and are empty where there is none.
+# Asks ollama-fleet which servers to take, and sends the first a prompt with curl: sh resolve.sh FLEET MODEL PROMPT
+# A server may die between the answer and the prompt, so there are candidates: the next one is taken when the connection
+# to one is refused or lost. Needs curl and jq. With OLLAMA_FLEET_API_TOKEN, which needs the scopes read and credentials,
+# each server has `headers`: they hold its credential, and are empty where there is none.
 set -eu
 
 if [ $# -ne 3 ]; then
@@ -17,15 +18,32 @@ if [ -n "${OLLAMA_FLEET_API_TOKEN:-}" ]; then
 data = \"include=credentials\""
 fi
 answer=$(printf '%s' "$secret" |
-    curl -sS --config - --max-time 10 -G "$fleet/api/resolve" --data-urlencode "model=$model")
-where=$(printf '%s' "$answer" | jq -r '.base_url // empty')
-if [ -z "$where" ]; then
+    curl -sS --config - --max-time 10 -G "$fleet/api/resolve" --data-urlencode "model=$model" -d candidates=3)
+servers=$(printf '%s' "$answer" | jq -c 'select(.base_url) | ., .candidates[]')
+if [ -z "$servers" ]; then
     printf '%s' "$answer" | jq -r '"\(.code): \(.detail)"' >&2
     exit 1
 fi
 
-printf '%s' "$answer" | jq -r '.headers // {} | to_entries[] | "header = \("\(.key): \(.value)" | tojson)"' |
-    curl -sS --config - "$where/api/chat" -d "$(
-        printf '%s' "$answer" | jq --arg prompt "$prompt" \
-            '{model: .model_name, stream: false, messages: [{role: "user", content: $prompt}]}'
-    )" | jq -er '.message.content // error(.error)'
+# The whole reply is awaited before any of it is printed, so the next server can begin anew.
+ask() {
+    body=$(printf '%s' "$1" | jq --arg prompt "$prompt" \
+        '{model: .model_name, stream: false, messages: [{role: "user", content: $prompt}]}')
+    printf '%s' "$1" | jq -r '.headers // {} | to_entries[] | "header = \("\(.key): \(.value)" | tojson)"' |
+        curl -sS --config - --connect-timeout 5 "$2/api/chat" -d "$body"
+}
+
+printf '%s\n' "$servers" | {
+    lost=
+    while IFS= read -r server; do
+        where=$(printf '%s' "$server" | jq -r .base_url)
+        if [ -n "$lost" ]; then echo "$lost cannot be reached; the next candidate is $where." >&2; fi
+        if reply=$(ask "$server" "$where"); then
+            printf '%s' "$reply" | jq -er '.message.content // error(.error)'
+            exit
+        fi
+        lost=$where
+    done
+    echo "No server that the fleet named can be reached. Ask the fleet again in a moment." >&2
+    exit 1
+}
