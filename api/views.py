@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from api.queries.isolation import Isolation
 from api.queries.rows import Row
 from monitor.domain.credential import AuthType
 
@@ -178,12 +179,29 @@ class Liveness(BaseModel):
     status: str = "ok"
 
 
+class IsolationView(BaseModel):
+    """The monitor takes itself to be cut off: `servers` of `of` fell silent, most by `cause`.
+
+    Verdicts are held `until` a time, and no more after it.
+    """
+
+    since: datetime | None
+    until: datetime | None
+    cause: str
+    servers: int
+    of: int
+
+
 class ReadinessReport(BaseModel):
-    """Whether the API can do its work; `checks` says `ok`, `failed`, `unknown` or `absent` of each part."""
+    """Whether the API can do its work; `checks` says `ok`, `failed`, `unknown`, `absent` or `held` of each part.
+
+    `isolation` is there while the monitor at work takes itself to be cut off; the API is ready all the same.
+    """
 
     ready: bool
     reasons: list[str]
     checks: dict[str, str]
+    isolation: IsolationView | None = None
 
 
 def server(row: Row) -> ServerView:
@@ -202,3 +220,8 @@ def edited(server: ServerView, notices: list[Notice]) -> EditedServer:
 def model(row: Row) -> ModelView:
     """Return what is shown of a row."""
     return ModelView.model_validate(dict(row))
+
+
+def isolation(found: Isolation) -> IsolationView:
+    """Return what is shown of an isolation."""
+    return IsolationView(since=found.since, until=found.until, cause=found.cause, servers=found.servers, of=found.of)

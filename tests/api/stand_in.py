@@ -1,6 +1,7 @@
 """A stand-in for the monitor: holds the lease, and answers requests as the monitor would, by SQL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,11 @@ from typing import Any
 from monitor.postgres.database import Connection
 
 HOLD_LEASE = "UPDATE monitor_leases SET owner = gen_random_uuid(), expires_at = clock_timestamp() + interval '1 minute'"
+SAY = """
+SELECT fleet_monitor_event($1, $2::text::jsonb, $3::float8 * interval '1 s', owner, epoch)
+FROM monitor_leases WHERE shard = 0
+"""
+SILENCE = {"cause": "timeout", "servers": 3, "of": 4, "hold_seconds": 30}
 ANSWER_CHECKS = """
 UPDATE ollama_servers SET check_answered_at = check_requested_at, check_result = $1, status = 'up',
     status_reason = 'ok', last_checked_at = clock_timestamp()
@@ -40,3 +46,10 @@ async def at_work(
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+async def say(
+    connection: Connection, kind: str, body: dict[str, Any] = SILENCE, *, since_seconds: float = 1, **more: Any
+) -> None:
+    """Have the monitor that holds the lease tell of itself what has been so for some seconds."""
+    assert await connection.fetchval(SAY, kind, json.dumps({**body, **more}), since_seconds)

@@ -37,7 +37,7 @@ async def test_without_a_database_requests_get_503_and_the_process_lives(setting
         async with api.session.get(api.base_url + "/readyz") as response:
             report = await response.json()
         assert (response.status, report["ready"]) == (503, False)
-        unknown = {"schema": "unknown", "monitor": "unknown"}
+        unknown = dict.fromkeys(("schema", "monitor", "verdicts"), "unknown")
         assert report["checks"] == {"database": "failed", "listener": "failed", **unknown}
 
 
@@ -53,7 +53,7 @@ async def test_ready_tells_whether_a_monitor_is_at_work_and_changes_are_heard_of
     assert "monitor" in absent.body["reasons"][0]
     async with stand_in.at_work(psql):
         there = await api.ask("GET", "/readyz")
-    assert there.body["checks"] == dict.fromkeys(("database", "schema", "monitor", "listener"), "ok")
+    assert there.body["checks"] == dict.fromkeys(("database", "schema", "monitor", "verdicts", "listener"), "ok")
     assert (there.body["ready"], there.body["reasons"]) == (True, [])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.postgres.database import Connection
+from tests.api import stand_in
 from tests.cli.conftest import Outcome, Typed
 
 A_MONITOR_IS_AT_WORK = """
@@ -39,10 +40,21 @@ async def test_a_fleet_that_is_well_is_ok_in_every_line(typed: Typed, connection
     assert code == 0
     assert health.pop("port") == "warning"
     assert set(health) == {
-        "database", "schema", "clock", "notify", "monitor", "keys", "tokens", "checks", "dns", "descriptors"
+        "database", "schema", "clock", "notify", "monitor", "verdicts", "keys", "tokens", "checks", "dns",
+        "descriptors",
     }  # fmt: skip
     assert set(health.values()) == {"ok"}
     assert found["monitor"]["seen"] == "at work: rack:1"
+
+
+@pytest.mark.usefixtures("on_database", "port")
+async def test_a_monitor_that_holds_verdicts_is_found(typed: Typed, connection: Connection) -> None:
+    await connection.execute(A_MONITOR_IS_AT_WORK)
+    await stand_in.say(connection, "monitor.isolated")
+    code, found = await findings(typed)
+    assert (code, found["verdicts"]["health"]) == (1, "failed")
+    assert "3 of 4 servers stopped answering at once (timeout)" in found["verdicts"]["seen"]
+    assert found["verdicts"]["next"] == "see whether the monitor's host has lost its network."
 
 
 @pytest.mark.usefixtures("on_database", "port")

@@ -6,27 +6,29 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+from api import isolation
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.queries import diagnosis
+from api.queries import isolation as isolations
+from api.queries.isolation import Isolation
 from monitor.domain.errors import FleetError
 from monitor.postgres import database, notify_proof, schema_version
-from monitor.postgres.database import Database
+from monitor.postgres.database import Connection, Database
 
 NOTIFY_SECONDS = 3.0
 MOST_CLOCK_DIFFERENCE = timedelta(seconds=2)
-SUBJECTS = ("database", "schema", "clock", "notify", "monitor")
+SUBJECTS = ("database", "schema", "clock", "notify", "monitor", "verdicts")
 
 
 async def look(store: Database, *, listen_dsn: str) -> AsyncIterator[Finding]:
     """Yield a finding for each of `SUBJECTS`; what needs the one before it is skipped when that failed."""
-    where = database.describe(store.dsn)
     try:
         async with store.session() as connection:
             asked = time.time()
             server = await diagnosis.database_server(connection)
             took = time.time() - asked
-            yield finding.ok("database", f"PostgreSQL {server.version} at {where}")
+            yield finding.ok("database", f"PostgreSQL {server.version} at {database.describe(store.dsn)}")
             try:
                 await schema_version.verify(connection)
             except FleetError as error:
@@ -38,14 +40,15 @@ async def look(store: Database, *, listen_dsn: str) -> AsyncIterator[Finding]:
                 return
             yield finding.ok("schema", f"at {schema_version.KNOWN}, as this program needs it")
             yield _clock(server.now, asked=asked, took=took)
-            monitors = await diagnosis.monitors(connection)
+            at_work = await _at_work(connection)
     except FleetError as error:
         yield finding.failed("database", str(error), next="check OLLAMA_FLEET_DATABASE_URL, and PostgreSQL's own log.")
         for subject in SUBJECTS[1:]:
             yield finding.skipped(subject)
         return
     yield await _notify(store, listen_dsn=listen_dsn)
-    yield _monitor(monitors)
+    for one in at_work:
+        yield one
 
 
 def _clock(shown: datetime, *, asked: float, took: float) -> Finding:
@@ -87,9 +90,21 @@ async def _notify(store: Database, *, listen_dsn: str) -> Finding:
         )
 
 
-def _monitor(monitors: list[str]) -> Finding:
-    if monitors:
-        return finding.ok("monitor", f"at work: {', '.join(monitors)}")
-    return finding.failed(
-        "monitor", "none is at work, so nothing is checked", next="start `ollama-fleet up` or `ollama-fleet monitor`."
-    )
+async def _at_work(connection: Connection) -> list[Finding]:
+    monitors = await diagnosis.monitors(connection)
+    if not monitors:
+        missing = finding.failed(
+            "monitor",
+            "none is at work, so nothing is checked",
+            next="start `ollama-fleet up` or `ollama-fleet monitor`.",
+        )
+        return [missing, finding.skipped("verdicts")]
+    isolated = await isolations.current(connection)
+    return [finding.ok("monitor", f"at work: {', '.join(monitors)}"), _verdicts(isolated)]
+
+
+def _verdicts(isolated: Isolation | None) -> Finding:
+    if isolated is None:
+        return finding.ok("verdicts", "none is held: the monitor does not take itself to be cut off")
+    seen, _, remedy = isolation.sentence(isolated).partition(": ")
+    return finding.failed("verdicts", seen, next=remedy)
