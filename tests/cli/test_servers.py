@@ -13,6 +13,10 @@ from tests.cli.conftest import OnTerminal, Typed
 
 pytestmark = pytest.mark.usefixtures("on_fleet")
 
+SUSPECT = """
+INSERT INTO ollama_servers (name, url, status, status_reason, last_checked_at, suspect_since, suspect_reason)
+VALUES ('gpu-1', 'http://gpu-1:11434', 'up', 'ok', now(), now() - interval '3 s', 'timeout')
+"""
 ESCAPE = re.compile(r"[^\n -~]")
 
 
@@ -78,6 +82,25 @@ def test_a_change_is_told_in_one_line_with_what_was_before(typed: Typed) -> None
     assert typed("servers", "set", "gpu-1", "--name", "gpu-2").out == "Changed gpu-1: name=gpu-2 (was gpu-1).\n"
     again = typed("servers", "set", "gpu-2", "--priority", "7")
     assert (again.code, again.out) == (0, "gpu-2 is like that already; nothing was changed.\n")
+
+
+def test_a_site_is_given_told_and_taken_away(typed: Typed) -> None:
+    assert add(typed, "gpu-1", "--site", "berlin")["site"] == "berlin"
+    moved = typed("servers", "set", "gpu-1", "--site", "oslo")
+    assert moved.out == "Changed gpu-1: site=oslo (was berlin).\n"
+    assert typed("servers", "set", "gpu-1", "--site", "none").out == "Changed gpu-1: site=- (was oslo).\n"
+    assert show(typed, "gpu-1")["site"] is None
+
+
+async def test_a_suspect_server_is_told_in_the_list_and_with_since_when_among_its_fields(
+    typed: Typed, connection: Connection
+) -> None:
+    await connection.execute(SUSPECT)
+    listed = (await asyncio.to_thread(typed, "servers", "list")).out.splitlines()[-1]
+    assert re.match(r"gpu-1 +up +suspect: timeout  ", listed)
+    shown = (await asyncio.to_thread(typed, "servers", "show", "gpu-1")).out
+    assert re.search(r"^suspect_since +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \([34] s ago\)$", shown, re.MULTILINE)
+    assert re.search(r"^suspect_reason +timeout$", shown, re.MULTILINE)
 
 
 def test_a_server_is_removed_without_a_question_where_nobody_could_answer(typed: Typed) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from monitor.domain.probe import Reason
 from monitor.postgres.database import Connection
+from tests.api import stand_in
 from tests.cli.conftest import OnTerminal, Outcome, Typed
 
 pytestmark = pytest.mark.usefixtures("on_fleet")
@@ -16,6 +18,9 @@ pytestmark = pytest.mark.usefixtures("on_fleet")
 ADD = """
 INSERT INTO ollama_servers (name, url, status, status_reason, status_detail, last_checked_at)
 VALUES ($1, 'http://' || $1 || ':11434', $2, $3, $4, now() - $5::interval)
+"""
+SUSPECT = """
+UPDATE ollama_servers SET suspect_since = now() - interval '3 s', suspect_reason = 'timeout' WHERE name = $1
 """
 A_MONITOR_IS_AT_WORK = "UPDATE monitor_leases SET owner = gen_random_uuid(), expires_at = now() + interval '1 hour'"
 
@@ -65,6 +70,42 @@ async def test_what_was_not_checked_lately_is_not_called_well(typed: Typed, conn
     assert outcome.code == 1
     assert "anna is stale since " in outcome.out
     assert "It was up then, and has not been checked since." in outcome.out
+
+
+async def test_a_suspect_server_is_something_to_look_at_after_the_verdicts(
+    typed: Typed, connection: Connection
+) -> None:
+    await add(connection, "anna", "up", Reason.OK)
+    await add(connection, "berta", "degraded", Reason.LIST_FAILED)
+    await connection.execute(SUSPECT, "anna")
+    outcome = await status(typed)
+    lines = outcome.out.splitlines()
+    assert (outcome.code, lines[0]) == (1, "2 servers: 1 up, 1 degraded; 2 to look at.")
+    assert lines[2].startswith("berta is degraded since ")
+    suspect = lines.index(next(line for line in lines if line.startswith("anna is suspect since ")))
+    assert re.search(r"\([34] s\)$", lines[suspect])
+    assert lines[suspect + 1] == "    timeout: bad answers have been seen, and there is no verdict yet."
+    assert lines[suspect + 2].startswith("    Next: A verdict comes within seconds, or the suspicion clears by itself;")
+    await connection.execute("UPDATE ollama_servers SET status = 'up', suspect_since = NULL")
+    assert (await status(typed)).code == 0
+
+
+async def test_nobody_waits_for_a_verdict_on_a_suspicion_of_the_past(typed: Typed, connection: Connection) -> None:
+    await add(connection, "anna", "up", Reason.OK, checked_ago=timedelta(hours=1))
+    await connection.execute(SUSPECT, "anna")
+    document = json.loads((await status(typed, "--json")).out)
+    assert [trouble["what"] for trouble in document["troubles"]] == ["stale"]
+
+
+async def test_held_verdicts_come_first_with_where_to_look(typed: Typed, connection: Connection) -> None:
+    await add(connection, "anna", "down", Reason.REFUSED)
+    await stand_in.say(connection, "monitor.isolated")
+    outcome = await status(typed)
+    lines = outcome.out.splitlines()
+    assert outcome.code == 1
+    assert lines[2] == "The fleet"
+    assert lines[3].startswith("    3 of 4 servers stopped answering at once (timeout) and nothing else answers, so ")
+    assert lines[4] == "    Next: see whether the monitor's host has lost its network."
 
 
 async def test_a_fleet_without_a_monitor_says_so_first(typed: Typed, connection: Connection) -> None:

@@ -53,6 +53,16 @@ def _flapping(_event: Event) -> str:
     return "goes up and down too often, so its changes are held back until it keeps still"
 
 
+def _suspected(event: Event) -> str:
+    return f"{event.body.get('suspect_reason')}: bad answers, and no verdict yet"
+
+
+def _cleared(event: Event) -> str:
+    seconds = event.body.get("lasted_seconds")
+    lasted = f", after {seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    return f"not suspect any more{lasted}"
+
+
 def _verdict(event: Event) -> str:
     body = event.body
     latency = body.get("latency_ms")
@@ -82,7 +92,8 @@ def _until(expires_at: object, *, at: datetime) -> str:
 
 
 def _isolated(event: Event) -> str:
-    return f"too much fails at once to be true: {_trouble(event)}; changes are held back for a moment"
+    until = _until(event.body.get("until"), at=event.at) or "for a moment"
+    return f"too much fails at once to be true: {_trouble(event)}; verdicts are held {until}"
 
 
 def _recovered(event: Event) -> str:
@@ -121,6 +132,8 @@ FACTS: dict[EventType, Callable[[Event], str]] = {
     EventType.SERVER_DEGRADED: _verdict,
     EventType.SERVER_DOWN: _verdict,
     EventType.SERVER_FLAPPING: _flapping,
+    EventType.SERVER_SUSPECTED: _suspected,
+    EventType.SERVER_CLEARED: _cleared,
     EventType.MODEL_ADDED: _added,
     EventType.MODEL_REMOVED: _model,
     EventType.MODEL_LOADED: _loaded,

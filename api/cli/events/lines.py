@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 SHORT_ID = 8
 COLOURS = {
     EventType.SERVER_UP: "green",
+    EventType.SERVER_CLEARED: "green",
     EventType.MONITOR_RECOVERED: "green",
     EventType.SERVER_DEGRADED: "yellow",
     EventType.SERVER_FLAPPING: "yellow",
+    EventType.SERVER_SUSPECTED: "yellow",
     EventType.MONITOR_ISOLATED: "yellow",
     EventType.SERVER_DOWN: "red",
 }

@@ -104,6 +104,8 @@ def _why(server: "ServerView") -> str:
     notes = []
     if server.status_reason not in (None, "ok"):
         notes.append(text.printable(str(server.status_reason)))
+    if server.suspect_since is not None:
+        notes.append(f"suspect: {text.printable(server.suspect_reason or 'unknown')}")
     if not server.is_active:
         notes.append("inactive")
     if server.stale:

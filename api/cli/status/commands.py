@@ -15,8 +15,9 @@ from api.cli.servers.commands import json_option
 def status(invocation: Invocation, *, watch: float | None, as_json: bool) -> int:
     """Show what is wrong now, since when, why, and what to do.
 
-    Ends with 0 when nothing is wrong and with 1 when something is, so that scripts can ask, too. With --watch
-    it shows it again and again, until Ctrl-C.
+    Ends with 0 when nothing is wrong and with 1 when something is, so that scripts can ask, too. A suspect server
+    (bad answers, no verdict yet) counts as wrong: a script that wants only verdicts reads them from --json. With
+    --watch it shows it again and again, until Ctrl-C.
     """
     from api.cli.status import desk as status_desk  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 

@@ -79,6 +79,8 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
             why=": ".join(part for part in (server.status_reason, server.status_detail) if part),
             next="" if reason is None else advice.sentence(reason, server.url, name=shlex.quote(server.name)),
         )
+    if server.suspect_since is not None and not server.stale:
+        yield _suspicion(server, since=server.suspect_since)
     if server.flapping_since is not None:
         yield Trouble(
             server=server,
@@ -90,6 +92,18 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
         )
 
 
+def _suspicion(server: ServerView, *, since: datetime) -> Trouble:
+    """Return what is said of a server with bad answers and no verdict yet; stale, it waits for none."""
+    return Trouble(
+        server=server,
+        what="suspect",
+        since=since,
+        why=f"{server.suspect_reason or 'unknown'}: bad answers have been seen, and there is no verdict yet.",
+        next="A verdict comes within seconds, or the suspicion clears by itself; "
+        f"`ollama-fleet servers check {shlex.quote(server.name)} --explain` looks now.",
+    )
+
+
 def _badness(trouble: Trouble) -> tuple[int, str]:
-    order = ("fleet", Status.DOWN, "stale", "inactive", Status.DEGRADED, "flapping")
+    order = ("fleet", Status.DOWN, "stale", "inactive", Status.DEGRADED, "suspect", "flapping")
     return order.index(trouble.what), "" if trouble.server is None else trouble.server.name
