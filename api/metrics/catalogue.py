@@ -39,6 +39,7 @@ DATABASE_UP = _gauge("database_up", "Whether the API reached the database; 0 lea
 
 # Per server; only servers that are to be checked.
 SERVER_UP = _gauge("server_up", "Whether the server can be used (status up or degraded).", "name", "id")
+SERVER_SUSPECT = _gauge("server_suspect", "Whether bad answers were seen and there is no verdict yet.", "name", "id")
 SERVER_STALE = _gauge("server_stale", "Whether the last check is older than it may be.", "name", "id")
 SERVER_LATENCY = _gauge(
     "server_latency_seconds", "Time to the answer of the last check, if there was one.", "name", "id"

@@ -110,6 +110,7 @@ def _of_fleet(facts: FleetFacts | None) -> Iterator[Family]:
     labelled = [((row["name"], str(row["id"])), row) for row in facts.servers]
     latencies = [(labels, row["latency_ms"] / 1000) for labels, row in labelled if row["latency_ms"] is not None]
     yield families.many(catalogue.SERVER_UP, ((labels, row["is_available"]) for labels, row in labelled))
+    yield families.many(catalogue.SERVER_SUSPECT, ((labels, row["suspect"]) for labels, row in labelled))
     yield families.many(catalogue.SERVER_STALE, ((labels, row["stale"]) for labels, row in labelled))
     yield families.many(catalogue.SERVER_LATENCY, latencies)
     yield families.many(catalogue.SERVER_MODELS, ((labels, row["models"]) for labels, row in labelled))

@@ -10,7 +10,8 @@ from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 
 SERVERS = f"""
-SELECT id, name, status, is_available, latency_ms, coalesce(models, 0) AS models, {STALE} AS stale
+SELECT id, name, status, is_available, suspect_since IS NOT NULL AS suspect, latency_ms,
+    coalesce(models, 0) AS models, {STALE} AS stale
 FROM ollama_servers LEFT JOIN (
     SELECT server_id, count(*) AS models FROM ollama_models WHERE is_active GROUP BY server_id) AS model
     ON server_id = id

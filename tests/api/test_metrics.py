@@ -22,6 +22,7 @@ Eventually = Callable[..., Awaitable[None]]
 
 HOSTILE = 'a"b\\c d{e="f"} 1\u202e} # HELP <b>'
 STATS = "INSERT INTO monitor_stats (shard, at, body) VALUES (0, clock_timestamp(), $1)"
+SUSPECT = "UPDATE ollama_servers SET suspect_since = clock_timestamp(), suspect_reason = 'timeout' WHERE id = $1"
 SPREAD = Distribution((0.5, 1.0))
 for seconds in (0.1, 0.5, 0.7, 7.0):
     SPREAD.observe(seconds)
@@ -80,6 +81,7 @@ async def test_what_is_told_is_true(api: ApiClient, psql: Connection) -> None:
         "UPDATE ollama_servers SET status = 'up', latency_ms = 2.5, last_checked_at = clock_timestamp() WHERE id = $1",
         up["id"],
     )
+    await psql.execute(SUSPECT, up["id"])
     await psql.execute(
         "UPDATE ollama_servers SET status = 'down', last_checked_at = now() - interval '1 day' WHERE id = $1",
         down["id"],
@@ -91,6 +93,7 @@ async def test_what_is_told_is_true(api: ApiClient, psql: Connection) -> None:
     of_up, of_down = (up["id"], "up"), (down["id"], "down")
     assert samples(found["ollama_fleet_server_up"]) == {of_up: 1, of_down: 0}
     assert samples(found["ollama_fleet_server_stale"]) == {of_up: 0, of_down: 1}
+    assert samples(found["ollama_fleet_server_suspect"]) == {of_up: 1, of_down: 0}
     assert samples(found["ollama_fleet_server_latency_seconds"]) == {of_up: 0.0025}
     assert samples(found["ollama_fleet_server_models"]) == {of_up: 1, of_down: 0}
     by_status = samples(found["ollama_fleet_servers"])
