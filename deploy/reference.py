@@ -158,7 +158,8 @@ def reasons_page() -> str:
 def rest_page() -> str:
     """Return deploy/docs/rest.md."""
     routes = [
-        f"| `{operation.method} {document.path_of(operation)}` | {operation.summary} | {_codes(operation.problems)} |"
+        f"| `{operation.method} {document.path_of(operation)}` | {operation.summary} "
+        f"| {_codes(operation.parameters.model_fields)} | {_codes(operation.problems)} |"
         for operation in operations()
     ]
     codes = [f"| `{code}` | {known.status.value} | {known.meaning} |" for code, known in sorted(CODES.items())]
@@ -174,8 +175,14 @@ def rest_page() -> str:
             f"Any route may also answer {_codes(document.EVERYWHERE)}; one with parameters `invalid`; one with a body",
             f"{_codes(document.WITH_A_BODY)}; what is no route or takes another method {_codes(document.NO_ROUTE)}.",
             "",
-            "| route | does | codes of its own |",
-            "|---|---|---|",
+            "Each answer in JSON to a GET has an `ETag`. Send it as `If-None-Match` with the next request: 304,",
+            "without a body, says that nothing has changed. The tag of one server is its row version, which covers",
+            "what an operator sets and nothing that checks find: where its health matters, ask the list,",
+            "`GET /api/servers?id=`. The tag of `GET /api/resolve` changes when anything but the age of the answer",
+            "does; with credentials it changes always.",
+            "",
+            "| route | does | parameters | codes of its own |",
+            "|---|---|---|---|",
             *routes,
             "",
             "| code | status | what it means |",

@@ -1,20 +1,26 @@
 """The page of events names every type, and just the fields that real events of it have."""
 
+import pytest
+
+from monitor.domain import mass_failure
 from monitor.domain.event import EventType
 from monitor.domain.lease import Lease
 from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Connection, Database
 from tests import fold
 from tests.docs import pages
-from tests.services.test_own_health import GOOD, REFUSED, Bench
+from tests.services.test_own_health import GOOD, UNREACHABLE, Bench
 
 LIFE = """
 INSERT INTO ollama_servers (name, url) VALUES ('gpu-1', 'http://gpu-1')
 UPDATE ollama_servers SET status = 'up', status_reason = 'ok', latency_ms = 1
 UPDATE ollama_servers SET status = 'degraded', status_reason = 'busy'
+UPDATE ollama_servers SET suspect_since = now(), suspect_reason = 'timeout', suspicion_told = true
+UPDATE ollama_servers SET suspect_since = NULL
 UPDATE ollama_servers SET status = 'down', status_reason = 'refused'
 UPDATE ollama_servers SET flapping_since = now()
-UPDATE ollama_servers SET priority = 3, server_version = '0.9.6', flapping_since = NULL
+UPDATE ollama_servers SET priority = 3, site = 'attic', server_version = '0.9.6', flapping_since = NULL
+UPDATE ollama_servers SET api_seen = 'native'
 UPDATE ollama_servers SET auth_type = 'bearer', auth_config = '{"token": "planted"}'
 INSERT INTO ollama_models (server_id, name, model_name) SELECT id, 'llama3', 'llama3:latest' FROM ollama_servers
 UPDATE ollama_models SET size_vram = 1, loaded_size_bytes = 2, expires_at = now()
@@ -33,9 +39,9 @@ def documented() -> dict[str, set[str]]:
 
 
 async def of_the_monitor(database: Database, lease: Lease) -> None:
-    """Write what a daemon says when its whole fleet fails at once and is back."""
+    """Write what a daemon says when its whole fleet falls silent at once and is back."""
     bench = Bench(4)
-    await bench.answer(REFUSED, 1, 2, 3, 4)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4)
     await bench.answer(GOOD, 1, 2, 3, 4)
     for announcement in bench.told:
         assert await PostgresAnnouncementStore(database).announce(announcement, lease)
@@ -46,8 +52,9 @@ def test_every_type_has_its_row_in_order() -> None:
 
 
 async def test_real_events_of_every_type_have_the_fields_that_are_documented(
-    connection: Connection, fleet_database: Database, lease: Lease
+    connection: Connection, fleet_database: Database, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mass_failure, "GRACE", 0.0)
     for statement in LIFE.strip().splitlines():
         await connection.execute(statement)
     await of_the_monitor(fleet_database, lease)
