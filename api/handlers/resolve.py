@@ -133,14 +133,14 @@ class ResolveHandler:
 
     async def _answer(self, request: web.Request, asked: Asked) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
-        number = tie_break.number(asked.session)
+        chance = tie_break.of_session(asked.session)
         try:
             if Extra.CREDENTIALS in asked.include:
                 access.require(request, Scope.CREDENTIALS)
                 return responses.data(
-                    await self._desk.resolve_with_headers(asked.request, snapshot, number, self._outgoing)
+                    await self._desk.resolve_with_headers(asked.request, snapshot, chance, self._outgoing)
                 )
-            written = self._desk.write(asked.request, snapshot, number)
+            written = self._desk.write(asked.request, snapshot, chance)
             return responses.written(written.json, tag=written.tag)
         except Problem as problem:
             if problem.code in misses.CODES:

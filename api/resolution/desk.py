@@ -1,6 +1,7 @@
 """The desk where REST and the command line ask the resolver: its answers as data or bytes, its refusals as problems."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from monitor.domain.entry import Entry
 from monitor.domain.resolver import Answer, Code, Refusal
 from monitor.domain.selection import Request
 from monitor.domain.server import Policy
+from monitor.domain.tie_break import TieBreak
 from monitor.ollama.guard import Network
 
 # `answers.Resolution` by rule 2, as it stands in JSON: its parts are written once for each server.
@@ -49,46 +51,54 @@ class Written(NamedTuple):
     tag: str
 
 
+class Told(NamedTuple):
+    """What is told of a server at a revision of it, whatever it was asked for, and a tag of that."""
+
+    revision: int
+    json: bytes
+    tag: str
+
+
 class Desk:
     """Asks the resolver; `policy` and `allowed_networks` are those of the settings.
 
-    The `number` of a request decides between equal servers: `tie_break.of_session`, or a fresh one.
+    What `tie_break` a request has decides between equal servers.
     """
 
     def __init__(self, policy: Policy, allowed_networks: tuple[Network, ...]) -> None:
         self._interval = policy.interval.total_seconds()
         self._timeout = policy.timeout.total_seconds()
         self._allowed_networks = allowed_networks
-        # What is told of each server, with the revision of it that this is true of.
-        self._told: dict[Entry, tuple[int, bytes]] = {}
+        self._told: dict[Entry, Told] = {}
         self._fleet: Directory | None = None
 
-    def resolve(self, request: Request, snapshot: Snapshot, number: int) -> Resolution:
+    def resolve(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Resolution:
         """Return the answer; raises the `Problem` that says why there is none."""
-        return self._resolution(self._ask(request, snapshot, number), snapshot)
+        return self._resolution(self._ask(request, snapshot, tie_break), snapshot)
 
     async def resolve_with_headers(
-        self, request: Request, snapshot: Snapshot, number: int, outgoing: OutgoingHeaders
+        self, request: Request, snapshot: Snapshot, tie_break: TieBreak, outgoing: OutgoingHeaders
     ) -> Resolution:
         """Return the answer together with the headers that each server wants."""
-        answer = self._ask(request, snapshot, number)
+        answer = self._ask(request, snapshot, tie_break)
         resolution = self._resolution(answer, snapshot)
         resolution["headers"] = await outgoing.of(answer.server)
         for candidate, told in zip(answer.candidates, resolution["candidates"], strict=True):
             told["headers"] = await outgoing.of(candidate.server)
         return resolution
 
-    def write(self, request: Request, snapshot: Snapshot, number: int) -> Written:
+    def write(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Written:
         """Return the answer as JSON, of which only what this request alone has is written anew."""
-        answer = self._ask(request, snapshot, number)
+        answer = self._ask(request, snapshot, tie_break)
         server, copy = answer.server, answer.copy
+        stale = JSON[self._is_stale(server, snapshot)]
         if answer.rule == BY_MODEL and server is not None and copy is not None and request.is_plain:
-            told, name = self._told_of(server, snapshot.fleet), _json_text(answer.model_name)
-            lasting = LASTING % (told, name, JSON[copy.is_loaded], _json_text(copy.remote_host))
+            told, loaded = self._told_of(server, snapshot.fleet), JSON[copy.is_loaded]
+            lasting = LASTING % (told.json, _json_text(answer.model_name), loaded, _json_text(copy.remote_host))
+            tag = f"{told.tag}{zlib.crc32(lasting, len(stale)):08x}"
         else:
             lasting = to_json(self._lasting(answer, snapshot))[:-1]
-        stale = JSON[self._is_stale(server, snapshot)]
-        tag = hashlib.blake2b(lasting, digest_size=TAG_BYTES, key=stale).hexdigest()
+            tag = _digest(lasting + stale)
         return Written(AGEING % (lasting, stale, snapshot.seq, snapshot.age_seconds, JSON[snapshot.is_stale]), tag)
 
     def _resolution(self, answer: Answer, snapshot: Snapshot) -> Resolution:
@@ -103,22 +113,22 @@ class Desk:
         ]
         return answers.lasting(answer, candidates)
 
-    def _told_of(self, server: Entry, fleet: Directory) -> bytes:
+    def _told_of(self, server: Entry, fleet: Directory) -> Told:
         if fleet is not self._fleet:
             # Read anew; what was remembered would only keep the old one in memory.
             self._fleet = fleet
             self._told.clear()
         known = self._told.get(server)
-        if known is not None and known[0] == server.revision:
-            return known[1]
-        told = to_json(answers.place(server))[1:-1]
+        if known is not None and known.revision == server.revision:
+            return known
         if len(self._told) > 2 * len(fleet.servers):
             self._told.clear()
-        self._told[server] = server.revision, told
+        json = to_json(answers.place(server))[1:-1]
+        told = self._told[server] = Told(server.revision, json, _digest(json))
         return told
 
-    def _ask(self, request: Request, snapshot: Snapshot, number: int) -> Answer:
-        outcome = resolver.resolve(request, snapshot.fleet, number)
+    def _ask(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Answer:
+        outcome = resolver.resolve(request, snapshot.fleet, tie_break)
         if isinstance(outcome, Refusal):
             raise problem(outcome, snapshot)
         if outcome.server is None:
@@ -130,6 +140,10 @@ class Desk:
             return None
         limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
         return entry.is_active and snapshot.at - entry.fresh_from > limit
+
+
+def _digest(json: bytes) -> str:
+    return hashlib.blake2b(json, digest_size=TAG_BYTES).hexdigest()
 
 
 @lru_cache(MOST_TEXTS)

@@ -109,7 +109,17 @@ BEGIN
         PERFORM fleet_event_stage('server.created', NEW.id, NULL, fleet_public_server(NEW));
         RETURN NULL;
     END IF;
-    changed := fleet_changed_fields(fleet_public_server(OLD), fleet_public_server(NEW));
+    -- Most changes are verdicts alone, and many come at once when a rack dies.
+    IF (OLD.row_version, OLD.auth_config, OLD.server_version, OLD.flapping_since, OLD.api_seen, OLD.created_at)
+       IS NOT DISTINCT FROM
+       (NEW.row_version, NEW.auth_config, NEW.server_version, NEW.flapping_since, NEW.api_seen, NEW.created_at)
+       AND (NEW.status <> 'unknown' AND NEW.status <> OLD.status
+            OR (NEW.status, NEW.status_reason, NEW.status_detail)
+               IS NOT DISTINCT FROM (OLD.status, OLD.status_reason, OLD.status_detail)) THEN
+        changed := '{}';
+    ELSE
+        changed := fleet_changed_fields(fleet_public_server(OLD), fleet_public_server(NEW));
+    END IF;
     IF NEW.auth_config IS DISTINCT FROM OLD.auth_config AND NOT fleet_is_rotation(OLD, NEW) THEN
         changed := changed || jsonb_build_object('auth_configured', NEW.auth_config <> '{}');
     END IF;

@@ -7,7 +7,6 @@ through the directory, which sees to that; only where the last of the best falls
 import bisect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from operator import attrgetter
 from typing import Any
@@ -17,9 +16,9 @@ from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
 from monitor.domain.entry import Copy, Entry, Rank, ServerRank
 from monitor.domain.errors import InvalidUrlError
-from monitor.domain.tie_break import Rendezvous
+from monitor.domain.tie_break import Rendezvous, TieBreak
 
-_rank = attrgetter("rank")
+_rank, _seed = attrgetter("rank"), attrgetter("seed")
 # Of an entry, what its place among all depends on, and what an index does besides.
 _RANKING = frozenset(
     {
@@ -38,17 +37,40 @@ _RANKING = frozenset(
 _INDEXED = _RANKING | {"name", "url", "is_default"}
 
 
-@dataclass(slots=True)
 class Best:
-    """The copies of a model that no step of the order tells apart, by their servers."""
+    """The copies of a model that no step of the order tells apart, one of each server, in the order of their seeds."""
 
-    rank: Rank
-    copies: dict[Entry, Copy]
+    __slots__ = ("copies", "rank", "seeds")
+
+    def __init__(self, rank: Rank, copies: Iterable[Copy] = ()) -> None:
+        self.rank = rank
+        self.seeds: list[int] = []
+        self.copies: list[Copy] = []
+        for copy in copies:
+            self.put(copy)
+
+    def put(self, copy: Copy) -> None:
+        """Take a copy in; of two that only differ in how their server spells them the first by name."""
+        seed = copy.server.seed
+        place = bisect.bisect_left(self.seeds, seed)
+        if place == len(self.seeds) or self.seeds[place] != seed:
+            self.seeds.insert(place, seed)
+            self.copies.insert(place, copy)
+        elif copy.model_name < self.copies[place].model_name:
+            self.copies[place] = copy
+
+    def discard(self, copy: Copy) -> bool:
+        """Take a copy out; return whether it was there."""
+        place = bisect.bisect_left(self.seeds, copy.server.seed)
+        if place == len(self.seeds) or self.copies[place] is not copy:
+            return False
+        del self.seeds[place], self.copies[place]
+        return True
 
     @property
     def model_names(self) -> Iterator[str]:
         """The model as each of the servers spells it."""
-        return (copy.model_name for copy in self.copies.values())
+        return (copy.model_name for copy in self.copies)
 
 
 class Directory:
@@ -59,7 +81,7 @@ class Directory:
         self._by_url: dict[str, list[Entry]] = {}
         # By rank, then name.
         self._active: list[Entry] = []
-        self._best_active: dict[Entry, Entry] | None = None
+        self._best_active: list[Entry] | None = None
         self._defaults: dict[UUID, Entry] = {}
         # As they were read last, in whatever order the servers come.
         self._suspects: dict[UUID, str] = {}
@@ -81,18 +103,18 @@ class Directory:
             best = self._best[key] = _best_of(self._holders[key])
         return best
 
-    def pick(self, best: Best, number: int) -> Copy:
-        """Return one of the best copies; `number` breaks the tie."""
-        return self._rendezvous.pick(number, best.copies, self.servers.values())
+    def pick(self, best: Best, tie_break: TieBreak) -> Copy:
+        """Return the one of the best copies that is to be taken."""
+        return best.copies[self._rendezvous.first(tie_break, best.seeds)]
 
-    def pick_active(self, number: int) -> Entry | None:
-        """Return the active server that comes first when no model is asked for; `number` breaks the tie."""
+    def pick_active(self, tie_break: TieBreak) -> Entry | None:
+        """Return the active server that comes first when no model is asked for."""
         if not self._active:
             return None
         if self._best_active is None:
             rank = self._active[0].rank
-            self._best_active = {each: each for each in takewhile(lambda entry: entry.rank == rank, self._active)}
-        return self._rendezvous.pick(number, self._best_active, self.servers.values())
+            self._best_active = sorted(takewhile(lambda entry: entry.rank == rank, self._active), key=_seed)
+        return self._best_active[self._rendezvous.first(tie_break, [entry.seed for entry in self._best_active])]
 
     def holders(self, key: str) -> list[Copy]:
         """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count.
@@ -122,7 +144,7 @@ class Directory:
         """Take a server in, in the place of one with the same id."""
         self.remove(entry.id)
         self.servers[entry.id] = entry
-        self._rendezvous.forget()
+        self._rendezvous.add(entry.seed)
         if entry.suspect_reason is not None:
             self._suspects[entry.id] = entry.suspect_reason
         elif entry.id in self._suspects:
@@ -161,7 +183,7 @@ class Directory:
         """Forget a server and its models."""
         entry = self.servers.pop(server_id, None)
         if entry is not None:
-            self._rendezvous.forget()
+            self._rendezvous.remove(entry.seed)
             self._unindex(entry)
             for copy in entry.copies.values():
                 self._take_out(copy)
@@ -235,36 +257,24 @@ class Directory:
             return
         rank = copy.rank
         if rank < best.rank:
-            self._best[copy.key] = Best(rank, {copy.server: copy})
+            self._best[copy.key] = Best(rank, [copy])
         elif rank > best.rank:
             self._not_best(copy)
         else:
-            _put(best.copies, copy)
+            best.put(copy)
 
     def _not_best(self, copy: Copy) -> None:
         """Take a copy out of the best ones; they are looked for again if it was the last, or hid another spelling."""
         best = self._best.get(copy.key)
-        if best is None or best.copies.get(copy.server) is not copy:
+        if best is None or not best.discard(copy):
             return
-        del best.copies[copy.server]
         if not best.copies or any(other.key == copy.key and other is not copy for other in copy.server.copies.values()):
             del self._best[copy.key]
 
 
 def _best_of(holders: Iterable[Copy]) -> Best:
     rank = min(map(_rank, holders))
-    best = Best(rank, {})
-    for copy in holders:
-        if copy.rank == rank:
-            _put(best.copies, copy)
-    return best
-
-
-def _put(copies: dict[Entry, Copy], copy: Copy) -> None:
-    """Take a copy in; of two that only differ in how their server spells them the first by name."""
-    known = copies.get(copy.server)
-    if known is None or copy.model_name < known.model_name:
-        copies[copy.server] = copy
+    return Best(rank, (copy for copy in holders if copy.rank == rank))
 
 
 def _place(entry: Entry) -> tuple[ServerRank, str]:

@@ -5,18 +5,20 @@
 2. Only a model: the first in the order of choice (`entry`) of the active servers that have it active.
 3. Neither: the default server if it is active, whatever its health, else the first active one.
 
-Selectors narrow rules 2 and 3. What the order of choice does not tell apart is decided by a number that is handed
-in (`tie_break`). No configuration, no environment and no clock is looked at: the same fleet, request and number give
-the same answer.
+Selectors narrow rules 2 and 3. What the order of choice does not tell apart is decided by a tie-break that is
+handed in. No configuration, no environment and no clock is looked at: the same fleet, request and tie-break give the
+same answer.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
-from monitor.domain import explanation, nearest, selection, tie_break
+from monitor.domain import explanation, nearest, selection
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
 from monitor.domain.directory import Directory
@@ -25,11 +27,13 @@ from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
 from monitor.domain.explanation import Explanation, PassedOver, Step
 from monitor.domain.model_name import ModelName
 from monitor.domain.selection import Request
+from monitor.domain.tie_break import TieBreak
 
 # What nobody knows of a dynamic server: one request at once does no harm.
 MAX_CONCURRENT = 1
 MOST_IN_A_SENTENCE = 3
 MOST_REMEMBERED = 1024
+_rank = attrgetter("rank")
 
 
 class Source(StrEnum):
@@ -49,8 +53,7 @@ class Code(StrEnum):
     NO_ACTIVE_SERVER = "no_active_server"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """`server` is None for a dynamic one; `copy` is the model there, if one was asked for and is known.
 
     `model_name` is spelt as its server does, else as it was asked for. `candidates` are the next best ones, in order,
@@ -98,8 +101,8 @@ class Refusal:
     explanation: Explanation | None = None
 
 
-def resolve(request: Request, fleet: Directory, number: int) -> Answer | Refusal:
-    """Return the server for a request, or why there is none; `number` decides between equal servers."""
+def resolve(request: Request, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
+    """Return the server for a request, or why there is none; `tie_break` decides between equal servers."""
     key = None
     if request.model is not None:
         key = _key(request.model[: model_names.MAX_LENGTH])
@@ -109,8 +112,8 @@ def resolve(request: Request, fleet: Directory, number: int) -> Answer | Refusal
     if request.server_url is not None:
         return _by_url(request, request.server_url, key, fleet)
     if request.model is not None and key is not None:
-        return _by_model(request, request.model, key, fleet, number)
-    return _by_default(request, fleet, number)
+        return _by_model(request, request.model, key, fleet, tie_break)
+    return _by_default(request, fleet, tie_break)
 
 
 @lru_cache(MOST_REMEMBERED)
@@ -164,19 +167,21 @@ def _copy_on(entry: Entry, key: str) -> Copy | None:
     return min(copies, key=lambda copy: (copy.rank, copy.model_name), default=None)
 
 
-def _by_model(request: Request, model: str, key: str, fleet: Directory, number: int) -> Answer | Refusal:
+def _by_model(request: Request, model: str, key: str, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
     if not request.is_plain:
-        return _by_model_in_full(request, model, key, fleet, number)
+        return _by_model_in_full(request, model, key, fleet, tie_break)
     best = fleet.best(key)
-    first = None if best is None else fleet.pick(best, number)
+    first = None if best is None else fleet.pick(best, tie_break)
     if first is None or first.standing > _least(request) or not first.server.is_available:
-        return _by_model_in_full(request, model, key, fleet, number)
+        return _by_model_in_full(request, model, key, fleet, tie_break)
     return _of_copy(first)
 
 
-def _by_model_in_full(request: Request, model: str, key: str, fleet: Directory, number: int) -> Answer | Refusal:
+def _by_model_in_full(
+    request: Request, model: str, key: str, fleet: Directory, tie_break: TieBreak
+) -> Answer | Refusal:
     """Look at all servers: for an explanation, for candidates, for those that a selector leaves, or for a refusal."""
-    holders = _ordered(fleet.holders(key), number)
+    holders = _ordered(fleet.holders(key), tie_break)
     fitting = [copy for copy in holders if selection.fits_copy(copy, request)]
     counting = [copy for copy in fitting if copy.standing <= _least(request, fitting)]
     usable = _once_each(copy for copy in counting if copy.server.is_available)
@@ -187,7 +192,7 @@ def _by_model_in_full(request: Request, model: str, key: str, fleet: Directory, 
     if chosen is None:
         return _unavailable(model, counting, explained)
     others = tuple(map(_of_copy, usable[1 : request.candidates]))
-    return replace(_of_copy(chosen), candidates=others, explanation=explained)
+    return _of_copy(chosen)._replace(candidates=others, explanation=explained)
 
 
 def _least(request: Request, fitting: Iterable[Copy] = ()) -> Standing:
@@ -197,9 +202,18 @@ def _least(request: Request, fitting: Iterable[Copy] = ()) -> Standing:
     return Standing.CLOUD
 
 
-def _ordered(copies: Iterable[Copy], number: int) -> list[Copy]:
+def _ordered(copies: Iterable[Copy], tie_break: TieBreak) -> list[Copy]:
     """Return copies in the order of choice, of which `Directory.pick` gives the first."""
-    return sorted(copies, key=lambda copy: (copy.rank, -tie_break.score(number, copy.server), copy.model_name))
+    by_rank = groupby(sorted(copies, key=lambda copy: (copy.rank, copy.server.seed, copy.model_name)), key=_rank)
+    return [copy for _, equal in by_rank for copy in _arranged_copies(list(equal), tie_break)]
+
+
+def _arranged_copies(equal: list[Copy], tie_break: TieBreak) -> Iterator[Copy]:
+    """Return equal copies as they are to be taken; those that their server spells in several ways last."""
+    firsts = _once_each(equal)
+    for place in tie_break.arranged([copy.server.seed for copy in firsts]):
+        yield firsts[place]
+    yield from (copy for copy in equal if copy not in firsts)
 
 
 def _once_each(copies: Iterable[Copy]) -> list[Copy]:
@@ -212,7 +226,8 @@ def _once_each(copies: Iterable[Copy]) -> list[Copy]:
 
 def _of_copy(copy: Copy) -> Answer:
     server = copy.server
-    return Answer(rule=2, base_url=server.base_url, server=server, model_name=copy.model_name, copy=copy)
+    # By position: this is made for every request.
+    return Answer(2, server.base_url, server, copy.model_name, copy)
 
 
 def _not_found(request: Request, model: str, key: str, fleet: Directory, explained: Explanation | None) -> Refusal:
@@ -223,7 +238,7 @@ def _not_found(request: Request, model: str, key: str, fleet: Directory, explain
         why = f"The model {model} is only on servers that do not fit {selection.told(request)}"
         then = "Ask for less, or pull it on one that fits"
     elif best is not None and standing == Standing.CLOUD:
-        host = next(iter(best.copies.values())).remote_host
+        host = best.copies[0].remote_host
         why = f"The model {model} is only there as a stub that runs at {host}"
         then = "Ask with cloud=true if prompts may go there"
     elif best is not None:
@@ -261,15 +276,15 @@ def _unavailable(model: str, holders: list[Copy], explained: Explanation | None)
     )
 
 
-def _by_default(request: Request, fleet: Directory, number: int) -> Answer | Refusal:
+def _by_default(request: Request, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
     default = fleet.default
     if default is not None and not (default.is_active and selection.fits_server(default, request)):
         default = None
     if default is None and request.is_plain:
-        first = fleet.pick_active(number)
+        first = fleet.pick_active(tie_break)
         ordered = [] if first is None else [first]
     else:
-        ordered = _active_in_order(request, fleet, number, default=default)
+        ordered = _active_in_order(request, fleet, tie_break, default=default)
     chosen = ordered[0] if ordered else None
     explained = explanation.of_default(fleet, request, chosen) if request.explain else None
     if chosen is None:
@@ -279,9 +294,14 @@ def _by_default(request: Request, fleet: Directory, number: int) -> Answer | Ref
     return Answer(rule=3, base_url=chosen.base_url, server=chosen, candidates=candidates, explanation=explained)
 
 
-def _active_in_order(request: Request, fleet: Directory, number: int, *, default: Entry | None) -> list[Entry]:
+def _active_in_order(request: Request, fleet: Directory, tie_break: TieBreak, *, default: Entry | None) -> list[Entry]:
     fitting = [entry for entry in fleet.active if selection.fits_server(entry, request)]
-    return sorted(fitting, key=lambda entry: (entry is not default, entry.rank, -tie_break.score(number, entry)))
+    ordered = [] if default is None else [default]
+    for _, equal in groupby(sorted(fitting, key=attrgetter("rank", "seed")), key=_rank):
+        group = list(equal)
+        places = tie_break.arranged([entry.seed for entry in group])
+        ordered += [group[place] for place in places if group[place] is not default]
+    return ordered
 
 
 def _no_active(request: Request, fleet: Directory) -> str:

@@ -1,70 +1,88 @@
-"""Which of several equal servers: rendezvous hashing, so that a session keeps its server and the load is shared.
+"""Which of several equal servers: a session keeps its own, and requests without one share them evenly.
 
-A number stands for a session, or for one request that belongs to none. Each number gives every server a score, and
-the highest one wins: when a server leaves, only the numbers that it had won go elsewhere.
-Scores are the same in every process, so that all APIs send a session to the same server.
+Sessions use rendezvous hashing: each gives every server a score, and the highest one wins, so that only the sessions
+of a server that leaves go elsewhere. Scores are the same in every process: all APIs send a session to the same server.
+Servers are told apart by their seeds, numbers made from their ids (`entry.Entry.seed`).
 """
 
 import hashlib
 import random
-from collections.abc import Iterable, Mapping
-from heapq import nlargest
+from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import repeat
-from operator import attrgetter
-from typing import TypeVar
+from typing import NamedTuple
 
-from monitor.domain.entry import Entry
-
-# Numbers that fall into one bucket go along. Enough of them to share among a thousand servers evenly by a quarter.
-BUCKETS = 1 << 14
-# Of those that score best of a whole fleet one most often is among the equal ones.
-REMEMBERED = 8
-
-T = TypeVar("T")
-_seed = attrgetter("seed")
+# Sessions of one bucket go along. So many share a thousand servers evenly to a third, and a dozen to a thirtieth.
+BUCKETS = 1 << 13
 
 
-def number(session: str | None) -> int:
-    """Return the number of a session, without one a fresh number."""
-    return random.getrandbits(64) if session is None else of_session(session)
+class TieBreak(NamedTuple):
+    """What decides between equal servers: the number of a session, or a fresh one for a request without."""
+
+    number: int
+    is_session: bool
+
+    @property
+    def bucket(self) -> int:
+        """What scores are given by."""
+        return self.number % BUCKETS
+
+    def arranged(self, seeds: Sequence[int]) -> list[int]:
+        """Return the places of equal servers, given by their seeds in order, as they are to be taken."""
+        scores = _scores(self.bucket, seeds)
+        places = sorted(range(len(seeds)), key=lambda place: -scores[place])
+        if not self.is_session:
+            first = self.number % len(seeds)
+            places.remove(first)
+            places.insert(0, first)
+        return places
 
 
-def of_session(session: str) -> int:
-    """Return the number of a session."""
-    return int.from_bytes(hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-def score(number: int, entry: Entry) -> int:
-    """Return how much a number speaks for a server. The hash of a tuple of numbers is the same in each process."""
-    return hash((number % BUCKETS, entry.seed))
+def of_session(session: str | None) -> TieBreak:
+    """Return what decides for a session; without one for this request alone."""
+    if session is None:
+        return TieBreak(random.getrandbits(63), is_session=False)
+    digest = hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return TieBreak(int.from_bytes(digest), is_session=True)
 
 
 class Rendezvous:
-    """Picks among servers of one fleet, and remembers which of them all each bucket likes best."""
+    """Finds the first of equal servers as `TieBreak.arranged` does, but without a look at each of them."""
 
     def __init__(self) -> None:
-        self._best: dict[int, tuple[Entry, ...]] = {}
+        # Of all servers, and which of them each bucket likes best: most often that is one of the equal ones.
+        self._seeds: list[int] = []
+        self._favourites: dict[int, int] = {}
 
-    def forget(self) -> None:
-        """Forget what was worked out: the fleet has other servers now."""
-        self._best.clear()
+    def add(self, seed: int) -> None:
+        """Take in a server."""
+        self._seeds.append(seed)
+        self._favourites.clear()
 
-    def pick(self, number: int, equal: Mapping[Entry, T], fleet: Iterable[Entry]) -> T:
-        """Return what belongs to the equal server with the highest score; `fleet` is all servers there are."""
-        if len(equal) == 1:
-            return next(iter(equal.values()))
-        bucket = number % BUCKETS
-        best = self._best.get(bucket)
-        if best is None:
-            best = self._best[bucket] = _highest(bucket, list(fleet))
-        for entry in best:
-            found = equal.get(entry)
-            if found is not None:
-                return found
-        return equal[_highest(bucket, list(equal))[0]]
+    def remove(self, seed: int) -> None:
+        """Forget a server."""
+        self._seeds.remove(seed)
+        self._favourites.clear()
+
+    def first(self, tie_break: TieBreak, seeds: Sequence[int]) -> int:
+        """Return the place of the server to take; `seeds` are those of the equal servers, in order."""
+        if not tie_break.is_session:
+            return tie_break.number % len(seeds)
+        bucket = tie_break.bucket
+        favourite = self._favourites.get(bucket)
+        if favourite is None:
+            favourite = self._favourites[bucket] = self._seeds[_highest(bucket, self._seeds)]
+        place = bisect_left(seeds, favourite)
+        if place < len(seeds) and seeds[place] == favourite:
+            return place
+        return _highest(bucket, seeds)
 
 
-def _highest(bucket: int, entries: list[Entry]) -> tuple[Entry, ...]:
-    scores = map(hash, zip(repeat(bucket), map(_seed, entries)))
-    best = nlargest(REMEMBERED, zip(scores, range(len(entries)), strict=False))
-    return tuple(entries[place] for _, place in best)
+def _scores(bucket: int, seeds: Sequence[int]) -> list[int]:
+    # The hash of a tuple of numbers is the same in each process.
+    return list(map(hash, zip(repeat(bucket), seeds, strict=False)))
+
+
+def _highest(bucket: int, seeds: Sequence[int]) -> int:
+    scores = _scores(bucket, seeds)
+    return scores.index(max(scores))

@@ -140,13 +140,14 @@ class OllamaClient:
         connector.max_body.set(max_body)
         try:
             async with asyncio.timeout_at(deadline):
+                await self._connector.dial_ahead(target.raw_host or "", target.port or 0)
                 found = await self._exchange_fresh(question)
         except TimeoutError:
             return self._connector.explain_deadline(self._connector.take_stage(), target.raw_host or "")
         except Exception as error:
             return failure.of_exchange(error)
         finally:
-            self._connector.take_stage()
+            self._connector.end_request()
         if isinstance(found, bytes):
             return Answer(body=found, latency=timedelta(seconds=time.perf_counter() - began))
         return found

@@ -6,6 +6,9 @@ only, never about literal addresses.
 
 import asyncio
 import functools
+import socket
+from collections import Counter
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from aiohttp import BaseConnector, ClientPayloadError, ClientRequest, ClientTimeout
@@ -79,10 +82,12 @@ class Intake(asyncio.BufferedProtocol):
     `buffer` is shared by all connections: what is in it is taken out before anyone else reads.
     """
 
-    __slots__ = ("_buffer", "handler")
+    __slots__ = ("_buffer", "_count", "handler")
 
-    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop, count: Callable[[int], None]) -> None:
+        """`count` is called with 1 when the connection begins, with -1 when it is over."""
         self._buffer = buffer
+        self._count = count
         self.handler = CountingHandler(loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -94,11 +99,13 @@ class Intake(asyncio.BufferedProtocol):
         self.handler.data_received(bytes(self._buffer[:nbytes]))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand on."""
+        """Hand on, and count."""
+        self._count(1)
         self.handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on."""
+        """Hand on, and count."""
+        self._count(-1)
         self.handler.connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -125,10 +132,41 @@ class GuardedConnector(BaseConnector):
         buffer = memoryview(bytearray(PIECE))
         self._make_intake = functools.partial(Intake, buffer, self._loop)
         self._stages: dict[asyncio.Task[object] | None, Stage] = {}
+        # How many connections there are to where there are any.
+        self._open: Counter[tuple[str, int]] = Counter()
+        self._ahead: dict[asyncio.Task[object] | None, socket.socket] = {}
 
     def take_stage(self) -> Stage | None:
         """Return, once, how far the new connection of the running task has come; None: none was made."""
         return self._stages.pop(asyncio.current_task(), None)
+
+    async def dial_ahead(self, host: str, port: int) -> None:
+        """Connect before the running task asks, where it will need a new connection; raises `FailureError`.
+
+        Of a server that has just died that is all there is to learn, at a quarter of what a request costs.
+        """
+        if (host, port) not in self._open:
+            self._ahead[asyncio.current_task()] = await self._dialer.reach(host, port, self._reached())
+
+    def end_request(self) -> None:
+        """Forget how the running task connected, and close what it did not use."""
+        self.take_stage()
+        ahead = self._ahead.pop(asyncio.current_task(), None)
+        if ahead is not None:
+            ahead.close()
+
+    def _reached(self) -> Callable[[Stage], None]:
+        task = asyncio.current_task()
+
+        def reached(stage: Stage) -> None:
+            self._stages[task] = stage
+
+        return reached
+
+    def _count(self, place: tuple[str, int], change: int) -> None:
+        self._open[place] += change
+        if not self._open[place]:
+            del self._open[place]
 
     def explain_deadline(self, stage: Stage | None, host: str) -> Failure:
         """Return what a deadline means that struck at a stage of connecting."""
@@ -152,12 +190,13 @@ class GuardedConnector(BaseConnector):
     ) -> ResponseHandler:
         """Make a connection for a request; raises `FailureError` with the reason."""
         key = req.connection_key
-        task = asyncio.current_task()
-
-        def reached(stage: Stage) -> None:
-            self._stages[task] = stage
-
+        host, port = key.host, key.port or 0
         intake = await self._dialer.dial(
-            key.host, key.port or 0, secure=key.is_ssl, factory=self._make_intake, reached=reached
+            host,
+            port,
+            secure=key.is_ssl,
+            factory=functools.partial(self._make_intake, functools.partial(self._count, (host, port))),
+            reached=self._reached(),
+            connection=self._ahead.pop(asyncio.current_task(), None),
         )
         return intake.handler

@@ -68,12 +68,14 @@ class Dialer:
         secure: bool,
         factory: Callable[[], P],
         reached: Callable[[Stage], None],
+        connection: socket.socket | None = None,
     ) -> P:
         """Connect and return the connection's protocol; raises `FailureError` with the reason.
 
-        `reached` is told of each stage as it begins.
+        `reached` is told of each stage as it begins; `connection` is one from `reach`.
         """
-        connection = await self._reach(host, port, reached)
+        if connection is None:
+            connection = await self.reach(host, port, reached)
         if secure:
             reached(Stage.HANDSHAKING)
             _, protocol = await self._shake_hands(connection, host, factory)
@@ -88,7 +90,7 @@ class Dialer:
         A server behind TLS has to prove itself, but the protocol gets the bare TCP connection, on which what
         the server still sends arrives as ciphertext.
         """
-        connection = await self._reach(host, port, lambda _stage: None)
+        connection = await self.reach(host, port, lambda _stage: None)
         try:
             if secure:
                 with _trouble_with_tls():
@@ -99,7 +101,8 @@ class Dialer:
         _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connection)
         return protocol
 
-    async def _reach(self, host: str, port: int, reached: Callable[[Stage], None]) -> socket.socket:
+    async def reach(self, host: str, port: int, reached: Callable[[Stage], None]) -> socket.socket:
+        """Return a connection that nothing was said on yet; raises `FailureError` with the reason."""
         reached(Stage.RESOLVING)
         endpoints = self._admit(await self._look_up(host), port)
         reached(Stage.CONNECTING)

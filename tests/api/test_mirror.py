@@ -65,7 +65,7 @@ def contents(fleet: Directory) -> dict[str, Any]:
         "servers": {entry.id: fields(entry) for entry in fleet.servers.values()},
         "models": {copy.id: fields(copy) for entry in fleet.servers.values() for copy in entry.copies.values()},
         "holders": {key: [copy.id for copy in fleet.holders(key)] for key in fleet.keys},
-        "best": {key: (best := fleet.best(key)) and {copy.id for copy in best.copies.values()} for key in fleet.keys},
+        "best": {key: (best := fleet.best(key)) and {copy.id for copy in best.copies} for key in fleet.keys},
         "active": [entry.id for entry in fleet.active],
         "default": fleet.default and fleet.default.id,
         "at": {url: (found := fleet.at(url)) and found.id for url in urls},

@@ -10,6 +10,7 @@ from api.resolution.mirror import Snapshot
 from monitor.domain import folding
 from monitor.domain.directory import Directory
 from monitor.domain.selection import Request
+from monitor.domain.tie_break import TieBreak
 from monitor.settings import Settings
 from tests import boxes
 from tests.boxes import LOADED, UP, Box, Has
@@ -46,9 +47,9 @@ def change(fleet: Directory, chance: random.Random) -> None:
             fleet.change(entry, {"is_flapping": not entry.is_flapping, "max_concurrent": 1 + chance.randrange(3)})
 
 
-def told(desk: Desk, request: Request, snapshot: Snapshot, number: int) -> Any:
+def told(desk: Desk, request: Request, snapshot: Snapshot, tie: TieBreak) -> Any:
     """Return what is written."""
-    return json.loads(desk.write(request, snapshot, number).json)
+    return json.loads(desk.write(request, snapshot, tie).json)
 
 
 def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
@@ -63,9 +64,8 @@ def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
     for seq in range(600):
         snapshot = Snapshot(fleet=fleet, seq=seq, age_seconds=0.0, is_stale=False, at=boxes.NOW.timestamp() + seq)
         for request in REQUESTS:
-            number = chance.getrandbits(64)
-            fresh = json.loads(json.dumps(desk.resolve(request, snapshot, number)))
-            assert told(desk, request, snapshot, number) == fresh
+            tie = TieBreak(chance.getrandbits(63), is_session=chance.random() < 0.5)
+            assert told(desk, request, snapshot, tie) == json.loads(json.dumps(desk.resolve(request, snapshot, tie)))
         change(fleet, chance)
         for name in ("m:latest", "n:latest"):
             if not any(copy.model_name == name for copy in kept.copies.values()):

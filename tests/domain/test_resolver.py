@@ -13,13 +13,14 @@ from monitor.domain.directory import Directory
 from monitor.domain.explanation import Step
 from monitor.domain.resolver import Answer, Refusal
 from monitor.domain.selection import Request
+from monitor.domain.tie_break import TieBreak
 from tests import boxes as made
 from tests import rules
 from tests.boxes import CLOUD, DOWN, LOADED, NOW, OFF, SUSPECT, UP, Box, Has
 from tests.rules import TABLE, Row, ask
 
 # Whatever it is, the same one gives the same answer.
-NUMBER = 7
+TIE = TieBreak(7, is_session=False)
 
 
 def plain(outcome: Answer | Refusal) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def plain(outcome: Answer | Refusal) -> dict[str, Any]:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.title)
 def test_the_rules_row_by_row(row: Row) -> None:
-    rules.check(row, plain(resolver.resolve(row.request, made.directory(row.boxes), NUMBER)))
+    rules.check(row, plain(resolver.resolve(row.request, made.directory(row.boxes), TIE)))
 
 
 STATES = st.sampled_from([UP, UP, DOWN, {}, OFF, {**UP, "flapping_since": NOW}])
@@ -94,11 +95,11 @@ def test_an_answer_depends_on_the_fleet_alone_and_never_is_an_inactive_server(
 ) -> None:
     fleet = made.directory(boxes)
     before = contents(fleet)
-    outcome = resolver.resolve(request, fleet, NUMBER)
+    outcome = resolver.resolve(request, fleet, TIE)
     shuffled = list(boxes)
     chance.shuffle(shuffled)
-    assert told(resolver.resolve(request, made.directory(tuple(shuffled)), NUMBER)) == told(outcome)
-    assert told(resolver.resolve(request, fleet, NUMBER)) == told(outcome)
+    assert told(resolver.resolve(request, made.directory(tuple(shuffled)), TIE)) == told(outcome)
+    assert told(resolver.resolve(request, fleet, TIE)) == told(outcome)
     assert contents(fleet) == before, "resolving stored something"
     if isinstance(outcome, Answer) and outcome.server is not None:
         assert outcome.server.is_active
@@ -111,7 +112,7 @@ def test_an_answer_depends_on_the_fleet_alone_and_never_is_an_inactive_server(
 @given(FLEETS, REQUESTS)
 def test_every_server_is_chosen_or_passed_over_with_a_reason(boxes: tuple[Box, ...], request: Request) -> None:
     asked = Request(server_url=request.server_url, model=request.model, cloud=request.cloud, explain=True)
-    outcome = resolver.resolve(asked, made.directory(boxes), NUMBER)
+    outcome = resolver.resolve(asked, made.directory(boxes), TIE)
     if outcome.explanation is not None:
         chosen = [] if outcome.server is None else [outcome.server.name]
         passed = [one.server.name for one in outcome.explanation.passed_over]
@@ -138,7 +139,7 @@ def test_an_explanation_names_the_step_at_which_each_server_fell_behind() -> Non
         Box("stub", up, (Has("m:latest", CLOUD),)),
         Box("without", up),
     )
-    outcome = resolver.resolve(Request(model="m", explain=True), made.directory(boxes), NUMBER)
+    outcome = resolver.resolve(Request(model="m", explain=True), made.directory(boxes), TIE)
     assert outcome.explanation is not None
     assert outcome.explanation.rule == 2
     assert "chosen comes first" in outcome.explanation.sentence
@@ -164,7 +165,7 @@ def test_an_explanation_names_the_step_at_which_each_server_fell_behind() -> Non
 
 def test_a_refusal_says_what_each_server_that_has_the_model_lacks() -> None:
     boxes = (Box("a", DOWN, (Has("m:latest"),)), Box("b", {}, (Has("m:latest"),)), Box("c", UP))
-    outcome = resolver.resolve(ask("m"), made.directory(boxes), NUMBER)
+    outcome = resolver.resolve(ask("m"), made.directory(boxes), TIE)
     assert isinstance(outcome, Refusal)
     assert {one.server.name: one.reason for one in outcome.servers} == {
         "a": "is down (refused)",
@@ -185,14 +186,14 @@ def test_a_refusal_says_what_each_server_that_has_the_model_lacks() -> None:
 def test_a_miss_names_the_nearest_models_that_can_be_had(asked: str, nearest: tuple[str, ...]) -> None:
     names = ("llama3:latest", "llama3:8b", "llama3.2:3b", "qwen2.5-coder:7b", rules.HF)
     boxes = (Box("a", UP, tuple(map(Has, names))), Box("b", UP, (Has("lama3:off", OFF), Has("zzz:cloud", CLOUD))))
-    outcome = resolver.resolve(ask(asked), made.directory(boxes), NUMBER)
+    outcome = resolver.resolve(ask(asked), made.directory(boxes), TIE)
     assert isinstance(outcome, Refusal)
     assert outcome.nearest == nearest
 
 
 def test_a_big_fleet_is_explained_in_part_and_the_rest_counted() -> None:
     boxes = tuple(Box(f"box-{number:04}", UP) for number in range(1000))
-    outcome = resolver.resolve(Request(explain=True), made.directory(boxes), NUMBER)
+    outcome = resolver.resolve(Request(explain=True), made.directory(boxes), TIE)
     assert outcome.explanation is not None
     assert (len(outcome.explanation.passed_over), outcome.explanation.more) == (200, 799)
 
@@ -207,4 +208,4 @@ def test_a_server_that_is_switched_off_keeps_the_first_place_by_none_of_its_spel
     fleet.change(off, {"is_active": False})
     best = fleet.best("m:latest")
     assert best is not None
-    assert set(best.copies) == {other}
+    assert [copy.server for copy in best.copies] == [other]

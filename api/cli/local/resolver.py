@@ -28,11 +28,11 @@ class LocalResolver:
     async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request, and the headers that it wants."""
         snapshot = await mirror.read_once(self._database)
-        number = tie_break.number(session)
+        chance = tie_break.of_session(session)
         try:
             if with_headers:
-                return await self._desk.resolve_with_headers(request, snapshot, number, self._outgoing)
-            return self._desk.resolve(request, snapshot, number)
+                return await self._desk.resolve_with_headers(request, snapshot, chance, self._outgoing)
+            return self._desk.resolve(request, snapshot, chance)
         except Problem as problem:
             if problem.code in misses.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.
