@@ -14,7 +14,7 @@ from uuid import UUID
 
 # Whole lists of capabilities that differ; those of fifty thousand models are a few dozen.
 MOST_SHARED = 4096
-SEED_BYTES = 7
+SEED_BYTES = 8
 UP, OPENAI = "up", "openai"
 
 Rank = tuple[int, int, int, tuple[int, float]]

@@ -2,18 +2,22 @@
 
 Sessions use rendezvous hashing: each gives every server a score, and the highest one wins, so that only the sessions
 of a server that leaves go elsewhere. Scores are the same in every process: all APIs send a session to the same server.
-Servers are told apart by their seeds, numbers made from their ids (`entry.Entry.seed`).
+Servers are told apart by their seeds, numbers made from their ids (`entry.Entry.seed`). A score is seed times number
+of the session modulo the prime 2^61 - 1, which shares as evenly as chance and is the cheapest thing that does.
 """
 
 import hashlib
 import random
+import sys
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import repeat
+from operator import mul
 from typing import NamedTuple
 
 # Sessions of one bucket go along. So many share a thousand servers evenly to a third, and a dozen to a thirtieth.
 BUCKETS = 1 << 13
+PRIME = 2**61 - 1
 
 
 class TieBreak(NamedTuple):
@@ -24,7 +28,7 @@ class TieBreak(NamedTuple):
 
     @property
     def bucket(self) -> int:
-        """What scores are given by."""
+        """What it is scored by."""
         return self.number % BUCKETS
 
     def arranged(self, seeds: Sequence[int]) -> list[int]:
@@ -79,8 +83,13 @@ class Rendezvous:
 
 
 def _scores(bucket: int, seeds: Sequence[int]) -> list[int]:
-    # The hash of a tuple of numbers is the same in each process.
-    return list(map(hash, zip(repeat(bucket), seeds, strict=False)))
+    # Python's hash of a number is that number modulo this very prime, wherever `sys.hash_info` says so.
+    reduced = hash if sys.hash_info.modulus == PRIME else PRIME.__rmod__
+    return list(map(reduced, map(mul, seeds, repeat(_multiplier(bucket)))))
+
+
+def _multiplier(bucket: int) -> int:
+    return int.from_bytes(hashlib.blake2b(bucket.to_bytes(4), digest_size=8).digest()) % PRIME
 
 
 def _highest(bucket: int, seeds: Sequence[int]) -> int:
