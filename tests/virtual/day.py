@@ -16,10 +16,10 @@ from tests.virtual.trace import Kind, Trace
 OURS = "ours"
 JUDGES = (OURS, *references.RULES)
 INTERVAL, PATIENCE = POLICY.interval.total_seconds(), POLICY.timeout.total_seconds()
-# Before an incident all servers have answered once and are watched; after it every late verdict has come.
-QUIET_BEFORE = 1.2 * INTERVAL
+# Seconds. Before an incident all servers are watched; after it every late verdict has come.
+QUIET_BEFORE = 8.0
 QUIET_AFTER = 35.0
-UNTIL_DEATHS_ARE_KNOWN = 70.0
+UNTIL_DEATHS_ARE_KNOWN = 60.0
 
 
 @dataclass(kw_only=True)
@@ -55,7 +55,7 @@ def live(row: Row, *, servers: int, seed: str) -> Tally:
     """Live through one incident."""
     chance = random.Random(seed)
     begin = clock.BEGINNING
-    faults = row.draw(chance, servers, begin + QUIET_BEFORE + INTERVAL * chance.random())
+    faults = row.draw(chance, servers, begin + QUIET_BEFORE)
     after = UNTIL_DEATHS_ARE_KNOWN if row.truth is rows.Truth.DEAD else QUIET_AFTER
     trace = Trace(faults, servers=servers, begin=begin, end=rows.lasting(faults) + after)
     hosts = network.hosts(servers, networks=rows.NETWORKS, named=row.named, chance=chance)

@@ -13,7 +13,7 @@ from tests.virtual.trace import DEADLY, TOO_SLOW, Fault, Kind
 MOMENT = (0.002, 0.05)
 NETWORKS = 4
 # Time for several servers to be struck, one after the other.
-SPREAD = 45.0
+SPREAD = 30.0
 # A resolver that says at once that it cannot tell, and one that is silent.
 SERVFAIL, SILENCE = 0.01, 10.0
 HOUR = 3600.0
@@ -83,10 +83,10 @@ def _rows() -> Iterable[tuple[str, Row]]:
         yield f"stall {seconds:g} s", Row(draw=partial(_stalls, seconds=seconds, times=times), truth=Truth.MONITOR)
     yield "clock step", Row(draw=partial(_all, kind=Kind.CLOCK_STEP, size=-HOUR), truth=Truth.MONITOR)
     for share in (0.01, 0.05, 0.1, 0.3):
-        draw: Draw = partial(_all, kind=Kind.LOSS, lasts=60.0, size=share)
+        draw: Draw = partial(_all, kind=Kind.LOSS, lasts=45.0, size=share)
         yield f"loss {share:.0%}", Row(draw=draw, truth=Truth.NETWORK)
     for late in (0.2, 1.0, 3.0, 10.0):
-        draw = partial(_all, kind=Kind.DELAY, lasts=60.0, size=late)
+        draw = partial(_all, kind=Kind.DELAY, lasts=30.0, size=late)
         yield f"delay {late:g} s", Row(draw=draw, truth=Truth.AWAY if late >= TOO_SLOW else Truth.NETWORK)
     for lasts in (10.0, 60.0):
         for named, of in ((1.0, "all"), (0.5, "half")):
