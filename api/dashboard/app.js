@@ -17,7 +17,8 @@ const SAY_AFTER_MS = 800;
 const COMPLETE_AFTER_MS = 400;
 // A fleet that is still coming in is drawn now and then: to draw every part of it would only hold it up.
 const LOADING_MS = 500;
-const STATUS_WORDS = { "server.up": "is up", "server.degraded": "is degraded", "server.down": "is down" };
+const STATUS_WORDS = { "server.up": "is up", "server.degraded": "is degraded", "server.down": "is down", "server.suspected": "is suspect", "server.cleared": "is not suspect any more" };
+const GOOD = new Set(["server.up", "server.cleared"]);
 
 // Pages other than the first are loaded when they are asked for.
 const ROUTES = [
@@ -165,6 +166,7 @@ class App {
     if (event) {
       this.page.hear?.(event);
       if (event.type in STATUS_WORDS) this.#say(event);
+      if (event.type.startsWith("monitor.")) this.freshness.monitorTells();
     }
     if (!this.fleet.draft || this.drawnAt + LOADING_MS < performance.now()) this.redraw();
   }
@@ -172,7 +174,7 @@ class App {
   // For those who hear the page: what changed, in one sentence for what came together.
   #say({ type, server_id: id, body }) {
     const name = this.fleet.servers.get(id)?.name ?? "A server";
-    this.unsaid.push(`${name} ${STATUS_WORDS[type]}${type === "server.up" ? "" : `: ${reasonCause(body.reason)}`}.`);
+    this.unsaid.push(`${name} ${STATUS_WORDS[type]}${GOOD.has(type) ? "" : `: ${reasonCause(body.reason ?? body.suspect_reason)}`}.`);
     if (this.unsaid.length > 1) return;
     setTimeout(() => {
       this.said = this.unsaid.length > 3 ? `${this.unsaid.length} servers changed their state.` : this.unsaid.join(" ");

@@ -4,7 +4,9 @@
 
 const STATUS_EVENTS = new Set(["server.up", "server.degraded", "server.down"]);
 // What makes no event, and is read again now and then.
-const SILENT = ["last_checked_at", "next_check_at", "latency_ms", "models_listed_at", "watch_state", "stale", "status_changed_at"];
+const SILENT = ["last_checked_at", "next_check_at", "latency_ms", "models_listed_at", "watch_state", "stale", "status_changed_at",
+  // Events tell only of a suspicion that lasts.
+  "suspect_since", "suspect_reason"];
 const NO_MODELS = new Map();
 
 export class Fleet {
@@ -83,6 +85,7 @@ export class Fleet {
         status_changed_at: at,
         last_checked_at: at,
         stale: false,
+        ...(body.to === "down" ? { suspect_since: null, suspect_reason: null } : {}),
       });
     } else this.#put(withEdits(known, body, at));
   }
@@ -111,12 +114,12 @@ function putModel(modelsOf, model) {
   modelsOf.get(model.server_id).set(model.id, model);
 }
 
-function fromEvent({ auth_type: type, auth_configured: configured, ...columns }) {
-  return { stale: false, latency_ms: null, last_checked_at: null, next_check_at: null, ...columns, auth: { type, configured: Boolean(configured) } };
+function fromEvent({ auth_type: type, auth_configured: configured, api_seen: api = null, ...columns }) {
+  return { stale: false, latency_ms: null, last_checked_at: null, next_check_at: null, api, ...columns, auth: { type, configured: Boolean(configured) } };
 }
 
-function withEdits(known, { auth_type: type, auth_configured: configured, ...columns }, at) {
+function withEdits(known, { auth_type: type, auth_configured: configured, api_seen: api = known.api, lasted_seconds: _, ...columns }, at) {
   const auth = { type: type ?? known.auth?.type, configured: configured ?? known.auth?.configured };
-  const status = "status" in columns ? { status_changed_at: at, stale: false } : {};
-  return { ...known, ...status, ...columns, auth };
+  const status = "status" in columns ? { status_changed_at: at, stale: false } : columns.suspect_since ? { stale: false } : {};
+  return { ...known, ...status, ...columns, api, auth };
 }

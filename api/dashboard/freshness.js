@@ -24,6 +24,7 @@ export class Freshness {
     // The answer of /readyz; null as long as there is none.
     this.readiness = null;
     this.isAway = false;
+    this.questions = 0;
     // The servers that are on the screen.
     this.shown = [];
     this.isSettled = false;
@@ -45,6 +46,11 @@ export class Freshness {
     if (this.askedServersAt + SERVERS_MS < Date.now()) this.#askServers().catch(() => {});
     this.isSettled = true;
     if (!this.fleet.history.size) this.#renewHistory().catch(() => {});
+  }
+
+  // The monitor tells something of itself: ask how it is now.
+  monitorTells() {
+    this.#askReadiness().catch(() => {});
   }
 
   // Take which servers are on the screen; the history of those that have none yet, or one that changes, is asked for.
@@ -82,12 +88,15 @@ export class Freshness {
 
   async #askReadiness() {
     let readiness = null;
+    const question = (this.questions += 1);
     try {
       const response = await fetch("/readyz", { cache: "no-store", credentials: "omit", redirect: "error" });
       readiness = await response.json();
     } catch {
       // Not answered at all; the stream tells of it, too.
     }
+    // Asked again meanwhile, so that this answer may be of before.
+    if (question !== this.questions) return;
     if (JSON.stringify(readiness) === JSON.stringify(this.readiness) && this.isAway === (readiness === null)) return;
     this.readiness = readiness;
     this.isAway = readiness === null;

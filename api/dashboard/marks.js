@@ -3,7 +3,7 @@
 import { html, nothing, svg } from "./vendor/lit-html/lit-html.js";
 import * as clock from "./clock.js";
 import * as texts from "./texts.js";
-import { state, WORDS } from "./verdicts.js";
+import { isSuspect, state, suspicion, WORDS } from "./verdicts.js";
 
 const SLOT_WORDS = { u: "up", d: "down", g: "degraded", n: "not known" };
 const DAY_SECONDS = 86_400;
@@ -21,9 +21,20 @@ export function serverMarks(server, isPast = false) {
   const seen = state(server);
   return html`${stateMark(seen)}${(server.stale || isPast) && seen !== "off"
     ? html`<span class="tag warn" title=${isPast ? "The page does not hear from the fleet, so this is of the past" : "Its last check is older than it should be, so this is of the past"}>stale</span>`
-    : nothing}${server.flapping_since
+    : nothing}${isPast ? nothing : suspectTag(server)}${server.flapping_since
     ? html`<span class="tag warn" title="It goes up and down too often, so it is not trusted until it keeps still">flapping</span>`
     : nothing}`;
+}
+
+export function suspectTag(server) {
+  return isSuspect(server)
+    ? html`<span class="tag warn" title="Bad answers have been seen since ${clock.moment(server.suspect_since)}, and there is no verdict yet">suspect</span>`
+    : nothing;
+}
+
+// For how long it has been suspect, and of what.
+export function suspicionLine(server) {
+  return html`Suspect for <time datetime=${server.suspect_since} title="Since ${clock.moment(server.suspect_since)}">${clock.since(server.suspect_since)}</time>: ${suspicion(server).cause}`;
 }
 
 export function serverLink(server) {

@@ -4,6 +4,7 @@ import { html, nothing } from "./vendor/lit-html/lit-html.js";
 import { access, wantToken } from "./api.js";
 import * as clock from "./clock.js";
 import { prose } from "./marks.js";
+import { silence } from "./verdicts.js";
 
 const PLACES = [
   ["#/", "Overview"],
@@ -63,10 +64,17 @@ export function banners(feed, freshness) {
     const why = feed.problem?.message ?? "The connection to the API ended.";
     return [{ text: why, next: `${seen} Trying again …` }];
   }
-  const { checks, reasons, ready } = freshness.readiness ?? { ready: true, reasons: [] };
+  const { checks, reasons, ready, isolation } = freshness.readiness ?? { ready: true, reasons: [] };
   if (!ready) return [{ text: "The API cannot reach its database.", next: `${reasons.join(" ")} What you see is of the past.` }];
   if (checks?.monitor === "absent") {
     return [{ text: "No monitor is at work, so nothing is checked.", next: `Every state below is of the past. ${START}` }];
   }
-  return [];
+  return isolation ? [isolated(isolation)] : [];
+}
+
+function isolated(isolation) {
+  const { text, next } = silence(isolation);
+  const until = Date.parse(isolation.until);
+  if (until <= clock.now()) return { text: `${text}.`, next: `Verdicts are held no more, but the monitor still has this trouble. ${next}` };
+  return { text: `${text}.`, next: `Verdicts are held${until ? ` until ${clock.timeOfDay(until)}` : ""}. ${next}` };
 }

@@ -1,7 +1,7 @@
 // Which servers are wanted, the worst first; worked out anew only when the fleet or the wish is another one.
 
 import * as texts from "./texts.js";
-import { compare, state, STATES } from "./verdicts.js";
+import { compare, isSuspect, state, STATES } from "./verdicts.js";
 
 const WORST_FIRST = compare(texts.byName);
 
@@ -17,14 +17,14 @@ export class Ranking {
     this.words = new WeakMap();
   }
 
-  // `wanted` is a state or null for all, `text` a part of a name, URL, label or model.
+  // `wanted` is a state, "suspect", or null for all; `text` a part of a name, URL, label or model.
   take(wanted, text) {
     const isNews = this.version !== this.fleet.version;
     if (isNews) this.#sort();
     if (isNews || this.wish.wanted !== wanted || this.wish.text !== text) {
       this.wish = { wanted, text };
       const sought = texts.folded(text);
-      this.found = this.servers.filter((server) => (!wanted || state(server) === wanted) && (!sought || this.#words(server).includes(sought)));
+      this.found = this.servers.filter((server) => (!wanted || isLike(server, wanted)) && (!sought || this.#words(server).includes(sought)));
     }
     return this;
   }
@@ -37,8 +37,11 @@ export class Ranking {
     const fresh = before.length < servers.size ? [...servers.values()].filter((server) => !known.has(server)) : [];
     this.servers = [...before, ...fresh].sort(WORST_FIRST);
     this.version = this.fleet.version;
-    this.counts = Object.fromEntries(STATES.map((name) => [name, 0]));
-    for (const server of this.servers) this.counts[state(server)] += 1;
+    this.counts = Object.fromEntries([...STATES, "suspect"].map((name) => [name, 0]));
+    for (const server of this.servers) {
+      this.counts[state(server)] += 1;
+      if (isSuspect(server)) this.counts.suspect += 1;
+    }
   }
 
   #words(server) {
@@ -51,4 +54,9 @@ export class Ranking {
     this.words.set(server, { models, size: models.size, text });
     return text;
   }
+}
+
+// Suspicion goes beside a state: it is no verdict.
+function isLike(server, wanted) {
+  return wanted === "suspect" ? isSuspect(server) : state(server) === wanted;
 }

@@ -32,6 +32,27 @@ export function state(server) {
   return server.status in WORDS ? server.status : "unknown";
 }
 
+// Bad answers have been seen of it, and there is no verdict yet. Where nobody checks, none is waited for.
+export function isSuspect(server) {
+  return Boolean(server.suspect_since) && server.is_active && !server.stale && server.status !== "down";
+}
+
+// The same as `explain` for what it is suspected of.
+export function suspicion(server) {
+  return {
+    cause: reasonCause(server.suspect_reason) || "It has given bad answers",
+    next: "A verdict comes within seconds, or the suspicion clears by itself.",
+  };
+}
+
+// What an isolated monitor sees, and where to look.
+export function silence({ servers, of, cause }) {
+  const number = `${servers} of ${of} servers`;
+  if (cause === "local") return { text: `${number} could not be asked, by faults of the monitor's own host (local)`, next: "Check its network, memory and open files (ulimit -n)." };
+  if (cause === "dns") return { text: `The names of ${number} are not found any more (dns)`, next: "See whether the resolver of the monitor's host works." };
+  return { text: `${number} stopped answering at once (${cause})`, next: "See whether the monitor's host has lost its network." };
+}
+
 // `cause` says what is wrong in plain words, `next` what to do about it; both are empty when nothing is wrong.
 export function explain(server) {
   const seen = state(server);
@@ -50,13 +71,20 @@ export function reasonNext(reason) {
 }
 
 const WORST_FIRST = new Map(STATES.map((name, place) => [name, place]));
+const AFTER_DOWN = 0.5;
+
+function badness(server) {
+  return isSuspect(server) ? AFTER_DOWN : WORST_FIRST.get(state(server));
+}
 
 // Worst first; of the bad ones those that changed last, all others by name.
 export function compare(byName) {
   return (one, other) => {
-    const mine = state(one);
-    const difference = WORST_FIRST.get(mine) - WORST_FIRST.get(state(other)) || other.stale - one.stale;
+    const worse = badness(one);
+    const difference = worse - badness(other) || other.stale - one.stale;
     if (difference) return difference;
+    if (worse === AFTER_DOWN) return byName(one.name, other.name);
+    const mine = state(one);
     if ((mine === "down" || mine === "degraded") && one.status_changed_at !== other.status_changed_at) {
       return one.status_changed_at > other.status_changed_at ? -1 : 1;
     }

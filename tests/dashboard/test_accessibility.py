@@ -13,7 +13,7 @@ from tests.dashboard.stage import Stage
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = [
     *("", "#/servers/new", "#/servers/{id}", "#/servers/{id}/edit", "#/servers/nobody", "#/models", "#/events"),
-    *("#/resolve", "#/resolve?model=llama3:8b", "#/resolve?model=llama3:9b"),
+    *("#/resolve", "#/resolve?model=llama3:8b&candidates=2", "#/resolve?model=llama3:9b"),
 ]
 NARROW: ViewportSize = {"width": 390, "height": 844}
 FLEET = """
@@ -30,6 +30,11 @@ FALL = """
 UPDATE ollama_servers SET status = 'down', status_reason = 'refused', status_detail = 'Nothing listens.'
 WHERE name = 'gpu-1' RETURNING id
 """
+SUSPECT = """
+UPDATE ollama_servers SET status = 'up', status_reason = 'ok', last_checked_at = now() + interval '1 hour',
+    suspect_since = now(), suspect_reason = 'timeout'
+WHERE name = 'gpu-2'
+"""
 SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)"""
@@ -37,7 +42,7 @@ SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] 
 
 async def _fleet(psql: Connection) -> str:
     await psql.execute(FLEET)
-    await psql.execute("UPDATE ollama_servers SET status = 'up', status_reason = 'ok' WHERE name = 'gpu-2'")
+    await psql.execute(SUSPECT)
     await psql.execute("UPDATE ollama_servers SET is_active = false WHERE name = 'gpu-3'")
     return str(await psql.fetchval(FALL))
 

@@ -43,10 +43,12 @@ async def test_an_edit_sends_what_was_changed_and_not_over_what_another_one_save
         await expect(page.get_by_label("Priority")).to_have_value("7")
         await expect(page.get_by_label("Labels")).to_have_value("rack=7, site=berlin")
         await page.get_by_label("Labels").fill("site=oslo")
+        await page.get_by_label("Site").fill("oslo")
         await page.get_by_role("button", name="Save").click()
         await expect(page.get_by_role("heading", name="gpu-1", exact=True)).to_be_visible()
-        saved = await psql.fetchrow("SELECT labels, priority FROM ollama_servers")
-        assert tuple(saved or ()) == ({"site": "oslo"}, 7)
+        await expect(page.locator("#settings + dl")).to_contain_text(re.compile(r"Site\s*oslo"))
+        saved = await psql.fetchrow("SELECT labels, priority, site FROM ollama_servers")
+        assert tuple(saved or ()) == ({"site": "oslo"}, 7, "oslo")
 
 
 async def test_a_form_whose_server_is_removed_in_another_tab_says_so_and_keeps_what_was_typed(

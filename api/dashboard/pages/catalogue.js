@@ -89,5 +89,5 @@ function list(places, show) {
 
 function place({ server, model }) {
   const seen = state(server);
-  return html`<span class="place ${seen} ${model.is_active ? "" : "disabled"}"><svg class="mark" aria-hidden="true"><use href="#mark-${seen}"></use></svg><span class="heard">${seen} </span>${marks.serverLink(server)}</span> `;
+  return html`<span class="place ${seen} ${model.is_active ? "" : "disabled"}"><svg class="mark" aria-hidden="true"><use href="#mark-${seen}"></use></svg><span class="heard">${seen} </span>${marks.serverLink(server)}${marks.suspectTag(server)}</span> `;
 }

@@ -8,12 +8,19 @@ import * as clock from "../clock.js";
 import * as marks from "../marks.js";
 import * as suggestions from "../suggestions.js";
 import * as texts from "../texts.js";
-import { reasonCause } from "../verdicts.js";
+import { reasonCause, silence } from "../verdicts.js";
 
 const TYPES = [
-  "server.up", "server.degraded", "server.down", "server.flapping", "server.created", "server.updated", "server.deleted",
+  "server.up", "server.degraded", "server.down", "server.suspected", "server.cleared", "server.flapping", "server.created", "server.updated", "server.deleted",
   "model.added", "model.changed", "model.removed", "model.loaded", "model.unloaded", "monitor.isolated", "monitor.recovered",
 ];
+const RECOVERED = new Map([[true, "they really were down"], [false, "it was no outage"]]);
+const WORDS = {
+  "server.suspected": ({ suspect_reason: reason }) => `${reasonCause(reason) || "It has given bad answers"} – no verdict yet`,
+  "server.cleared": ({ lasted_seconds: seconds }) => `not suspect any more${seconds === undefined ? "" : `, after ${texts.milliseconds(seconds * 1000)}`}`,
+  "monitor.isolated": (body) => `${silence(body).text}; verdicts are held ${body.until ? `until ${clock.moment(body.until)}` : "for a moment"}`,
+  "monitor.recovered": (body) => `${RECOVERED.get(body.outage) ?? "it is over"}: ${silence(body).text}`,
+};
 const ENOUGH = 100;
 const FIRST_SPAN = 500;
 const WIDEST_SPAN = 50_000;
@@ -152,6 +159,7 @@ export class EventLog {
 }
 
 function told(type, body) {
+  if (type in WORDS) return WORDS[type](body);
   if ("to" in body) return [body.from && `was ${body.from}`, body.to === "up" ? "" : reasonCause(body.reason), body.to === "up" ? "" : body.detail].filter(Boolean).join(" – ");
   if (type.startsWith("model.")) return [body.model_name, type === "model.loaded" ? `${texts.bytes(body.size_vram)} VRAM` : ""].filter(Boolean).join(" – ");
   if (type === "server.updated") return Object.keys(body).filter((name) => name !== "row_version" && name !== "actor").join(", ");

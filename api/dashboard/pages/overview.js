@@ -8,7 +8,7 @@ import * as clock from "../clock.js";
 import * as marks from "../marks.js";
 import * as texts from "../texts.js";
 import { Ranking } from "../ranking.js";
-import { explain, state, STATES, WORDS } from "../verdicts.js";
+import { explain, isSuspect, state, STATES, suspicion, WORDS } from "../verdicts.js";
 
 const PAGE = 100;
 // So many fill the tallest window; the rest of the page follows in the next frames.
@@ -63,6 +63,7 @@ export class Overview {
     return html`<div class="filters" role="group" aria-label="Which servers are shown">
       ${chip(null, "All", total)}
       ${STATES.filter((name) => counts[name] || this.wanted === name).map((name) => chip(name, WORDS[name], counts[name]))}
+      ${counts.suspect || this.wanted === "suspect" ? chip("suspect", "Suspect", counts.suspect) : nothing}
       <input type="search" aria-label="Find by name, URL, label or model" placeholder="Find by name, URL, label or model" .value=${live(this.text)}
         @input=${(event) => this.#show({ text: event.target.value })}>
     </div>`;
@@ -85,7 +86,7 @@ export class Overview {
     const { fleet, isPast } = this.app;
     const seen = state(server);
     const history = fleet.history.get(server.id);
-    return html`<tr role="row" class="server ${seen} ${server.stale || isPast ? "stale" : ""}" data-id=${server.id}>
+    return html`<tr role="row" class="server ${seen} ${server.stale || isPast ? "stale" : ""} ${isSuspect(server) && !isPast ? "suspect" : ""}" data-id=${server.id}>
       <td role="cell" class="is">${marks.serverMarks(server, isPast)}<small class="since">${since(server, seen)}</small></td>
       <th role="rowheader" scope="row" class="who">${marks.serverLink(server)}${server.is_default ? html` <span class="tag">default</span>` : nothing}
         <small class="url" dir="ltr">${server.url}</small></th>
@@ -113,7 +114,7 @@ export class Overview {
 }
 
 function headline(counts, total) {
-  const bad = ["down", "degraded"].filter((name) => counts[name]).map((name) => `${counts[name].toLocaleString("en")} ${name}`);
+  const bad = ["down", "suspect", "degraded"].filter((name) => counts[name]).map((name) => `${counts[name].toLocaleString("en")} ${name}`);
   if (bad.length) return `${bad.join(", ")} of ${texts.count(total, "server")}`;
   const able = counts.up;
   if (able && able + counts.off === total) return total === 1 ? "The server is up" : `All ${texts.count(able, "server")} ${able === 1 ? "is" : "are"} up`;
@@ -128,7 +129,8 @@ function since(server, seen) {
 function why(server, seen, isPast) {
   const { cause, next } = explain(server);
   const isOld = (server.stale || isPast) && seen !== "off" && server.last_checked_at;
-  return html`${cause ? html`<span class="cause" title=${server.status_detail ?? ""}>${cause}</span>` : nothing}${next
+  const doubt = isSuspect(server) && !isPast ? html`<span class="suspicion">${marks.suspicionLine(server)}</span><small>${suspicion(server).next}</small>` : nothing;
+  return html`${doubt}${cause ? html`<span class="cause" title=${server.status_detail ?? ""}>${cause}</span>` : nothing}${next
     ? html`<small>${marks.prose(next)}</small>` : nothing}${isOld ? html`<small>Last checked ${marks.ago(server.last_checked_at)}; what it is now is not known.</small>` : nothing}`;
 }
 

@@ -7,7 +7,7 @@ import { Chart } from "../chart.js";
 import * as clock from "../clock.js";
 import * as marks from "../marks.js";
 import * as texts from "../texts.js";
-import { explain, reasonCause, state } from "../verdicts.js";
+import { explain, isSuspect, reasonCause, state, suspicion } from "../verdicts.js";
 import { modelTable } from "./model_table.js";
 
 const WINDOWS = [["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"], ["30d", "30 days"]];
@@ -99,13 +99,16 @@ export class ServerPage {
       ["Since", seen === "off" || !server.status_changed_at ? "–" : html`${clock.moment(server.status_changed_at)} (${clock.since(server.status_changed_at)})`],
       ["Last check", marks.ago(server.last_checked_at)],
       ["Latency", texts.milliseconds(server.latency_ms)],
+      ["API", server.api === "openai" ? "OpenAI-style only" : server.api === "native" ? "Ollama's own" : "–"],
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ["Models listed", marks.ago(server.models_listed_at)],
       ["Last trouble", lastTrouble(this.history?.transitions ?? [], seen)],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
-    return html`<section class="verdict ${seen}" aria-label="Now">
+    const isDoubted = isSuspect(server) && !this.app.isPast;
+    return html`<section class="verdict ${seen} ${isDoubted ? "suspect" : ""}" aria-label="Now">
       <p class="sentence">${marks.serverMarks(server, this.app.isPast)} ${cause ? html`<strong>${cause}.</strong>` : nothing}</p>
+      ${isDoubted ? html`<p><strong>${marks.suspicionLine(server)}.</strong> ${suspicion(server).next}</p>` : nothing}
       ${server.flapping_since ? html`<p>It goes up and down too often, so it is not trusted until it keeps still; so it has been for ${clock.since(server.flapping_since)}.</p>` : nothing}
       ${server.status_detail && seen !== "up" && seen !== "off" ? html`<p class="detail"><bdi>${server.status_detail}</bdi></p>` : nothing}
       ${next ? html`<p class="next"><b>Next:</b> ${marks.prose(next)}</p>` : nothing}
@@ -220,6 +223,7 @@ function settings(server) {
     ["Good checks to come back", own(server.rise, "")],
     ["Bad checks to go down", own(server.fall, "")],
     ["For", server.capabilities?.length ? server.capabilities.join(", ") : "anything"],
+    ["Site", server.site ? html`<bdi>${server.site}</bdi>` : "none"],
     ["Labels", labels.length ? labels.map(([key, value]) => html`<span class="tag"><bdi>${key}=${value}</bdi></span> `) : "none"],
   ];
   return html`<section aria-labelledby="settings"><h2 id="settings">Settings</h2>

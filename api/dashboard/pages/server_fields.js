@@ -33,7 +33,8 @@ export function main(form) {
     ${field(form, "max_concurrent", { label: "Slots", value: form.read?.max_concurrent ?? 1, inputmode: "numeric", hint: "Most requests at once." })}
     ${field(form, "priority", { label: "Priority", value: form.read?.priority ?? 0, inputmode: "numeric", hint: "Higher is preferred." })}
     ${field(form, "capabilities", { label: "For", value: (form.read?.capabilities ?? []).join(", "), placeholder: "chat, embedding", hint: "What it is meant for, with commas between." })}
-    ${field(form, "labels", { label: "Labels", value: labels, placeholder: "site=berlin, owner=lab", hint: "key=value, with commas between." })}
+    ${field(form, "labels", { label: "Labels", value: labels, placeholder: "rack=7, owner=lab", hint: "key=value, with commas between." })}
+    ${field(form, "site", { label: "Site", placeholder: "berlin", hint: "Where the server stands." })}
   </div>
   <div class="boxes">${box(form, "is_active", "Active: checked, and gets requests", true)}${box(form, "is_default", "The default server", false)}</div>`;
 }
@@ -79,6 +80,7 @@ export function values(data, form) {
     priority: number("priority") ?? 0,
     capabilities: list(text("capabilities")),
     labels: Object.fromEntries(list(text("labels")).map(pair)),
+    site: text("site") || null,
   };
   for (const name of NUMBERS) made[name] = number(name);
   for (const name of ["is_active", "is_default", "connection_watch"]) made[name] = data.has(name);
