@@ -39,7 +39,8 @@ def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at:
     if result.reason is Reason.LOCAL:
         return previous
     good = result.reason in ALIVE
-    noted = replace(previous, flap=flap.after_answer(previous.flap, good=good, interval=policy.interval, at=at))
+    restless = flap.after_answer(previous.flap, good=good, interval=policy.interval, at=at)
+    noted = previous if restless is previous.flap else replace(previous, flap=restless)
     after = _after_good(noted, result, policy, at=at) if good else _after_bad(noted, result, policy, at=at)
     if Status.UNKNOWN in {previous.status, after.status} or previous.available is after.available:
         return after

@@ -56,5 +56,7 @@ class ServerRecord:
             "suspicion",
             "api",
         )
-        gaps = {name: getattr(older, name) for name in kept if getattr(self, name) is None}
-        return replace(self, **gaps)
+        gaps = {
+            name: value for name in kept if getattr(self, name) is None and (value := getattr(older, name)) is not None
+        }
+        return replace(self, **gaps) if gaps else self

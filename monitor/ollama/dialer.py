@@ -49,6 +49,8 @@ class Dialer:
         self._allowed_networks = tuple(allowed_networks)
         # Hosts that turned out to be this very machine, by a name or an address that does not show it.
         self._own: set[str] = set()
+        # The same addresses are dialed all day.
+        self._refusal = functools.lru_cache(MOST_HOSTS)(self._look_at_address)
         # When a name was last looked up with success, monotonic seconds.
         self.looked_up_at = float("-inf")
 
@@ -121,20 +123,20 @@ class Dialer:
 
     async def _look_up(self, host: str) -> list[str]:
         """Return the addresses of a host: looked up once for each connection, a literal one is its own."""
-        try:
-            return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            found = await self._names.resolve(host)
-            if not all(map(_is_loopback, found)):
-                self.looked_up_at = time.monotonic()
-            return found
+        literal = _literal(host)
+        if literal is not None:
+            return [literal]
+        found = await self._names.resolve(host)
+        if not all(map(_is_loopback, found)):
+            self.looked_up_at = time.monotonic()
+        return found
 
     def _admit(self, found: Sequence[str], port: int) -> list[Endpoint]:
         """Return the very addresses to connect to: those that the guard lets pass, also of literal ones."""
         refused: str | None = None
         endpoints: list[Endpoint] = []
         for address in found:
-            why = guard.check(ipaddress.ip_address(address), self._allowed_networks)
+            why = self._refusal(address)
             if why is None:
                 endpoints.append(Endpoint(address, port))
             refused = refused or why
@@ -143,6 +145,9 @@ class Dialer:
         if refused is None:
             raise FailureError(Reason.DNS, "The name has no address.")
         raise FailureError(Reason.BLOCKED, f"The server is at {refused}.")
+
+    def _look_at_address(self, address: str) -> str | None:
+        return guard.check(ipaddress.ip_address(address), self._allowed_networks)
 
     async def _connect(self, endpoints: Sequence[Endpoint]) -> socket.socket:
         try:
@@ -156,6 +161,15 @@ class Dialer:
         loop = asyncio.get_running_loop()
         with _trouble_with_tls():
             return await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
+
+
+@functools.lru_cache(MOST_HOSTS)
+def _literal(host: str) -> str | None:
+    """Return the one spelling of a host that is an address, None for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
 
 
 @functools.lru_cache(MOST_HOSTS)
