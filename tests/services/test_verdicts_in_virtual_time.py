@@ -31,6 +31,11 @@ def test_what_is_not_the_servers_fault_takes_none_down(name: str) -> None:
         assert (tally.false[OURS], tally.true[OURS]) == (0, 0), servers
 
 
+def test_a_resolver_that_is_away_for_half_of_a_fleet_takes_none_down() -> None:
+    # Fewer than three names are too few to doubt the resolver.
+    assert live("dns 10 s, half named", 20).false[OURS] == 0
+
+
 @pytest.mark.parametrize(("name", "within"), DEATHS.items())
 def test_servers_that_die_are_said_to_be_down_and_no_others(name: str, within: float) -> None:
     for servers in SIZES:
