@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import asyncpg
@@ -28,6 +29,10 @@ def write(on_fleet: None, dsn: str) -> Write:
         address = os.environ.get("OLLAMA_FLEET_API_URL")
         while address is not None and _known(address) < seq:
             pass
+        # That a server is suspect comes another way.
+        doubted = [box for box in fleet if box.fields.get("suspect_since")]
+        while address is not None and not all(_is_suspect(address, box.url) for box in doubted):
+            pass
 
     async def write_all(fleet: tuple[Box, ...]) -> int:
         connection: Connection = await asyncpg.connect(dsn)
@@ -45,6 +50,11 @@ def _known(address: str) -> int:
         return seq
 
 
+def _is_suspect(address: str, url: str) -> bool:
+    with urlopen(f"{address}/api/resolve?server_url={quote(url, safe='')}", timeout=30) as answer:
+        return bool(json.load(answer)["suspect"])
+
+
 def command(row: Row) -> list[str]:
     """Return how a person would ask for this row."""
     words = ["resolve", "--json"]
@@ -52,6 +62,12 @@ def command(row: Row) -> list[str]:
         words += ["--url", row.request.server_url]
     if row.request.cloud:
         words += ["--cloud"]
+    for option in ("site", "api"):
+        if (value := getattr(row.request, option)) is not None:
+            words += [f"--{option}", value]
+    words += [f"--label={key}={value}" for key, value in row.request.labels]
+    words += [f"--capability={capability}" for capability in row.request.capabilities]
+    words += ["--candidates", str(row.request.candidates)]
     if row.request.model is not None:
         words += [row.request.model]
     return words
