@@ -156,9 +156,10 @@ class MassFailure:
         if not (self._are_unnamed(of) if of_names else self._are_silent()):
             self.isolation = self._silent_since = self._unnamed_since = None
             return Turn.HEALED
+        if at < self.isolation.until:
+            return None
         silences = self._unnamed if of_names else self._silent
-        theirs = sum(each.reason is not Reason.LOCAL for each in silences.values())
-        if at < self.isolation.until or theirs < LEAST:
+        if sum(each.reason is not Reason.LOCAL for each in silences.values()) < LEAST:
             return None
         # From now on they are known to be down, and no news any more.
         self.clear()
@@ -194,7 +195,12 @@ class MassFailure:
     def _are_unnamed(self, of: int) -> bool:
         if len(self._unnamed) < max(LEAST, math.ceil(of / RESOLVER_SHARE)):
             return False
-        return len({silence.host for silence in self._unnamed.values()}) >= LEAST
+        hosts: set[str] = set()
+        for silence in self._unnamed.values():
+            hosts.add(silence.host)
+            if len(hosts) == LEAST:
+                return True
+        return False
 
 
 def _since(before: float | None, holds: bool, at: float) -> float | None:

@@ -162,9 +162,11 @@ class OwnHealth:
 
     def _release(self, of: int, at: float) -> None:
         """Give out the verdicts that need not wait any longer: something has answered, or the time is over."""
+        if not self._held:
+            return
+        waiting = {reason for reason in SILENT if self._guard.holds(reason, of=of, at=at)}
         for server_id, (watched, verdict) in list(self._held.items()):
-            reason = verdict.reason
-            if reason is None or self._guard.holds(reason, of=of, at=at):
+            if verdict.reason in waiting:
                 continue
             del self._held[server_id]
             self._guard.forget(server_id)
