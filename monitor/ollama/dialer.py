@@ -8,7 +8,6 @@ import functools
 import ipaddress
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -51,8 +50,11 @@ class Dialer:
         self._own: set[str] = set()
         # The same addresses are dialed all day.
         self._refusal = functools.lru_cache(MOST_HOSTS)(self._look_at_address)
-        # When a name was last looked up with success, monotonic seconds.
-        self.looked_up_at = float("-inf")
+
+    @property
+    def looked_up_at(self) -> float:
+        """When a name was last looked up with success; monotonic seconds."""
+        return self._names.looked_up_at
 
     def is_here(self, host: str) -> bool:
         """Return whether a host is this very machine: an answer from it proves nothing about the network."""
@@ -126,10 +128,7 @@ class Dialer:
         literal = _literal(host)
         if literal is not None:
             return [literal]
-        found = await self._names.resolve(host)
-        if not all(map(_is_loopback, found)):
-            self.looked_up_at = time.monotonic()
-        return found
+        return await self._names.resolve(host)
 
     def _admit(self, found: Sequence[str], port: int) -> list[Endpoint]:
         """Return the very addresses to connect to: those that the guard lets pass, also of literal ones."""

@@ -2,14 +2,16 @@
 
 Each look-up has a daemon thread of its own, up to a bound: a look-up cannot be cancelled, and a pool's
 threads would hold up the end of the process. A name is looked up once at a time, however many ask.
-Nothing is remembered: connections are kept alive, so names are seldom asked for, and the next connection
-follows a name that moved.
+Every connection follows a name that moved: it is looked up anew each time. What it was found as last is remembered
+only for when the name server is away, or takes longer than a second: then a server is where it was.
 """
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -20,12 +22,19 @@ Lookup = Callable[[str], list[str]]
 
 MAX_LOOKUPS = 128
 MAX_ADDRESSES = 16
+MOST_REMEMBERED = 65_536
+# How long to wait for a name whose addresses are remembered.
+PATIENCE_SECONDS = 1.0
 
 
 def system_lookup(host: str) -> list[str]:
     """Return the addresses of a name as the system's resolver sees them; blocks."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))[:MAX_ADDRESSES]
+
+
+class NameServerAwayError(FailureError):
+    """Nothing is known of the name, since nobody can be asked."""
 
 
 class NameResolver:
@@ -35,9 +44,22 @@ class NameResolver:
         self._lookup = lookup
         self._slots = asyncio.Semaphore(max_lookups)
         self._running: dict[str, asyncio.Future[list[str]]] = {}
+        self._remembered: dict[str, list[str]] = {}
+        # When a look-up last succeeded, by the name server and not by what is remembered; monotonic seconds.
+        self.looked_up_at = float("-inf")
 
     async def resolve(self, host: str) -> list[str]:
         """Return the addresses of a name; raises `FailureError` with `dns` or `local`."""
+        remembered = self._remembered.get(host)
+        if remembered is None:
+            return await self._look_up(host)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._look_up(host)
+        except (TimeoutError, NameServerAwayError):
+            return remembered
+
+    async def _look_up(self, host: str) -> list[str]:
         answer = self._running.get(host)
         if answer is None:
             await self._slots.acquire()
@@ -49,9 +71,20 @@ class NameResolver:
                 self._slots.release()
         try:
             # A caller that gives up must not take the answer away from the others.
-            return await asyncio.shield(answer)
+            found = await asyncio.shield(answer)
         except (OSError, UnicodeError) as error:
             raise _explain(error) from error
+        self._remember(host, found)
+        return found
+
+    def _remember(self, host: str, found: list[str]) -> None:
+        # This machine's own name is known without a name server.
+        if not all(ipaddress.ip_address(address).is_loopback for address in found):
+            self.looked_up_at = time.monotonic()
+        if found:
+            if len(self._remembered) >= MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[host] = found
 
     def is_running(self, host: str) -> bool:
         """Return whether the look-up of a name has begun and not ended."""
@@ -96,7 +129,7 @@ def _explain(error: OSError | UnicodeError) -> FailureError:
         return FailureError(Reason.LOCAL, own)
     number = error.errno if isinstance(error, socket.gaierror) else None
     if number == socket.EAI_AGAIN:
-        return FailureError(Reason.DNS, "The name server does not answer, or not now.")
+        return NameServerAwayError(Reason.DNS, "The name server does not answer, or not now.")
     if number == socket.EAI_NONAME:
         return FailureError(Reason.DNS, "The name is not known.")
     return FailureError(Reason.DNS, "The name could not be looked up.")

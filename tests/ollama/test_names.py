@@ -113,3 +113,43 @@ async def test_a_name_without_an_address_is_dns() -> None:
 
 async def test_the_system_knows_this_machine() -> None:
     assert "127.0.0.1" in names.system_lookup("localhost")
+
+
+async def test_while_the_name_server_is_away_or_hangs_a_server_is_where_it_was(
+    fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "PATIENCE_SECONDS", 0.05)
+    released = threading.Event()
+    answers = iter(
+        (
+            lambda: [fake.host],
+            lambda: _fail(socket.gaierror(socket.EAI_AGAIN, "away")),
+            lambda: [str(released.wait(30))],
+            lambda: _fail(socket.gaierror(socket.EAI_NONAME, "gone")),
+        )
+    )
+    resolver = NameResolver(lambda _: next(answers)())
+    assert [await resolver.resolve("gpu-1") for _ in range(3)] == [[fake.host]] * 3
+    released.set()
+    await eventually(lambda: not resolver.is_running("gpu-1"))
+    # Of a name that is gone there is no doubt.
+    with pytest.raises(FailureError) as caught:
+        await resolver.resolve("gpu-1")
+    assert caught.value.failure.reason is Reason.DNS
+
+
+async def test_a_name_never_found_is_not_made_up(fake: FakeOllama) -> None:
+    resolver = NameResolver(lambda _: _fail(socket.gaierror(socket.EAI_AGAIN, "away")))
+    with pytest.raises(FailureError):
+        await resolver.resolve("gpu-1")
+
+
+@pytest.mark.parametrize(("address", "counts"), [("127.0.0.1", False), ("10.1.2.3", True)])
+async def test_only_what_a_name_server_knows_shows_that_it_works(address: str, counts: bool) -> None:
+    resolver = NameResolver(lambda _: [address])
+    await resolver.resolve("gpu-1")
+    assert (resolver.looked_up_at > float("-inf")) is counts
+
+
+def _fail(error: Exception) -> list[str]:
+    raise error
