@@ -114,7 +114,7 @@ class Monitor:
             prober=HttpProber(client),
             recorder=self.recorder,
             doubt=self._health,
-            discover=self._discoveries.submit,
+            discover=self._discover_again,
             suspect=self._suspicions.add,
         )
         self._checks = Dispatcher(self.check, name="check", limit=settings.max_concurrent_checks)
