@@ -87,7 +87,7 @@ class Intake(asyncio.BufferedProtocol):
     def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop, count: Callable[[int], None]) -> None:
         """`count` is called with 1 when the connection begins, with -1 when it is over."""
         self._buffer = buffer
-        self._count = count
+        self._count: Callable[[int], None] | None = count
         self.handler = CountingHandler(loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -100,17 +100,24 @@ class Intake(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand on, and count."""
-        self._count(1)
+        if self._count is not None:
+            self._count(1)
         self.handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hand on, and count."""
-        self._count(-1)
+        self._end()
         self.handler.connection_lost(exc)
 
     def eof_received(self) -> None:
-        """Hand on; the transport then closes itself."""
+        """Hand on, and count; the transport then closes itself."""
+        self._end()
         self.handler.eof_received()
+
+    def _end(self) -> None:
+        count, self._count = self._count, None
+        if count is not None:
+            count(-1)
 
     def pause_writing(self) -> None:
         """Hand on."""

@@ -1,4 +1,7 @@
-"""Writes what checks found: a transition at once, everything else once a second in one statement."""
+"""Writes what checks found: a transition at once, everything else once a second in one statement.
+
+A transition takes others along that wait, unless they are so many that it would be late for them.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +19,7 @@ from monitor.ports import ResultStore
 
 LONGEST_WAIT = 1.0
 RETRY = 1.0
+MOST_TAKEN_ALONG = 20
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +44,9 @@ class BatchRecorder:
         self._note = note
         self._waiting: dict[ServerId, ServerRecord] = {}
         self._urgent = asyncio.Event()
+        # Whose records brought a transition.
+        self._changed: set[ServerId] = set()
+        self._all_written_at = float("-inf")
         self._stuck = False
         self.turns = 0
         self.dropped = 0
@@ -56,11 +63,13 @@ class BatchRecorder:
         self._note(record)
         self._waiting[record.server_id] = record.over(self._waiting.get(record.server_id))
         if at_once:
+            self._changed.add(record.server_id)
             self._urgent.set()
 
     def clear(self) -> None:
         """Forget everything that is not written yet: the fleet is somebody else's now."""
         self._waiting.clear()
+        self._changed.clear()
 
     async def run(self) -> None:
         """Write until cancelled; `turns` goes on counting while the database keeps a write waiting."""
@@ -72,7 +81,7 @@ class BatchRecorder:
                         await self._urgent.wait()
                 if writing is None:
                     self._urgent.clear()
-                    writing = asyncio.create_task(self.flush(), name="write results")
+                    writing = asyncio.create_task(self._flush(self._take_soonest), name="write results")
                 done, _ = await asyncio.wait([writing], timeout=LONGEST_WAIT)
                 self.turns += 1
                 if done:
@@ -86,10 +95,26 @@ class BatchRecorder:
 
     async def flush(self) -> None:
         """Write all that waits, if the database can be reached."""
-        lease = self._lease()
-        if lease is None or not self._waiting:
-            return
+        await self._flush(self._take_all)
+
+    def _take_soonest(self) -> list[ServerRecord]:
+        """Take out what is to be written now: all of it, or only the transitions if much else waits that may."""
+        changed, self._changed = self._changed, set()
+        is_soon = time.monotonic() < self._all_written_at + LONGEST_WAIT
+        if not changed or not is_soon or len(self._waiting) - len(changed) <= MOST_TAKEN_ALONG:
+            return self._take_all()
+        return [record for each in changed if (record := self._waiting.pop(each, None)) is not None]
+
+    def _take_all(self) -> list[ServerRecord]:
+        self._all_written_at = time.monotonic()
         batch, self._waiting = list(self._waiting.values()), {}
+        return batch
+
+    async def _flush(self, take: Callable[[], list[ServerRecord]]) -> None:
+        lease = self._lease()
+        batch = [] if lease is None else take()
+        if lease is None or not batch:
+            return
         began = time.monotonic()
         try:
             await self._write(batch, lease)

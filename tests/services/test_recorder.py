@@ -210,3 +210,20 @@ async def test_a_write_that_hangs_does_not_stop_the_turns_and_is_saved_when_it_i
     store.gate.set()
     await records.flush()
     assert store.batches == [[found(1)]]
+
+
+async def test_a_transition_does_not_wait_for_many_others_that_can(
+    records: BatchRecorder, store: MemoryServers, running: Running
+) -> None:
+    async with running(records.run()):
+        records.record(found(1), at_once=True)
+        await until(lambda: store.batches)
+        for number in range(2, 100):
+            records.record(found(number), at_once=False)
+        records.record(found(100, status=Status.DOWN), at_once=True)
+        await until(lambda: len(store.batches) == 2)
+        assert store.batches[1] == [found(100, status=Status.DOWN)]
+        # Those that can wait have their turn, however many transitions there are.
+        while len(store.written) < 100:
+            records.record(found(100, status=Status.DOWN), at_once=True)
+            await asyncio.sleep(0)
