@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 STAGGER_SECONDS = 0.25
-UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EAGAIN, errno.EINTR})
+UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN, errno.EINTR})
+CONNECTED = frozenset({0, errno.EISCONN})
 TELLING = (errno.EMFILE, errno.ENFILE, errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT)
 
 
@@ -74,8 +75,11 @@ async def _finish(loop: asyncio.AbstractEventLoop, connection: socket.socket, ad
     """Connect; what is decided at once, as a refusal nearby is, costs a quarter of going through the event loop."""
     number = connection.connect_ex(address)
     if number in UNDER_WAY:
+        # Linux says so even then; it tells when asked a second time.
+        number = connection.connect_ex(address)
+    if number in UNDER_WAY:
         await loop.sock_connect(connection, address)
-    elif number != 0:
+    elif number not in CONNECTED:
         raise OSError(number, os.strerror(number))
 
 
