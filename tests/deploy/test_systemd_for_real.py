@@ -90,7 +90,7 @@ def test_a_wrong_setting_is_told_before_the_service_is_touched_and_ends_it_for_g
     host.done("sed", "-i", "$a rise = 0", SETTINGS)
     code, printed = host.install()
     assert (code, host.shown(UNIT, "MainPID")) == (1, before)
-    assert "RISE" in printed
+    assert f"rise in {SETTINGS} cannot be used" in printed
     assert host.run("systemctl", "restart", UNIT)[0] == 1
     assert (host.shown(UNIT, "ActiveState"), host.shown(UNIT, "ExecMainStatus")) == ("failed", "78")
     host.done("sed", "-i", "$d", SETTINGS)
