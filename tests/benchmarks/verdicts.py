@@ -63,14 +63,17 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 def _figures(cells: Cells, names: Sequence[str], sizes: Sequence[int]) -> dict[str, Any]:
     rows = {name: _sum(cells, names=[name]) for name in names}
     false = {name: tally.false[OURS] for name, tally in rows.items() if tally.false[OURS]}
+    apart = [name for name in names if ROWS[name].truth is Truth.CUT_OFF]
+    told = [name for name in names if name not in apart]
     return {
         "false_downs_per_1000_server_days": {
             name: {"truth": ROWS[name].truth, **{str(servers): _rates(cells[name, servers]) for servers in sizes}}
             for name in names
         },
         "detection_s": {name: _detection(rows[name]) for name in names if ROWS[name].truth is Truth.DEAD},
-        **{f"total_{servers}": _total(_sum(cells, sizes=[servers])) for servers in sizes},
-        "total": {**_total(_sum(cells)), "detection_s": _detection(_sum(cells))},
+        **{f"total_{servers}": _total(_sum(cells, names=told, sizes=[servers])) for servers in sizes},
+        "total": {**_total(_sum(cells, names=told)), "detection_s": _detection(_sum(cells))},
+        "not_in_the_totals": _total(_sum(cells, names=apart)),
         "our_false_downs": dict(sorted(false.items(), key=lambda item: -item[1])),
     }
 
@@ -112,7 +115,7 @@ def _total(tally: Tally) -> dict[str, Any]:
     return {
         "server_days": round(tally.server_days),
         "false_downs": {name: tally.false[name] for name in JUDGES},
-        "false_downs_per_1000_server_days": _rates(tally),
+        "false_downs_per_1000_server_days": _rates(tally) if tally.server_days else {},
         # With none of ours it is at least so many.
         "times_fewer_than": {name: round(tally.false[name] / max(1, ours), 1) for name in JUDGES if name != OURS},
         "deaths_missed": {name: tally.missed[name] for name in JUDGES},

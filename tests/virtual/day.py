@@ -61,7 +61,7 @@ def live(row: Row, *, servers: int, seed: str) -> Tally:
     hosts = network.hosts(servers, networks=rows.NETWORKS, named=row.named, chance=chance)
 
     async def main(loop: VirtualLoop, shows: ShownTime) -> Daemon:
-        daemon = Daemon(loop, Client(trace, hosts, chance), hosts, chance)
+        daemon = Daemon(loop, Client(trace, hosts, chance, remembers=True), hosts, chance)
         _strike_the_monitor(trace, loop, shows)
         await daemon.run(trace.end - begin)
         return daemon

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 
 from monitor.domain.probe import Reason
+from monitor.ollama.names import PATIENCE_SECONDS
 from tests.virtual.trace import Fault, Kind, Trace, is_on
 
 RESENT = 0.2
@@ -38,12 +39,13 @@ class Outcome:
 
 
 class Client:
-    """One program's connections to the servers."""
+    """One program's connections to the servers; whether it `remembers` addresses while no name can be looked up."""
 
-    def __init__(self, trace: Trace, hosts: list[Host], chance: random.Random) -> None:
+    def __init__(self, trace: Trace, hosts: list[Host], chance: random.Random, *, remembers: bool = False) -> None:
         self._trace = trace
         self._hosts = hosts
         self._chance = chance
+        self._remembers = remembers
         self.looked_up_at = -inf
         self._made = {host.number: trace.begin for host in hosts if not host.named}
 
@@ -74,9 +76,13 @@ class Client:
         host, faults = self._hosts[number], self._trace.of(number)
         if host.named:
             nameless = is_on(faults, Kind.NO_NAMES, at)
-            if nameless is not None:
+            if nameless is None:
+                self.looked_up_at = at
+            elif self._remembers:
+                # All names were looked up before the incident.
+                at += min(nameless.size, PATIENCE_SECONDS)
+            else:
                 return Outcome(min(at + nameless.size, deadline), Reason.DNS)
-            self.looked_up_at = at
         half, wait = host.round_trip / 2, OPENED_AGAIN
         while at < deadline:
             if not self._is_unheard(faults, at, made=at):

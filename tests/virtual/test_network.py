@@ -40,6 +40,15 @@ def test_a_name_that_cannot_be_looked_up_is_told_as_soon_as_the_resolver_says_so
     assert ask(Fault(kind=Kind.NO_NAMES, begin=99.0, size=10.0), named=True) == (5.0, Reason.DNS)
 
 
+def test_while_no_name_can_be_looked_up_one_who_remembers_finds_the_server_where_it_was() -> None:
+    for takes, late in ((0.01, 0.01), (10.0, 1.0)):
+        fault = Fault(kind=Kind.NO_NAMES, begin=99.0, size=takes)
+        trace = Trace([fault], servers=1, begin=0.0, end=1000.0)
+        host = Host(number=0, network=0, named=True, round_trip=0.01)
+        outcome = Client(trace, [host], random.Random(1), remembers=True).ask(0, 100.0, patience=5.0)
+        assert (round(outcome.at - 100.0, 6), outcome.reason) == (late + 0.02, Reason.OK)
+
+
 def test_when_a_third_of_all_packets_are_lost_few_questions_fail() -> None:
     trace = Trace([Fault(kind=Kind.LOSS, begin=0.0, size=0.3)], servers=1, begin=0.0, end=1000.0)
     host = Host(number=0, network=0, named=False, round_trip=0.01)
