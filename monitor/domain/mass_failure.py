@@ -79,8 +79,8 @@ class MassFailure:
         self._unnamed_since: float | None = None
         self._heard_at = {True: float("-inf"), False: float("-inf")}
         self._looked_up_at = float("-inf")
-        # The outage was found to be real, and nothing has answered since.
-        self._is_real = False
+        # The outage was found to be real, and nothing has answered since; it may be of this machine alone.
+        self._is_real = self._is_real_here = False
         self.isolation: Isolation | None = None
 
     @property
@@ -95,7 +95,8 @@ class MassFailure:
     def heard(self, server_id: ServerId, *, is_here: bool, at: float) -> None:
         """Take in an answer of whatever kind: the way works. `is_here`: the server is on this very machine."""
         self._heard_at[is_here] = at
-        self._is_real = False
+        if not is_here or self._is_real_here:
+            self._is_real = False
         if not is_here:
             self._silent.clear()
         elif self._silent:
@@ -161,9 +162,10 @@ class MassFailure:
         silences = self._unnamed if of_names else self._silent
         if sum(each.reason is not Reason.LOCAL for each in silences.values()) < LEAST:
             return None
+        is_here = all(each.is_here for each in silences.values())
         # From now on they are known to be down, and no news any more.
         self.clear()
-        self._is_real = True
+        self._is_real, self._is_real_here = True, is_here
         return Turn.REAL
 
     def _begin(self, of: int, at: float) -> Isolation | None:

@@ -133,6 +133,9 @@ class OwnHealth:
             if self._guard.silent(server.id, silence, began=began) and result.reason is not Reason.LOCAL:
                 self._ask_others()
             self._decide(at)
+            if self._healed_at == at:
+                # What ended the isolation pardons this silence, too.
+                return evaluation.pardon(evaluation.hold(before, after))
         if after.status is not Status.DOWN or before.status is Status.DOWN:
             return after
         if self._guard.holds(result.reason, of=self._census(at), at=at):

@@ -119,6 +119,14 @@ def test_after_two_intervals_the_outage_was_real_and_is_no_news_until_something_
     assert tested.holds(TIMEOUT, of=3, at=45)
 
 
+def test_what_was_real_stays_so_when_only_this_machine_answers() -> None:
+    tested = isolated()
+    assert tested.decide(of=4, at=40) is Turn.REAL
+    tested.heard(server(9), is_here=True, at=41)
+    silent(tested, 5, 6, 7, began=42)
+    assert not tested.holds(TIMEOUT, of=3, at=43)
+
+
 def test_our_own_faults_hold_no_verdict_for_longer_but_are_not_over_before_they_are() -> None:
     tested = isolated(reason=LOCAL)
     assert tested.isolation is not None
