@@ -154,7 +154,10 @@ def _without_session(target: str) -> tuple[str, str | None]:
     Where it is not there once, in its simplest form, the target is left as it is.
     """
     head, found, rest = target.partition("session=")
-    if not found or head[-1] not in "?&" or "session=" in rest:
+    begins = head.find("?") + 1
+    if not found or not begins or (head[-1] != "&" and begins != len(head)) or "session=" in rest:
+        return target, None
+    if "%" in target and any("%" in part.partition("=")[0] for part in target[begins:].split("&")):
         return target, None
     session, separator, rest = rest.partition("&")
     if not PLAIN_SESSION.fullmatch(session):

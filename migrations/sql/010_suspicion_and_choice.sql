@@ -55,7 +55,7 @@ BEGIN
             NEW.status_reason := NULL;
             NEW.status_detail := NULL;
         END IF;
-        IF NEW.url <> OLD.url OR NEW.id <> OLD.id THEN
+        IF NEW.id <> OLD.id THEN
             NEW.vram_seen := false;
         END IF;
         IF NEW.status = 'down' THEN
@@ -204,7 +204,8 @@ BEGIN
 END $$
 -- next
 CREATE TRIGGER fleet_suspicion_announce AFTER UPDATE ON ollama_servers
-FOR EACH ROW WHEN ((OLD.suspect_since IS NULL) <> (NEW.suspect_since IS NULL))
+FOR EACH ROW WHEN (
+    (OLD.suspect_since IS NULL, OLD.suspect_reason) IS DISTINCT FROM (NEW.suspect_since IS NULL, NEW.suspect_reason))
 EXECUTE FUNCTION fleet_suspicion_announce()
 -- next
 CREATE TRIGGER fleet_suspicion_announce_insert AFTER INSERT ON ollama_servers

@@ -37,6 +37,10 @@ def upgrade() -> None:
     op.add_column("ollama_servers", sa.Column("vram_seen", sa.Boolean, nullable=False, server_default=FALSE))
     for name, rule in RULES.items():
         op.create_check_constraint(op.f(f"ck_ollama_servers_{name}"), "ollama_servers", rule)
+    op.execute(
+        "UPDATE ollama_servers AS server SET vram_seen = true WHERE EXISTS (SELECT 1 FROM ollama_models AS model "
+        "WHERE model.server_id = server.id AND model.removed_at IS NULL AND model.size_vram > 0)"
+    )
     _drop_triggers()
     for statement in sql.statements("010_suspicion_and_choice.sql"):
         op.execute(statement)

@@ -56,7 +56,12 @@ def pardon(held: Availability) -> Availability:
     """Return the verdict without the evidence against it, which turned out to be our own fault."""
     if held.status is Status.DOWN:
         return held
-    return replace(held, bad=0, suspect=None, suspect_count=0)
+    return replace(pardon_listing(held), bad=0, suspect=None, suspect_count=0)
+
+
+def pardon_listing(held: Availability) -> Availability:
+    """Return the verdict without a listing that failed and has not shown yet, which was our own fault as well."""
+    return held if held.status is Status.DEGRADED else replace(held, list_failure=None)
 
 
 def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> Availability:

@@ -106,8 +106,6 @@ def _apply_to_server(fleet: Directory, server_id: UUID, event: Event) -> None:
         fleet.change(_server(fleet, server_id), verdict)
     elif event.type not in _READ_ONLY:
         changes = _read(_SERVER, event.body)
-        if "url" in changes:
-            changes["vram_seen"] = False
         if not _FORGETTING.isdisjoint(event.body):
             changes["fresh_from"] = event.at.timestamp()
         fleet.change(_server(fleet, server_id), changes)

@@ -154,6 +154,8 @@ class GuardedConnector(BaseConnector):
         """
         if (host, port) not in self._open:
             self._ahead[asyncio.current_task()] = await self._dialer.reach(host, port, self._reached())
+            # As long as it is not used, nothing has been reached by it.
+            self.take_stage()
 
     def end_request(self) -> None:
         """Forget how the running task connected, and close what it did not use."""

@@ -58,7 +58,7 @@ class Dialer:
 
     def is_here(self, host: str) -> bool:
         """Return whether a host is this very machine: an answer from it proves nothing about the network."""
-        return host in self._own or _is_loopback(host)
+        return host in self._own or _is_loopback(host) or _is_own_address(host)
 
     def is_resolving(self, host: str) -> bool:
         """Return whether the look-up of a name has begun and not ended."""
@@ -80,6 +80,8 @@ class Dialer:
         """
         if connection is None:
             connection = await self.reach(host, port, reached)
+        else:
+            reached(Stage.CONNECTING)
         if secure:
             reached(Stage.HANDSHAKING)
             _, protocol = await self._shake_hands(connection, host, factory)
@@ -116,8 +118,12 @@ class Dialer:
 
     def _note(self, host: str, connection: socket.socket) -> None:
         """Note whether a connection leads back to this machine: it then has one address at both ends."""
-        address = connection.getpeername()[0]
-        if address == connection.getsockname()[0] or _is_loopback(address):
+        try:
+            address, own = connection.getpeername()[0], connection.getsockname()[0]
+        except OSError:
+            # Reset already; whoever asks on it will hear of that.
+            return
+        if address == own or _is_loopback(address):
             if len(self._own) < MOST_HOSTS:
                 self._own.add(host)
         else:
@@ -177,6 +183,21 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+@functools.lru_cache(MOST_HOSTS)
+def _is_own_address(host: str) -> bool:
+    """Whether a host is an address of this machine: the way to one begins at itself. Nothing is sent."""
+    literal = _literal(host)
+    if literal is None:
+        return False
+    family = socket.AF_INET6 if ":" in literal else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect((literal, 9))
+        except OSError:
+            return False
+        return bool(way.getsockname()[0] == literal)
 
 
 @contextmanager

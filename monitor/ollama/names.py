@@ -71,11 +71,9 @@ class NameResolver:
                 self._slots.release()
         try:
             # A caller that gives up must not take the answer away from the others.
-            found = await asyncio.shield(answer)
+            return await asyncio.shield(answer)
         except (OSError, UnicodeError) as error:
             raise _explain(error) from error
-        self._remember(host, found)
-        return found
 
     def _remember(self, host: str, found: list[str]) -> None:
         # This machine's own name is known without a name server.
@@ -101,6 +99,8 @@ class NameResolver:
             del self._running[host]
             self._slots.release()
             if error is None:
+                # Also where it took too long for whoever asked.
+                self._remember(host, addresses)
                 answer.set_result(addresses)
             else:
                 answer.set_exception(error)

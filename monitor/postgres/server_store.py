@@ -59,9 +59,11 @@ UPDATE ollama_servers AS server SET
     flapping_since = CASE record.flapping WHEN true THEN coalesce(server.flapping_since, clock_timestamp())
                                           WHEN false THEN NULL ELSE server.flapping_since END,
     watch_state = coalesce(record.watch_state, server.watch_state),
-    suspect_since = CASE record.suspect WHEN true THEN coalesce(server.suspect_since,
-                                                                clock_timestamp() - record.suspect_ago)
-                                        WHEN false THEN NULL ELSE server.suspect_since END,
+    suspect_since = CASE WHEN NOT record.suspect THEN NULL
+                         -- The one that is on record was told and is over: this is the next one.
+                         WHEN server.suspicion_told AND NOT record.suspicion_told
+                             THEN clock_timestamp() - record.suspect_ago
+                         ELSE coalesce(server.suspect_since, clock_timestamp() - record.suspect_ago) END,
     suspect_reason = CASE record.suspect WHEN true THEN record.suspect_reason
                                          WHEN false THEN NULL ELSE server.suspect_reason END,
     suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),

@@ -68,7 +68,7 @@ class Check:
         """Give out a verdict that was held back until now."""
         before, watched.availability = watched.availability, verdict
         watched.suspicion = suspicion.ended(watched.suspicion)
-        self._recorder.record(watched.record(suspicion=watched.suspicion), at_once=True)
+        self._recorder.record(watched.record(suspicion=watched.suspicion, flapping=verdict.flapping), at_once=True)
         log.info("server_status", **watched.verdict_after(before.status))
 
     def _judge(
@@ -80,6 +80,9 @@ class Check:
         delay = schedule.delay_after(
             after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
         )
+        if result.reason is Reason.LOCAL and watched.suspicion.since is not None:
+            # It has to be cleared, or not, all the same.
+            delay = min(delay, schedule.RECHECK)
         self._agenda.set(server.id, at + delay, punctual=after.in_transition)
         came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status in {Status.UP, Status.DEGRADED}
         new_version = result.server_version not in {None, watched.server_version}
@@ -109,7 +112,8 @@ class Check:
         after = watched.suspicion = suspicion.after_check(
             before, watched.availability, result.reason, good=good, at=at, watch_ended_at=ended_at
         )
-        if before.since is None and after.since is not None:
+        # Also where it was read from the table before it was told.
+        if after.is_due_at is not None:
             self._suspect(watched)
         return (before.since is None) is not (after.since is None)
 

@@ -118,19 +118,27 @@ class OwnHealth:
         self, watched: Watched, result: ProbeResult, after: Availability, /, *, began: float, at: float
     ) -> Availability:
         """Return what is to be believed of a server, given what a probe alone makes of it."""
-        before, server = watched.availability, watched.server
-        host = _host(server.url)
+        server, host = watched.server, _host(watched.server.url)
         if result.reason in UNASKED:
             # Nothing was asked, so nothing can be said about our network; nor is there a verdict to doubt.
             self._guard.forget(server.id)
             return after
         if result.reason not in SILENT:
             self._hear(server.id, is_here=self._is_here(host), at=at)
+            if self._healed_at == at:
+                # With what was pardoned just now; the silence from before stands against nobody.
+                return evaluation.evaluate(watched.availability, result, server.policy, at=at)
             return after
-        if before.available or (result.reason is Reason.LOCAL and before.status is not Status.DOWN):
-            silence = Silence(result.reason, host, is_here=self._is_here(host))
-            self._held.pop(server.id, None)
-            if self._guard.silent(server.id, silence, began=began) and result.reason is not Reason.LOCAL:
+        silence = Silence(result.reason, host, is_here=self._is_here(host))
+        return self._weigh_silence(watched, silence, after, began=began, at=at)
+
+    def _weigh_silence(
+        self, watched: Watched, silence: Silence, after: Availability, *, began: float, at: float
+    ) -> Availability:
+        before, server_id = watched.availability, watched.server.id
+        if before.available or (silence.reason is Reason.LOCAL and before.status is not Status.DOWN):
+            self._held.pop(server_id, None)
+            if self._guard.silent(server_id, silence, began=began) and silence.reason is not Reason.LOCAL:
                 self._ask_others()
             self._decide(at)
             if self._healed_at == at:
@@ -138,11 +146,11 @@ class OwnHealth:
                 return evaluation.pardon(evaluation.hold(before, after))
         if after.status is not Status.DOWN or before.status is Status.DOWN:
             return after
-        if self._guard.holds(result.reason, of=self._census(at), at=at):
+        if self._guard.holds(silence.reason, of=self._census(at), at=at):
             self.held += 1
-            self._held[server.id] = watched, after
+            self._held[server_id] = watched, after
             return evaluation.hold(before, after)
-        self._guard.forget(server.id)
+        self._guard.forget(server_id)
         return after
 
     def _hear(self, server_id: ServerId, *, is_here: bool, at: float) -> None:
@@ -194,12 +202,15 @@ class OwnHealth:
                 self._ask(server_id)
 
     def _pardon(self, at: float) -> None:
-        """Forget the silences from before: they were our own. What is still silent will be so again."""
+        """Forget the silences from before: they were our own. Whose they were is asked again at once."""
         self._healed_at = at
         self._held.clear()
         for watched in self._fleet:
             if watched.availability.suspect in SILENT:
+                self._ask(watched.server.id)
                 watched.availability = evaluation.pardon(watched.availability)
+            elif watched.availability.list_failure is not None:
+                watched.availability = evaluation.pardon_listing(watched.availability)
 
     def _is_watched(self, server_id: ServerId) -> bool:
         return self._fleet.get(server_id) is not None

@@ -39,6 +39,13 @@ async def test_a_session_may_be_any_text(api: ApiClient, psql: Connection, spell
 
 
 @pytest.mark.parametrize(
+    "query", ["server_url=http://h:1/?session=abc", "mysession=a", "session=a&sess%69on=b", "model=m&x?session=b"]
+)
+async def test_a_session_is_a_parameter_and_nothing_that_looks_like_one(api: ApiClient, query: str) -> None:
+    assert (await api.ask("GET", f"{PATH}?{query}")).status == 422
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ("session=", "session"),

@@ -90,13 +90,13 @@ def on_fleet(request: pytest.FixtureRequest, dsn: str, monkeypatch: pytest.Monke
     logs.configure(LogFormat.TEXT, LogLevel.ERROR)
     settings = Settings.model_validate({"api_port": "0", "check_timeout": "1s"})
     with serving_beside(settings, dsn) as address:
-        _wait_until_it_listens(address)
+        wait_until_it_listens(address)
         monkeypatch.setenv("OLLAMA_FLEET_API_URL", address)
         yield
     structlog.reset_defaults()
 
 
-def _wait_until_it_listens(address: str) -> None:
+def wait_until_it_listens(address: str) -> None:
     """Wait until the API has its session for LISTEN, whose absence it would tell of."""
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.settings import Settings
 from tests.api.serving import serving_beside
-from tests.cli.conftest import PATIENCE, Typed
+from tests.cli.conftest import PATIENCE, Typed, wait_until_it_listens
 from tests.postgres import embedded_user
 
 Started = Callable[..., subprocess.Popen[str]]
@@ -115,6 +115,9 @@ def test_a_second_start_says_that_the_first_one_runs(
 ) -> None:
     with serving_beside(Settings.model_validate({"api_port": "0"}), on_database) as url:
         monkeypatch.setenv("OLLAMA_FLEET_API_PORT", url.rpartition(":")[2])
+        # Its words about its start are not to come among those of the command.
+        wait_until_it_listens(url)
+        urllib.request.urlopen(f"{url}/api/models", timeout=PATIENCE).close()
         outcome = typed("up")
     assert (outcome.code, outcome.out) == (78, "")
     assert "an API of ollama-fleet runs there already. Stop that one, or set OLLAMA_FLEET_API_PORT" in outcome.err

@@ -153,3 +153,16 @@ async def test_only_what_a_name_server_knows_shows_that_it_works(address: str, c
 
 def _fail(error: Exception) -> list[str]:
     raise error
+
+
+async def test_a_name_server_that_takes_long_is_believed_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "PATIENCE_SECONDS", 0.05)
+    released = threading.Event()
+    answers = iter((lambda: "10.0.0.1", lambda: released.wait(30) and "10.0.0.2", lambda: released.wait(30) and "away"))
+    resolver = NameResolver(lambda _: [str(next(answers)())])
+    assert [await resolver.resolve("gpu-1") for _ in range(2)] == [["10.0.0.1"]] * 2
+    released.set()
+    await eventually(lambda: not resolver.is_running("gpu-1"))
+    released.clear()
+    assert await resolver.resolve("gpu-1") == ["10.0.0.2"]
+    released.set()

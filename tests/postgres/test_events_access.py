@@ -106,4 +106,5 @@ async def test_functions_with_the_owners_rights_name_where_they_look(connection:
         "fleet_server_capture",
         "fleet_model_capture",
         "fleet_monitor_event",
+        "fleet_note_vram",
     }

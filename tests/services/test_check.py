@@ -13,6 +13,7 @@ from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
+from monitor.domain.suspicion import Suspicion
 from monitor.services.check import Check
 from tests.services.conftest import settled, watched
 from tests.services.told import KeepingRecorder, NoDoubt, ToldProber
@@ -223,7 +224,7 @@ async def test_the_first_bad_answer_makes_a_server_suspect_and_is_written_at_onc
     assert bench.suspected == [bench.entry]
     await bench.answers(REFUSED)
     assert not bench.recorder.taken[-1][1]
-    assert len(bench.suspected) == 1
+    assert all(each is bench.entry for each in bench.suspected)
 
 
 async def test_a_good_answer_or_a_verdict_ends_the_suspicion_at_once() -> None:
@@ -261,3 +262,17 @@ async def test_a_verdict_that_was_held_is_given_out_as_it_is() -> None:
     assert record.suspicion is not None
     assert (record.status, record.reason, record.suspicion.since, at_once) == (Status.DOWN, Reason.TIMEOUT, None, True)
     assert bench.entry.availability is down
+
+
+async def test_a_suspicion_that_was_read_before_it_was_told_is_told_after_all() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.entry.suspicion = Suspicion(since=time.monotonic() - 5, reason=Reason.REFUSED)
+    await bench.answers(REFUSED)
+    assert bench.suspected == [bench.entry]
+
+
+async def test_a_suspect_is_asked_again_soon_when_the_question_failed_by_our_own_fault() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.entry.suspicion = Suspicion(since=time.monotonic(), reason=Reason.TIMEOUT)
+    await bench.answers(LOCAL)
+    assert bench.due_in() <= 1

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.domain import mass_failure
+from monitor.domain import evaluation, mass_failure
 from monitor.domain.availability import Availability, Status
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet
-from monitor.domain.probe import ProbeResult, Reason
+from monitor.domain.probe import Listing, ProbeResult, Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import Policy, ServerId
 from monitor.services import own_health
@@ -190,6 +190,32 @@ async def test_one_that_really_died_meanwhile_is_told_after_fresh_evidence() -> 
     assert bench.statuses == {Status.UP: 6}
     await bench.answer(UNREACHABLE, 1)
     assert bench.statuses == {Status.UP: 5, Status.DOWN: 1}
+
+
+async def test_the_bad_answer_that_ends_an_isolation_is_the_first_one_against_its_server() -> None:
+    bench = Bench(4)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4, times=4)
+    await bench.answer(REFUSED, 1)
+    assert bench.types == [EventType.MONITOR_ISOLATED, EventType.MONITOR_RECOVERED]
+    assert bench.statuses == {Status.UP: 4}
+    entry = bench.fleet.get(watched(1).server.id)
+    assert entry is not None
+    assert (entry.availability.bad, entry.availability.suspect) == (1, Reason.REFUSED)
+    # Whose silence was pardoned is asked at once, not an interval later.
+    assert {watched(number).server.id for number in (2, 3, 4)} <= set(bench.asked)
+
+
+async def test_a_listing_that_failed_meanwhile_degrades_nobody() -> None:
+    bench = Bench(4)
+    await bench.answer(UNREACHABLE, 1, 2, 3)
+    entry = bench.fleet.get(watched(4).server.id)
+    assert entry is not None
+    failed = Listing(reason=Reason.UNREACHABLE, detail="no route")
+    entry.availability = evaluation.evaluate_listing(entry.availability, failed, at=time.monotonic())
+    await bench.answer(GOOD, 1)
+    await bench.answer(GOOD, 4)
+    assert bench.statuses == {Status.UP: 4}
 
 
 async def test_a_silence_from_before_the_end_of_an_isolation_says_nothing() -> None:
