@@ -12,6 +12,9 @@ from monitor.domain.probe import Reason
 
 # Seconds.
 LASTS = 0.3
+# A refusal is followed by a verdict, or a good answer, so soon that it is worth waiting for: also under load.
+LASTS_WHILE_QUICK = 1.0
+QUICK = frozenset({Reason.REFUSED, Reason.RESET})
 APART = 10.0
 NEVER = float("-inf")
 
@@ -33,7 +36,8 @@ class Suspicion:
         """When it is to be told, None if it is not."""
         if self.since is None or self.told:
             return None
-        return max(self.since + LASTS, self.told_at + APART)
+        lasts = LASTS_WHILE_QUICK if self.reason in QUICK else LASTS
+        return max(self.since + lasts, self.told_at + APART)
 
 
 NONE = Suspicion()

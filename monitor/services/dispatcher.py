@@ -1,4 +1,8 @@
-"""Runs work on servers side by side: one piece at a time per server, a bound for all, no waiting on a sick one."""
+"""Runs work on servers side by side: one piece at a time per server, a bound for all, no waiting on a sick one.
+
+When a rack dies a thousand checks are wanted at once. They are started a few at a time, so that what the first ones
+found is written while the others still run.
+"""
 
 import asyncio
 from collections import deque
@@ -7,6 +11,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from monitor.domain.server import ServerId
+
+MOST_STARTED_AT_ONCE = 32
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +30,8 @@ class Dispatcher:
         self._line: deque[ServerId] = deque()
         self._in_line: set[ServerId] = set()
         self._open = True
+        # Since the event loop last looked for what has come in.
+        self._started = 0
 
     @property
     def in_flight(self) -> int:
@@ -40,13 +48,30 @@ class Dispatcher:
         if server_id in self._running:
             if repeat:
                 self._again.add(server_id)
-        elif len(self._running) < self._limit:
+        elif self._has_room() and not self._line:
             self._start(server_id)
         elif server_id not in self._in_line:
             self._in_line.add(server_id)
             self._line.append(server_id)
 
+    def _has_room(self) -> bool:
+        return len(self._running) < self._limit and self._started < MOST_STARTED_AT_ONCE
+
+    def _go_on(self) -> None:
+        """Start those in line after the event loop had its turn."""
+        self._started = 0
+        self._start_those_in_line()
+
+    def _start_those_in_line(self) -> None:
+        while self._line and self._has_room():
+            waiting = self._line.popleft()
+            self._in_line.discard(waiting)
+            self._start(waiting)
+
     def _start(self, server_id: ServerId) -> None:
+        if not self._started:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        self._started += 1
         task = asyncio.create_task(self._guarded(server_id), name=f"{self._name} {server_id}")
         self._running[server_id] = task
         task.add_done_callback(lambda _: self._finished(server_id))
@@ -61,10 +86,7 @@ class Dispatcher:
         del self._running[server_id]
         if not self._open:
             return
-        while self._line and len(self._running) < self._limit:
-            waiting = self._line.popleft()
-            self._in_line.discard(waiting)
-            self.submit(waiting)
+        self._start_those_in_line()
         # Behind those in line: a server that is asked for again and again must not keep them waiting.
         if server_id in self._again:
             self._again.discard(server_id)
