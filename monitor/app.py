@@ -20,6 +20,7 @@ from monitor.credentials.vault import Vault
 from monitor.domain.availability import Availability
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
 from monitor.domain.fleet import Fleet, Watched
+from monitor.domain.probe import Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.ollama.client import OllamaClient
@@ -108,10 +109,11 @@ class Monitor:
             interval=settings.discovery_interval,
         )
         self._discoveries = Dispatcher(discovery, name="discovery", limit=MOST_LISTINGS)
+        self._prober = HttpProber(client)
         self.check = Check(
             fleet=fleet,
             agenda=checks,
-            prober=HttpProber(client),
+            prober=self._prober,
             recorder=self.recorder,
             doubt=self._health,
             discover=self._discover_again,
@@ -135,6 +137,7 @@ class Monitor:
             wake=self._check_again,
             most=most_connections(),
             on=settings.connection_watch,
+            ended=self._connection_ended,
         )
         self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
         housekeeping = Housekeeping(
@@ -170,6 +173,11 @@ class Monitor:
 
     def _count(self) -> dict[str, Any]:
         return self._stats.document()
+
+    def _connection_ended(self, watched: Watched) -> None:
+        # Of a thousand servers that die at once the last check comes late; this look costs a tenth of one.
+        if self._prober.refuses(watched.server):
+            self.check.suspect(watched, Reason.REFUSED)
 
     def _publish(self, watched: Watched, verdict: Availability) -> None:
         self.check.publish(watched, verdict)

@@ -116,6 +116,13 @@ class OllamaClient:
         """Close every connection."""
         await self._session.close()
 
+    def refuses(self, server: Server) -> bool:
+        """Return whether a server refuses a connection this very moment; nothing is sent, and nobody waits."""
+        target = _target(server.url, "")
+        if isinstance(target, Failure) or isinstance(server.credential, Unreadable):
+            return False
+        return self.dialer.refuses(target.raw_host or "", target.port or 0)
+
     async def get(self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
         """Ask with GET until `deadline`, which is a time of the event loop's clock."""
         return await self._ask("GET", server, path=path, body=None, deadline=deadline, max_body=max_body)

@@ -90,6 +90,13 @@ class Dialer:
         reached(Stage.CONNECTED)
         return protocol
 
+    def refuses(self, host: str, port: int) -> bool:
+        """Return whether an address refuses a connection this very moment; what takes longer is no refusal."""
+        literal = _literal(host)
+        if literal is None or self._refusal(literal) is not None:
+            return False
+        return race.is_refused(Endpoint(literal, port))
+
     async def dial_idle(self, host: str, port: int, *, secure: bool, factory: Callable[[], P]) -> P:
         """Connect like `dial`, to hold the connection and never use it; raises `FailureError` with the reason.
 

@@ -41,6 +41,10 @@ class HttpProber:
                 return result
         return _failed(answer)
 
+    def refuses(self, server: Server) -> bool:
+        """Return whether the server refuses a connection this very moment, without waiting for anything."""
+        return self._client.refuses(server)
+
     async def _ask_openai(self, server: Server, deadline: float) -> ProbeResult:
         path, most = models_path(server), self._client.max_list
         answer = await self._client.get(server, path, deadline=deadline, max_body=most)

@@ -71,12 +71,23 @@ async def _connect(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socke
     return connection
 
 
+def is_refused(endpoint: Endpoint) -> bool:
+    """Whether a connection is refused at once, without waiting."""
+    with socket.socket(endpoint.family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as connection:
+        connection.setblocking(False)
+        return _begin(connection, (endpoint.host, endpoint.port)) == errno.ECONNREFUSED
+
+
+def _begin(connection: socket.socket, address: tuple[str, int]) -> int:
+    """Begin to connect; return the number of the error that is known so far."""
+    number = connection.connect_ex(address)
+    # Linux says that it is under way even then when it is decided; it tells when asked a second time.
+    return connection.connect_ex(address) if number in UNDER_WAY else number
+
+
 async def _finish(loop: asyncio.AbstractEventLoop, connection: socket.socket, address: tuple[str, int]) -> None:
     """Connect; what is decided at once, as a refusal nearby is, costs a quarter of going through the event loop."""
-    number = connection.connect_ex(address)
-    if number in UNDER_WAY:
-        # Linux says so even then; it tells when asked a second time.
-        number = connection.connect_ex(address)
+    number = _begin(connection, address)
     if number in UNDER_WAY:
         await loop.sock_connect(connection, address)
     elif number not in CONNECTED:

@@ -64,6 +64,16 @@ class Check:
             self.answers[result.reason] += 1
             self._judge(watched, result, requested, began=began, at=at)
 
+    def suspect(self, watched: Watched, reason: Reason) -> None:
+        """Suspect a server before a check says more; that is no evidence for a verdict."""
+        if watched.suspicion.since is None and watched.availability.status is not Status.DOWN:
+            now = time.monotonic()
+            watched.suspicion = suspicion.after_check(
+                watched.suspicion, watched.availability, reason, good=False, at=now, watch_ended_at=now
+            )
+            self._suspect(watched)
+            self._recorder.record(watched.record(suspicion=watched.suspicion), at_once=True)
+
     def publish(self, watched: Watched, verdict: Availability) -> None:
         """Give out a verdict that was held back until now."""
         before, watched.availability = watched.availability, verdict

@@ -61,12 +61,17 @@ class Sentry:
         wake: Callable[[ServerId], None],
         most: int,
         on: bool,
+        ended: Callable[[Watched], None] = lambda _: None,
     ) -> None:
-        """`wake` has a server checked now, even if a check is under way; `most` bounds the connections."""
+        """`wake` has a server checked now, even if a check is under way; `most` bounds the connections.
+
+        `ended` is told of a server whose connection has ended, before that check.
+        """
         self._fleet = fleet
         self._holder = holder
         self._recorder = recorder
         self._wake = wake
+        self._tell_end = ended
         self._most = most
         self._on = on
         self._posts: dict[ServerId, Post] = {}
@@ -213,6 +218,7 @@ class Sentry:
             return
         post.at_end = post.watched.availability
         post.watched.watch_ended_at = now
+        self._tell_end(post.watched)
         self._wake(post.watched.server.id)
 
     async def stop(self) -> None:
