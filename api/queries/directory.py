@@ -20,7 +20,10 @@ SUSPECT = "CASE WHEN suspect_since IS NOT NULL THEN coalesce(suspect_reason, 'un
 SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {SUSPECT}, vram_seen, {FRESH_FROM} FROM ollama_servers"
 SILENT = ("suspect_reason", "vram_seen", "fresh_from")
 MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_models WHERE removed_at IS NULL"
-SUSPECTS = f"SELECT id, {SUSPECT} FROM ollama_servers WHERE suspect_since IS NOT NULL"
+# In one look with the number of the newest event; one row without a server if none is suspect.
+SUSPECTS = f"""
+SELECT head.seq, id, {SUSPECT} FROM fleet_event_head AS head LEFT JOIN ollama_servers ON suspect_since IS NOT NULL
+"""
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
@@ -44,6 +47,14 @@ class Times:
 
     fresh_from: dict[UUID, float]
     at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspects:
+    """What each suspect server is suspected of, true after event `seq`."""
+
+    reasons: dict[UUID, str]
+    seq: int
 
 
 async def read(database: Database) -> Reading:
@@ -76,10 +87,12 @@ async def times(database: Database) -> Times:
     return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)
 
 
-async def suspects(database: Database) -> dict[UUID, str]:
+async def suspects(database: Database) -> Suspects:
     """Read which servers are suspect, and of what."""
     async with _readable(), database.session() as connection:
-        return {row["id"]: row["suspect_reason"] for row in await connection.fetch(SUSPECTS)}
+        rows = await connection.fetch(SUSPECTS)
+    reasons = {row["id"]: row["suspect_reason"] for row in rows if row["id"] is not None}
+    return Suspects(reasons=reasons, seq=rows[0]["seq"])
 
 
 @asynccontextmanager

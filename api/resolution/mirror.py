@@ -169,9 +169,15 @@ class Mirror:
         fleet = self._fleet
         if fleet is None:
             return
-        reasons = await directory.suspects(self._database)
-        if fleet is self._fleet:
-            fleet.suspect(reasons)
+        found = await directory.suspects(self._database)
+        if fleet is not self._fleet:
+            return
+        if found.seq <= self._seq:
+            fleet.suspect(found.reasons)
+        else:
+            # Who is suspect no more may be down, which is not known here yet: for that moment he stays suspect.
+            fleet.suspect(fleet.suspects | found.reasons)
+            self._suspicions_hint.set()
 
     async def _read(self) -> None:
         asked_at, breaks = self._clock(), self._breaks

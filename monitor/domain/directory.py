@@ -171,6 +171,11 @@ class Directory:
             for copy in entry.copies.values():
                 self._moved(copy)
 
+    @property
+    def suspects(self) -> dict[UUID, str]:
+        """Which servers are suspect, and of what, as far as is known."""
+        return self._suspects
+
     def suspect(self, reasons: Mapping[UUID, str]) -> None:
         """Take in which servers are suspect, and of what; the others are not. Some may become known later."""
         before, self._suspects = self._suspects, dict(reasons)

@@ -183,3 +183,35 @@ async def test_the_times_of_checks_are_refreshed_without_events(
     await eventually(refreshed, what="the time of the check")
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_who_is_suspect_no_more_stays_so_until_the_verdict_is_known_too(
+    database: Database, mirror: Mirror, connection: Connection, eventually: Eventually
+) -> None:
+    fan_out = FanOut(database, mirror)
+    await connection.execute("INSERT INTO ollama_servers (name, url, status) VALUES ('anna', 'http://anna', 'up')")
+    fleet = await caught_up(mirror, fan_out, eventually)
+    (entry,) = fleet.servers.values()
+    following = asyncio.create_task(mirror.follow_suspicions())
+
+    async def suspected() -> bool:
+        return entry.is_suspect
+
+    await connection.execute("UPDATE ollama_servers SET suspect_since = now(), suspect_reason = 'refused'")
+    mirror.suspicions_changed()
+    await eventually(suspected)
+    # The events are not read on for now.
+    await connection.execute("UPDATE ollama_servers SET status = 'down'")
+    mirror.suspicions_changed()
+    for _ in range(10):
+        assert entry.is_suspect
+        await directory.suspects(database)
+    await fan_out.advance()
+    assert not entry.is_available
+
+    async def cleared() -> bool:
+        return not entry.is_suspect
+
+    await eventually(cleared)
+    following.cancel()
+    await asyncio.wait([following])
