@@ -17,7 +17,7 @@ from api.resolution.mirror import Snapshot
 from api.resolution.outgoing import OutgoingHeaders
 from monitor.domain import resolver
 from monitor.domain.directory import Directory
-from monitor.domain.entry import Entry
+from monitor.domain.entry import Copy, Entry
 from monitor.domain.resolver import Answer, Code, Refusal
 from monitor.domain.selection import Request
 from monitor.domain.server import Policy
@@ -34,7 +34,6 @@ AGEING = b'%b,"stale":%b,"snapshot":{"seq":%d,"age_seconds":%.3f,"stale":%b}}'
 TAG_BYTES = 8
 MOST_TEXTS = 4096
 JSON = {None: b"null", True: b"true", False: b"false"}
-BY_MODEL = 2
 STATUSES = {
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
@@ -89,17 +88,22 @@ class Desk:
 
     def write(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Written:
         """Return the answer as JSON, of which only what this request alone has is written anew."""
+        model = request.model
+        if model is not None and request.server_url is None and request.is_plain:
+            copy = resolver.first_copy(model, snapshot.fleet, tie_break)
+            if copy is not None:
+                return self._write_copy(copy, snapshot)
         answer = self._ask(request, snapshot, tie_break)
-        server, copy = answer.server, answer.copy
-        stale = JSON[self._is_stale(server, snapshot)]
-        if answer.rule == BY_MODEL and server is not None and copy is not None and request.is_plain:
-            told, loaded = self._told_of(server, snapshot.fleet), JSON[copy.is_loaded]
-            lasting = LASTING % (told.json, _json_text(answer.model_name), loaded, _json_text(copy.remote_host))
-            tag = f"{told.tag}{zlib.crc32(lasting, len(stale)):08x}"
-        else:
-            lasting = to_json(self._lasting(answer, snapshot))[:-1]
-            tag = _digest(lasting + stale)
-        return Written(AGEING % (lasting, stale, snapshot.seq, snapshot.age_seconds, JSON[snapshot.is_stale]), tag)
+        lasting = to_json(self._lasting(answer, snapshot))[:-1]
+        stale = JSON[self._is_stale(answer.server, snapshot)]
+        return _written(lasting, stale, _digest(lasting + stale), snapshot)
+
+    def _write_copy(self, copy: Copy, snapshot: Snapshot) -> Written:
+        """Write what programs ask for most, the first copy of a model, of parts that are written already."""
+        server, loaded = copy.server, JSON[copy.size_vram is not None]
+        told, stale = self._told_of(server, snapshot.fleet), JSON[self._is_stale(server, snapshot)]
+        lasting = LASTING % (told.json, _json_text(copy.model_name), loaded, _json_text(copy.remote_host))
+        return _written(lasting, stale, f"{told.tag}{zlib.crc32(lasting, len(stale)):08x}", snapshot)
 
     def _resolution(self, answer: Answer, snapshot: Snapshot) -> Resolution:
         stale, view = self._is_stale(answer.server, snapshot), answers.snapshot_view(snapshot)
@@ -140,6 +144,11 @@ class Desk:
             return None
         limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
         return entry.is_active and snapshot.at - entry.fresh_from > limit
+
+
+def _written(lasting: bytes, stale: bytes, tag: str, snapshot: Snapshot) -> Written:
+    age, is_stale = snapshot.age_seconds, JSON[snapshot.is_stale]
+    return Written(AGEING % (lasting, stale, snapshot.seq, age, is_stale), tag)
 
 
 def _digest(json: bytes) -> str:

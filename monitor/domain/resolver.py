@@ -22,7 +22,7 @@ from monitor.domain import explanation, nearest, selection
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
 from monitor.domain.directory import Directory
-from monitor.domain.entry import Copy, Entry, Standing
+from monitor.domain.entry import LOCAL, Copy, Entry, Flaw, Standing
 from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
 from monitor.domain.explanation import Explanation, PassedOver, Step
 from monitor.domain.model_name import ModelName
@@ -167,14 +167,20 @@ def _copy_on(entry: Entry, key: str) -> Copy | None:
     return min(copies, key=lambda copy: (copy.rank, copy.model_name), default=None)
 
 
+def first_copy(model: str, fleet: Directory, tie_break: TieBreak) -> Copy | None:
+    """Return the copy that rule 2 names for a plain request; None where a closer look is due, so for any refusal."""
+    if len(model) > model_names.MAX_LENGTH:
+        return None
+    best = fleet.best(_key(model))
+    # A stub is never named unasked, and nothing that is not available.
+    if best is None or best.rank[0] != LOCAL or best.rank[1] & Flaw.UNAVAILABLE:
+        return None
+    return fleet.pick(best, tie_break)
+
+
 def _by_model(request: Request, model: str, key: str, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
-    if not request.is_plain:
-        return _by_model_in_full(request, model, key, fleet, tie_break)
-    best = fleet.best(key)
-    first = None if best is None else fleet.pick(best, tie_break)
-    if first is None or first.standing > _least(request) or not first.server.is_available:
-        return _by_model_in_full(request, model, key, fleet, tie_break)
-    return _of_copy(first)
+    first = first_copy(model, fleet, tie_break) if request.is_plain else None
+    return _by_model_in_full(request, model, key, fleet, tie_break) if first is None else _of_copy(first)
 
 
 def _by_model_in_full(

@@ -60,6 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", type=int, default=1000)
     parser.add_argument("--models", type=int, default=50, help="models of each server")
     parser.add_argument("--distinct", action="store_true", help="no two servers have the same model")
+    parser.add_argument("--sessions", type=int, default=0, help="so many sessions ask for a model each, in turn")
     parser.add_argument("--open", action="store_true", help="ask an API that wants no token")
     parser.add_argument("--connections", type=int, default=16)
     # Many short rounds: a machine that others share changes its pace within seconds.
@@ -104,6 +105,8 @@ def _paths(options: argparse.Namespace) -> list[str]:
     numbers = range(1, min(options.models, options.servers) + 1)
     of = "-of-gpu-{}" if options.distinct else ""
     models = [f"/api/resolve?model=model-{n}{of.format(n % 9 + 1)}:8b" for n in numbers]
+    if options.sessions:
+        return [f"{models[n % len(models)]}&session=session-{n}" for n in range(options.sessions)]
     return [*models, "/api/resolve?server_url=http://gpu-3.example:11434/&model=model-1:8b", "/api/resolve"]
 
 
