@@ -1,6 +1,5 @@
 """Which server for this request, and which model is where: answered from memory, also while the database is away."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,9 +9,8 @@ from aiohttp import web
 from pydantic_core import to_json
 from yarl import URL
 
-from api.http import bodies, parameters, responses
+from api.http import bodies, parameters, preconditions, responses
 from api.http.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
-from api.http.preconditions import TAG_BYTES
 from api.openapi.operation import Operation
 from api.problems import Problem
 from api.resolution import catalogue, misses
@@ -180,4 +178,4 @@ def _split(values: dict[str, Any]) -> Asked:
 def _tag(answer: Mapping[str, Any]) -> str:
     """Return what tells an answer apart, whatever its age."""
     lasting = to_json({name: value for name, value in answer.items() if name != "snapshot"})
-    return hashlib.blake2b(lasting, digest_size=TAG_BYTES).hexdigest()
+    return preconditions.digest(lasting)

@@ -54,6 +54,10 @@ class ProbeResult:
     retry_after: timedelta | None = None
 
 
+# The host itself says so, at once: the next question may come soon, and brings a verdict soon.
+QUICK = frozenset({Reason.REFUSED, Reason.RESET})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedModel:
     """One model in a server's list.

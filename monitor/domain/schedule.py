@@ -4,10 +4,9 @@ import heapq
 from datetime import timedelta
 
 from monitor.domain.availability import Availability, Status
-from monitor.domain.probe import Reason
+from monitor.domain.probe import QUICK, Reason
 from monitor.domain.server import Policy, ServerId
 
-QUICK = frozenset({Reason.REFUSED, Reason.RESET})
 QUICK_RECHECK = 0.1
 RECHECK = 1.0
 FRESHLY_DOWN = 30.0

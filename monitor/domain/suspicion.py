@@ -8,13 +8,12 @@ so that one that fails every other time makes no storm of them.
 from dataclasses import dataclass, replace
 
 from monitor.domain.availability import Availability, Status
-from monitor.domain.probe import Reason
+from monitor.domain.probe import QUICK, Reason
 
 # Seconds.
 LASTS = 0.3
 # A refusal is followed by a verdict, or a good answer, so soon that it is worth waiting for: also under load.
 LASTS_WHILE_QUICK = 1.0
-QUICK = frozenset({Reason.REFUSED, Reason.RESET})
 APART = 10.0
 NEVER = float("-inf")
 
