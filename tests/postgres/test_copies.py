@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,21 +10,9 @@ import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
 from monitor.postgres.local import copies
-from tests.postgres import pretended_programs
 from tests.postgres.pretended_programs import US, copies_in, installed, lent_from, nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    with pretended_programs.open_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def place(open_folder: Path) -> Path:
-    return open_folder / "cache" / "ollama-fleet"
 
 
 def test_programs_that_the_account_can_run_are_not_copied(open_folder: Path, place: Path) -> None:

@@ -3,28 +3,15 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
 from monitor.postgres.local import binaries, copies, file_lock
-from tests.postgres import pretended_programs
 from tests.postgres.pretended_programs import copies_in, installed, lent_from, nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    with pretended_programs.open_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def place(open_folder: Path) -> Path:
-    return open_folder / "cache" / "ollama-fleet"
 
 
 def refusal(programs: binaries.Binaries, place: Path) -> str:
