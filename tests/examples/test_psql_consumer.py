@@ -43,8 +43,8 @@ async def test_it_prints_events_in_order_keeps_its_cursor_and_ends_on_sigterm(
         await connection.execute('UPDATE ollama_servers SET labels = \'{"|": "a|b\\nc"}\'')
         await connection.execute(ADD, "b|é")
         await eventually(lambda: cursor.is_at(3), what="the cursor of the newest event")
-        assert follower.seqs == [1, 2, 3]
         await follower.terminate()
+        assert follower.seqs == [1, 2, 3]
 
 
 async def test_it_goes_on_where_it_was_killed_and_after_its_session_was_ended(
@@ -60,8 +60,8 @@ async def test_it_goes_on_where_it_was_killed_and_after_its_session_was_ended(
         assert await connection.fetchval(END_ITS_SESSION) >= 1
         await connection.execute(ADD, "c")
         await eventually(lambda: cursor.is_at(3), what="the event after the loss")
-        assert second.seqs == [2, 3]
         await second.terminate()
+        assert second.seqs == [2, 3]
 
 
 async def test_it_leaves_a_session_that_says_nothing(
@@ -83,6 +83,7 @@ async def test_it_leaves_a_session_that_says_nothing(
         await connection.execute(ADD, "b")
         proxy.thaw()
         await eventually(lambda: cursor.is_at(2), within=30, what="the event of the silence")
+        await eventually(lambda: follower.has(2), what="the printed events")
         assert follower.seqs == [1, 2]
 
 
