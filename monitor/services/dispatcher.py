@@ -38,16 +38,19 @@ class Dispatcher:
         """How many pieces of work are under way."""
         return len(self._running)
 
-    def submit(self, server_id: ServerId, *, repeat: bool = False) -> None:
+    def submit(self, server_id: ServerId, *, repeat: bool = False, restart: bool = False) -> None:
         """Start work on a server, now or as soon as there is room.
 
-        With `repeat`, work that is under way already does not count: it is done once more after it.
+        With `repeat`, work that is under way already does not count: it is done once more after it. With
+        `restart` it is cancelled for that.
         """
         if not self._open:
             return
         if server_id in self._running:
-            if repeat:
+            if repeat or restart:
                 self._again.add(server_id)
+            if restart:
+                self._running[server_id].cancel()
         elif self._has_room() and not self._line:
             self._start(server_id)
         elif server_id not in self._in_line:

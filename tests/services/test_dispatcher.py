@@ -65,6 +65,19 @@ async def test_work_under_way_does_not_count_for_who_asks_to_repeat_it() -> None
     assert bench.ended == [ONE, ONE]
 
 
+async def test_work_under_way_is_cut_short_for_who_asks_to_restart_it() -> None:
+    bench = Bench()
+    dispatcher = Dispatcher(bench.work, name="check", limit=1)
+    dispatcher.submit(ONE, restart=True)
+    await until(lambda: bench.begun == [ONE])
+    dispatcher.submit(ONE, restart=True)
+    await until(lambda: bench.begun == [ONE, ONE])
+    bench.gate.set()
+    await until(lambda: dispatcher.in_flight == 0)
+    await settled()
+    assert (bench.cut, bench.ended) == ([ONE], [ONE])
+
+
 async def test_beyond_the_limit_servers_wait_in_line_once_each_and_in_order() -> None:
     bench = Bench()
     dispatcher = Dispatcher(bench.work, name="check", limit=1)
