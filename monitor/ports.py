@@ -19,8 +19,8 @@ from monitor.domain.watching import Ending
 class Prober(Protocol):
     """Asks a server whether it is alive; a sick server is an answer, never an exception."""
 
-    async def probe(self, server: Server, /) -> ProbeResult:
-        """Ask once, within `server.policy.timeout`."""
+    async def probe(self, server: Server, /, *, connect_within: timedelta | None = None) -> ProbeResult:
+        """Ask once, within `server.policy.timeout`; with `connect_within` on a new connection, made within that."""
         ...
 
 

@@ -123,9 +123,14 @@ class OllamaClient:
             return False
         return self.dialer.refuses(target.raw_host or "", target.port or 0)
 
-    async def get(self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
-        """Ask with GET until `deadline`, which is a time of the event loop's clock."""
-        return await self._ask("GET", server, path=path, body=None, deadline=deadline, max_body=max_body)
+    async def get(
+        self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY, within: timedelta | None = None
+    ) -> Answer | Failure:
+        """Ask with GET until `deadline`, which is a time of the event loop's clock.
+
+        With `within` on a new connection, which has to come about within that time.
+        """
+        return await self._ask("GET", server, path=path, body=None, deadline=deadline, max_body=max_body, within=within)
 
     async def post(
         self, server: Server, path: str, *, body: bytes, deadline: float, max_body: int = MAX_BODY
@@ -134,7 +139,15 @@ class OllamaClient:
         return await self._ask("POST", server, path=path, body=body, deadline=deadline, max_body=max_body)
 
     async def _ask(
-        self, method: str, server: Server, *, path: str, body: bytes | None, deadline: float, max_body: int
+        self,
+        method: str,
+        server: Server,
+        *,
+        path: str,
+        body: bytes | None,
+        deadline: float,
+        max_body: int,
+        within: timedelta | None = None,
     ) -> Answer | Failure:
         target = _target(server.url, path)
         if isinstance(target, Failure):
@@ -147,7 +160,7 @@ class OllamaClient:
         connector.max_body.set(max_body)
         try:
             async with asyncio.timeout_at(deadline):
-                await self._connector.dial_ahead(target.raw_host or "", target.port or 0)
+                await self._connector.dial_ahead(target.raw_host or "", target.port or 0, within=within)
                 found = await self._exchange_fresh(question)
         except TimeoutError:
             return self._connector.explain_deadline(self._connector.take_stage(), target.raw_host or "")

@@ -10,9 +10,12 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import timedelta
 
 from aiohttp import BaseConnector, ClientPayloadError, ClientRequest, ClientTimeout
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
 
@@ -147,13 +150,14 @@ class GuardedConnector(BaseConnector):
         """Return, once, how far the new connection of the running task has come; None: none was made."""
         return self._stages.pop(asyncio.current_task(), None)
 
-    async def dial_ahead(self, host: str, port: int) -> None:
+    async def dial_ahead(self, host: str, port: int, *, within: timedelta | None = None) -> None:
         """Connect before the running task asks, where it will need a new connection; raises `FailureError`.
 
         Of a server that has just died that is all there is to learn, at a quarter of what a request costs.
+        With `within` it needs one in any case, within that time.
         """
-        if (host, port) not in self._open:
-            self._ahead[asyncio.current_task()] = await self._dialer.reach(host, port, self._reached())
+        if within is not None or (host, port) not in self._open:
+            self._ahead[asyncio.current_task()] = await self._dialer.reach(host, port, self._reached(), within=within)
             # As long as it is not used, nothing has been reached by it.
             self.take_stage()
 
@@ -190,6 +194,14 @@ class GuardedConnector(BaseConnector):
                 return Failure(reason=Reason.TLS, detail="The TLS handshake did not end in time.")
             case _:
                 return Failure(reason=Reason.TIMEOUT, detail="Connected, but no whole answer in time.")
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        """Take a connection from the pool, unless there is a new one: those from before may be dead, and are closed."""
+        if asyncio.current_task() not in self._ahead:
+            return await super()._get(key, traces)
+        while (idle := await super()._get(key, [])) is not None:
+            idle.close()
+        return None
 
     async def _create_connection(
         self,

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ from monitor.ollama.names import NameResolver
 from monitor.ollama.race import Endpoint
 
 MOST_HOSTS = 65_536
+# Each takes a descriptor for as long; that of the connection watch has just become free.
+KNOCKS = 3
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -114,12 +117,17 @@ class Dialer:
         _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connection)
         return protocol
 
-    async def reach(self, host: str, port: int, reached: Callable[[Stage], None]) -> socket.socket:
-        """Return a connection that nothing was said on yet; raises `FailureError` with the reason."""
+    async def reach(
+        self, host: str, port: int, reached: Callable[[Stage], None], *, within: timedelta | None = None
+    ) -> socket.socket:
+        """Return a connection that nothing was said on yet; raises `FailureError` with the reason.
+
+        With `within` it is tried for that long only, once a name is looked up, and several times over.
+        """
         reached(Stage.RESOLVING)
         endpoints = self._admit(await self._look_up(host), port)
         reached(Stage.CONNECTING)
-        connection = await self._connect(endpoints)
+        connection = await (self._connect(endpoints) if within is None else self._knock(endpoints, within))
         self._note(host, connection)
         return connection
 
@@ -166,6 +174,14 @@ class Dialer:
             return await race.connect(asyncio.get_running_loop(), endpoints)
         except OSError as error:
             raise _wrap(failure.of_connecting(error)) from error
+
+    async def _knock(self, endpoints: Sequence[Endpoint], within: timedelta) -> socket.socket:
+        """Connect soon or never: with so little time, a packet that is lost is not waited for to be sent again."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await self._connect([*endpoints] * KNOCKS)
+        except TimeoutError as error:
+            raise FailureError(Reason.CONNECT_TIMEOUT, "No connection in time.") from error
 
     async def _shake_hands(
         self, connection: socket.socket, host: str, factory: Callable[[], P]

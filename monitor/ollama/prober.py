@@ -6,6 +6,7 @@ the version is asked for again after a check in which that list failed.
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 
 from monitor.domain.probe import Api, ProbeResult, Reason
@@ -25,12 +26,15 @@ class HttpProber:
         self._client = client
         self._openai = OpenAiServers()
 
-    async def probe(self, server: Server, /) -> ProbeResult:
-        """Ask within `server.policy.timeout`: once, unless the server has no native API and that is news."""
+    async def probe(self, server: Server, /, *, connect_within: timedelta | None = None) -> ProbeResult:
+        """Ask within `server.policy.timeout`: once, unless the server has no native API and that is news.
+
+        With `connect_within` a new connection is made for it, within that time.
+        """
         deadline = asyncio.get_running_loop().time() + server.policy.timeout.total_seconds()
         if self._openai.trusts(server):
-            return await self._ask_openai(server, deadline)
-        answer = await self._client.get(server, VERSION_PATH, deadline=deadline)
+            return await self._ask_openai(server, deadline, within=connect_within)
+        answer = await self._client.get(server, VERSION_PATH, deadline=deadline, within=connect_within)
         if not isinstance(answer, Failure):
             self._openai.forget(server)
             return _speaking(Api.NATIVE, payloads.read_version(answer.body, latency=answer.latency))
@@ -45,9 +49,9 @@ class HttpProber:
         """Return whether the server refuses a connection this very moment, without waiting for anything."""
         return self._client.refuses(server)
 
-    async def _ask_openai(self, server: Server, deadline: float) -> ProbeResult:
+    async def _ask_openai(self, server: Server, deadline: float, *, within: timedelta | None = None) -> ProbeResult:
         path, most = models_path(server), self._client.max_list
-        answer = await self._client.get(server, path, deadline=deadline, max_body=most)
+        answer = await self._client.get(server, path, deadline=deadline, max_body=most, within=within)
         if isinstance(answer, Failure):
             result = _failed(answer)
         else:

@@ -10,6 +10,7 @@ import time
 from asyncio import Transport
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -134,11 +135,13 @@ class ObservedClient(OllamaClient):
         self._trace = trace
         self._content: aiohttp.StreamReader | None = None
 
-    async def get(self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY) -> Answer | Failure:
+    async def get(
+        self, server: Server, path: str, *, deadline: float, max_body: int = MAX_BODY, within: timedelta | None = None
+    ) -> Answer | Failure:
         """Ask with GET, and end the last step by what came of it."""
         self._content = None
         self._tell_of_credential(server)
-        answer = await super().get(server, path, deadline=deadline, max_body=max_body)
+        answer = await super().get(server, path, deadline=deadline, max_body=max_body, within=within)
         if isinstance(answer, Answer):
             self._trace.end(f"{len(answer.body)} bytes")
         elif self._content is not None and answer.status is not None:

@@ -4,6 +4,8 @@ import asyncio
 import ipaddress
 import os
 import socket
+import time
+from datetime import timedelta
 
 import pytest
 
@@ -61,6 +63,28 @@ async def test_an_idle_connection_that_was_reset_is_no_reset(client: OllamaClien
     for connection in list(fake.connections):
         connection.reset()
     assert (await HttpProber(client).probe(server_at(fake.url))).reason is Reason.OK
+
+
+async def test_with_little_time_to_connect_a_new_connection_is_made_and_those_from_before_are_closed(
+    client: OllamaClient, fake: FakeOllama
+) -> None:
+    prober, server = HttpProber(client), server_at(fake.url)
+    await asyncio.gather(*(prober.probe(server) for _ in range(3)))
+    before = set(fake.connections)
+    assert (await prober.probe(server, connect_within=timedelta(seconds=1))).reason is Reason.OK
+    await eventually(lambda: not before & set(fake.connections))
+    assert fake.accepted == 4
+    assert (await prober.probe(server)).reason is Reason.OK
+    assert fake.accepted == 4
+
+
+async def test_who_does_not_connect_in_the_little_time_is_not_waited_for(client: OllamaClient) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, filled(listener):
+        server = server_at(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60)
+        began = time.monotonic()
+        result = await HttpProber(client).probe(server, connect_within=timedelta(seconds=0.1))
+    assert result.reason is Reason.CONNECT_TIMEOUT
+    assert time.monotonic() - began < 30
 
 
 async def test_a_new_connection_that_is_closed_is_a_reset_and_not_tried_again(

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from monitor.domain.availability import Availability
 from monitor.domain.fleet import Watched
@@ -27,11 +28,13 @@ class ToldProber:
     def __init__(self) -> None:
         self.answer: ProbeResult | Exception = ProbeResult(reason=Reason.OK, server_version="0.9.6")
         self.asked: list[Server] = []
+        self.connect_within: timedelta | None = None
         self.gate = open_gate()
 
-    async def probe(self, server: Server, /) -> ProbeResult:
+    async def probe(self, server: Server, /, *, connect_within: timedelta | None = None) -> ProbeResult:
         """Answer, or fail as no prober should."""
         self.asked.append(server)
+        self.connect_within = connect_within
         await self.gate.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
