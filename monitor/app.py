@@ -135,9 +135,10 @@ class Monitor:
             holder=IdleConnections(client.dialer),
             recorder=self.recorder,
             wake=self._check_again,
+            restart=self._check_anew,
             most=most_connections(),
             on=settings.connection_watch,
-            ended=self._connection_ended,
+            closed=self._connection_closed,
         )
         self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
         housekeeping = Housekeeping(
@@ -174,7 +175,7 @@ class Monitor:
     def _count(self) -> dict[str, Any]:
         return self._stats.document()
 
-    def _connection_ended(self, watched: Watched) -> None:
+    def _connection_closed(self, watched: Watched) -> None:
         # Of a thousand servers that die at once the last check comes late; this look costs a tenth of one.
         if self._prober.refuses(watched.server):
             self.check.suspect(watched, Reason.REFUSED)
@@ -188,6 +189,9 @@ class Monitor:
     def _check_again(self, server_id: ServerId) -> None:
         # Again: what is under way may have begun before whatever this check is wanted for.
         self._checks.submit(server_id, repeat=True)
+
+    def _check_anew(self, server_id: ServerId) -> None:
+        self._checks.submit(server_id, restart=True)
 
     def _discover_again(self, server_id: ServerId) -> None:
         self._discoveries.submit(server_id, repeat=True)

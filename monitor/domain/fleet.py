@@ -20,13 +20,14 @@ class Watched:
     `known_list` is the fingerprint of the last listing that is on record, None when the record has
     to be read again; `missing` are the models that listing lacked although they are on record.
     `watch_ended_at`, monotonic seconds, is when the connection to it ended that was held, until a check has
-    said what that meant.
+    said what that meant. `vanished` is whether it ended because the host fell silent, until that answers again.
     """
 
     server: Server
     availability: Availability
     suspicion: Suspicion = suspicion.NONE
     watch_ended_at: float | None = None
+    vanished: bool = False
     server_version: str | None = None
     check_requested_at: datetime | None = None
     discovery_requested_at: datetime | None = None

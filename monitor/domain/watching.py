@@ -4,26 +4,37 @@ A watch that ends while its server checks healthy is a strike, unless it had bee
 clears them. After three strikes in a row the server or a proxy before it is taken to close idle connections:
 it is left alone, and tried once an hour. One more watch held for an hour, or an edit, clears its name. A
 server that sends bytes which nobody asked for does not hold either, and gets all three strikes at once.
+
+A watch that ends because the kernel's keep-alive had no answer is no strike: nobody closed it. It takes seven
+seconds, so a short trouble of the network does it, too.
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from monitor.domain.availability import Availability
+from monitor.domain.server import Policy
 
 STRIKES = 3
 HELD_WELL = 3600.0
 REST = 3600.0
 SPREAD = 1.0
+# Where packets are lost by the dozen, ends in silence have not even twice as many checks made as the interval does.
+AFTER_SILENCE = 10.0
+# The least time, and the share of the time-out, for a connection to a host that has vanished.
+LEAST_TO_CONNECT = timedelta(seconds=1.5)
+SHARE_TO_CONNECT = 0.3
 FIRST_RETRY = 1.0
 LAST_RETRY = 300.0
 MOST_DOUBLINGS = 10
 
 
 class Ending(StrEnum):
-    """How a watch ended: the connection did, or the server sent something on it."""
+    """How a watch ended: the other side ended the connection, fell silent, or sent something on it."""
 
     CLOSED = "closed"
+    SILENT = "silent"
     SPOKE = "spoke"
 
 
@@ -96,6 +107,20 @@ def after_end(habit: Habit, *, at: float, lasted: float, chance: float) -> Habit
     strikes = 1 if lasted >= HELD_WELL else min(STRIKES, habit.strikes + 1)
     delay = REST if strikes == STRIKES else 0.0
     return Habit(strikes=strikes, not_before=at + delay + SPREAD * chance)
+
+
+def after_silence(habit: Habit, *, at: float, chance: float) -> Habit:
+    """Return the habit after the other side of a watch fell silent although its server is healthy."""
+    return replace(habit, not_before=at + AFTER_SILENCE * (1 + chance))
+
+
+def connect_within(policy: Policy, *, vanished: bool) -> timedelta | None:
+    """Return how long a new connection may take, None for as long as the whole check.
+
+    The kernel of a host that has vanished has not answered the keep-alive for seconds already. It, and not
+    Ollama, would answer an attempt to connect, so that has not to be waited for as for an answer of Ollama.
+    """
+    return min(policy.timeout, max(LEAST_TO_CONNECT, SHARE_TO_CONNECT * policy.timeout)) if vanished else None
 
 
 def after_speech(*, at: float) -> Habit:

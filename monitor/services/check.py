@@ -9,13 +9,17 @@ from typing import Any
 
 import structlog
 
-from monitor.domain import evaluation, schedule, suspicion
+from monitor.domain import evaluation, schedule, suspicion, watching
 from monitor.domain.availability import Availability, Status
 from monitor.domain.fleet import Fleet, Watched
+from monitor.domain.mass_failure import SILENT
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.ports import Doubt, Prober, Recorder
+
+# Of a host that has vanished a new connection is asked for, so that a `timeout` is a sign of life.
+NO_SIGN_OF_LIFE = SILENT - {Reason.TIMEOUT}
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +56,18 @@ class Check:
         requested = watched.check_requested_at
         self._agenda.remove(server_id)
         began = time.monotonic()
+        policy = watched.server.policy
+        within = watching.connect_within(policy, vanished=watched.vanished)
         try:
-            result = await self._prober.probe(watched.server)
+            result = await self._prober.probe(watched.server, connect_within=within)
         except Exception:
             # The prober promises not to raise; should it, this server must not fall off the schedule.
-            self._agenda.set(server_id, time.monotonic() + watched.server.policy.interval.total_seconds())
+            self._agenda.set(server_id, time.monotonic() + policy.interval.total_seconds())
             raise
         if self._fleet.is_current(watched):
             at = time.monotonic()
-            result = self._doubt.own_fault(result, began=began, at=at, timeout=watched.server.policy.timeout)
+            waited = within if within and result.reason is Reason.CONNECT_TIMEOUT else policy.timeout
+            result = self._doubt.own_fault(result, began=began, at=at, timeout=waited)
             self.answers[result.reason] += 1
             self._judge(watched, result, requested, began=began, at=at)
 
@@ -116,6 +123,8 @@ class Check:
         if result.reason is Reason.LOCAL:
             return False
         watched.watch_ended_at = None
+        if watched.availability.status is Status.DOWN or result.reason not in NO_SIGN_OF_LIFE:
+            watched.vanished = False
         good = result.reason in evaluation.ALIVE
         if good and before.since is None:
             return False

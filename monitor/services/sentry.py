@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 class Post:
     """Where one server is watched from, for as long as it is not edited."""
 
-    __slots__ = ("at_end", "began", "habit", "hold", "lasted", "may_begin", "on", "settled", "told", "watched")
+    __slots__ = (
+        *("at_end", "began", "ending", "habit", "hold", "lasted", "may_begin", "on", "settled", "told", "watched"),
+    )
 
     def __init__(self, watched: Watched, habit: Habit, *, on: bool) -> None:
         self.watched = watched
@@ -35,6 +37,7 @@ class Post:
         self.hold: Hold | None = None
         self.began = 0.0
         self.lasted = 0.0
+        self.ending = Ending.CLOSED
         # What was believed when the last watch ended; None once that end is understood.
         self.at_end: Availability | None = None
         self.may_begin = True
@@ -59,19 +62,22 @@ class Sentry:
         holder: Holder,
         recorder: Recorder,
         wake: Callable[[ServerId], None],
+        restart: Callable[[ServerId], None],
         most: int,
         on: bool,
-        ended: Callable[[Watched], None] = lambda _: None,
+        closed: Callable[[Watched], None] = lambda _: None,
     ) -> None:
         """`wake` has a server checked now, even if a check is under way; `most` bounds the connections.
 
-        `ended` is told of a server whose connection has ended, before that check.
+        `restart` does so instead of a check that is under way, and may wait on a connection that is dead as well.
+        `closed` is told of a server that has ended its connection, before that check.
         """
         self._fleet = fleet
         self._holder = holder
         self._recorder = recorder
         self._wake = wake
-        self._tell_end = ended
+        self._restart = restart
+        self._tell_closed = closed
         self._most = most
         self._on = on
         self._posts: dict[ServerId, Post] = {}
@@ -134,6 +140,9 @@ class Sentry:
     def _understand(self, post: Post, at_end: Availability, now: float) -> None:
         """Ask the checks since a watch ended what its end meant."""
         match watching.meaning(at_end, post.watched.availability):
+            case Meaning.HEALTHY if post.ending is Ending.SILENT:
+                post.at_end = None
+                post.habit = watching.after_silence(post.habit, at=now, chance=random.random())
             case Meaning.HEALTHY:
                 post.at_end = None
                 habit = watching.after_end(post.habit, at=now, lasted=post.lasted, chance=random.random())
@@ -216,10 +225,14 @@ class Sentry:
         if ending is Ending.SPOKE:
             self._learn(post, watching.after_speech(at=now), "it sends bytes that nobody asked for")
             return
-        post.at_end = post.watched.availability
+        post.ending, post.at_end = ending, post.watched.availability
         post.watched.watch_ended_at = now
-        self._tell_end(post.watched)
-        self._wake(post.watched.server.id)
+        if ending is Ending.SILENT:
+            post.watched.vanished = True
+            self._restart(post.watched.server.id)
+        else:
+            self._tell_closed(post.watched)
+            self._wake(post.watched.server.id)
 
     async def stop(self) -> None:
         """Let go of everything, and hold nothing from now on."""

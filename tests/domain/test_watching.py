@@ -1,11 +1,14 @@
 """Which servers hold an idle connection: strikes, rest, back-off, and what the checks after an end mean."""
 
+from datetime import timedelta
+
 import pytest
 
 from monitor.domain import watching
 from monitor.domain.availability import Availability, Status
 from monitor.domain.probe import Reason
-from monitor.domain.watching import HELD_WELL, LAST_RETRY, REST, SPREAD, Habit, Meaning
+from monitor.domain.server import Policy
+from monitor.domain.watching import AFTER_SILENCE, HELD_WELL, LAST_RETRY, REST, SPREAD, Habit, Meaning
 
 FRESH = Habit(not_before=0.0)
 UP = Availability(status=Status.UP, reason=Reason.OK, good=5)
@@ -35,6 +38,23 @@ def test_one_more_end_after_the_rest_is_enough_for_another_one() -> None:
 def test_a_watch_held_for_an_hour_clears_the_strikes_before_it() -> None:
     assert after_ends(60, 60, HELD_WELL).strikes == 1
     assert after_ends(60, 60, 60, HELD_WELL, 60).holds
+
+
+def test_silence_is_no_strike_and_keeps_those_from_before() -> None:
+    struck = after_ends(60, 60)
+    for chance in (0.0, 1.0):
+        after = watching.after_silence(struck, at=1000.0, chance=chance)
+        assert (after.strikes, after.holds) == (2, True)
+        assert after.not_before == 1000 + AFTER_SILENCE * (1 + chance)
+
+
+@pytest.mark.parametrize(("timeout", "within"), [(0.5, 0.5), (1.5, 1.5), (5, 1.5), (60, 18)])
+def test_a_host_that_vanished_has_less_time_to_connect_but_more_the_more_its_server_has(
+    timeout: float, within: float
+) -> None:
+    policy = Policy(interval=timedelta(seconds=15), timeout=timedelta(seconds=timeout), rise=2, fall=3)
+    assert watching.connect_within(policy, vanished=True) == timedelta(seconds=within)
+    assert watching.connect_within(policy, vanished=False) is None
 
 
 def test_a_server_that_speaks_on_its_own_is_left_alone_at_once() -> None:

@@ -55,5 +55,5 @@ async def test_the_watch_ends_when_the_host_vanishes_without_a_word(pytestconfig
     async with network() as room:
         (outcome,) = await lonely(room, "watch", *settings)
     ending, seconds = outcome.split()
-    assert ending == "closed"
+    assert ending == "silent"
     assert float(seconds) >= int(settings[0])

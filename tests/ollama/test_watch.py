@@ -1,6 +1,7 @@
 """One idle connection to a real server: every way it can end, and that nothing is ever sent on it."""
 
 import asyncio
+import errno
 import resource
 import socket
 from ipaddress import IPv4Network
@@ -35,6 +36,23 @@ async def test_the_end_of_the_connection_is_told_once(bench: Bench, fake: FakeOl
     connection.close()
     await eventually(lambda: not fake.connections)
     assert bench.endings == [Ending.CLOSED]
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), Ending.SILENT),
+        (OSError(errno.EHOSTUNREACH, "no route"), Ending.SILENT),
+        (OSError(errno.ENETUNREACH, "no network"), Ending.SILENT),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), Ending.CLOSED),
+        (BrokenPipeError(errno.EPIPE, "broken"), Ending.CLOSED),
+        (None, Ending.CLOSED),
+    ],
+)
+def test_a_host_that_fell_silent_is_told_apart_from_one_that_closed(error: OSError | None, ending: Ending) -> None:
+    endings: list[Ending] = []
+    watch.IdleConnection(endings.append, tolerated=0).connection_lost(error)
+    assert endings == [ending]
 
 
 async def test_a_server_that_speaks_without_being_asked_is_let_go(bench: Bench, fake: FakeOllama) -> None:

@@ -68,10 +68,17 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, most: int = 1000, on: bool = True) -> None:
         self.fleet, self.holder, self.recorder = Fleet(), ToldHolder(), KeepingRecorder()
         self.woken: list[ServerId] = []
+        self.restarted: list[ServerId] = []
         self.now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.sentry = Sentry(
-            fleet=self.fleet, holder=self.holder, recorder=self.recorder, wake=self.woken.append, most=most, on=on
+            fleet=self.fleet,
+            holder=self.holder,
+            recorder=self.recorder,
+            wake=self.woken.append,
+            restart=self.restarted.append,
+            most=most,
+            on=on,
         )
 
     def shown(self) -> list[str]:

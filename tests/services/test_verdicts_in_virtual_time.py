@@ -1,5 +1,6 @@
 """A small matrix of faults in virtual time: what may never take a server down, and that real deaths do."""
 
+import statistics
 from collections import Counter
 
 import pytest
@@ -16,7 +17,7 @@ HARMLESS = (
     *("429 storm", "paused 1 s", "paused 3 s"),
 )
 # Seconds until our verdict: of a process that is gone, and of a host that is silent.
-DEATHS = {"kill -9, some": 1, "kill -9, 60 %": 1, "power loss, some": 40, "power loss, a third": 40}
+DEATHS = {"kill -9, some": 1, "kill -9, 60 %": 1, "power loss, some": 15, "power loss, a third": 15}
 
 
 def live(name: str, servers: int) -> Tally:
@@ -43,6 +44,11 @@ def test_servers_that_die_are_said_to_be_down_and_no_others(name: str, within: f
         assert (tally.false[OURS], tally.missed[OURS]) == (0, 0), servers
         assert tally.detection[OURS]
         assert max(tally.detection[OURS]) < within
+
+
+def test_a_host_that_is_silent_is_known_sooner_than_by_its_first_failure_at_a_fixed_interval() -> None:
+    found = live("power loss, some", 1000).detection
+    assert statistics.median(found[OURS]) < statistics.median(found["gatus"])
 
 
 def test_thresholds_of_one_failure_take_servers_down_by_the_same_faults() -> None:

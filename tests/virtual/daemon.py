@@ -53,6 +53,7 @@ class Daemon:
             holder=SimulatedHolder(loop, client),
             recorder=self.recorder,
             wake=self._check_again,
+            restart=self._check_anew,
             most=len(hosts),
             on=SETTINGS.connection_watch,
         )
@@ -95,6 +96,9 @@ class Daemon:
 
     def _check_again(self, server_id: ServerId) -> None:
         self._checks.submit(server_id, repeat=True)
+
+    def _check_anew(self, server_id: ServerId) -> None:
+        self._checks.submit(server_id, restart=True)
 
     def _announced(self, announcement: Announcement) -> None:
         self.isolations += announcement.type is EventType.MONITOR_ISOLATED

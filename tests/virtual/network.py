@@ -2,7 +2,8 @@
 
 A lost packet of a connection is sent again after 0.2, 0.4, 0.8 … s, one that opens a connection after 1, 2, 4 … s,
 as TCP does. So a question fails by its time-out only when that does not suffice. Connections are kept, but to a
-server with a name a new one is made each time, as through a proxy that closes them.
+server with a name a new one is made each time, as through a proxy that closes them. An idle connection is asked
+after by the kernel alone, as Linux does it.
 """
 
 import random
@@ -10,13 +11,16 @@ from dataclasses import dataclass
 from math import inf
 
 from monitor.domain.probe import Reason
+from monitor.domain.watching import Ending
+from monitor.ollama import watch
+from monitor.ollama.dialer import KNOCKS
 from monitor.ollama.names import PATIENCE_SECONDS
+from monitor.ollama.race import STAGGER_SECONDS
 from tests.virtual.trace import Fault, Kind, Trace, is_on
 
 RESENT = 0.2
 OPENED_AGAIN = 1.0
-# The watch of a connection: asks after 10 s of silence, and gives up 15 s later (monitor/ollama/watch.py).
-KEEPALIVE, GIVES_UP, TRIES = 10.0, 15.0, 3
+IDLE, INTERVAL, _, GIVES_UP_MS = (value for _, value in watch.KEEPALIVE)
 FASTEST, SLOWEST = 0.001, 0.03
 
 
@@ -49,14 +53,14 @@ class Client:
         self.looked_up_at = -inf
         self._made = {host.number: trace.begin for host in hosts if not host.named}
 
-    def ask(self, number: int, at: float, *, patience: float) -> Outcome:
-        """Ask a server now, for at most so many seconds."""
+    def ask(self, number: int, at: float, *, patience: float, connect_within: float | None = None) -> Outcome:
+        """Ask a server now, for at most so many seconds; with `connect_within` on a new connection, made within it."""
         host, faults, deadline = self._hosts[number], self._trace.of(number), at + patience
         if not faults and not host.named:
             return Outcome(at + host.round_trip, Reason.OK)
-        made, sent = self._made.get(number), at
+        made, sent = None if connect_within is not None else self._made.get(number), at
         if made is None or is_on(faults, Kind.KILL, at + host.round_trip / 2):
-            connected = self.connect(number, at, deadline=deadline)
+            connected = self.connect(number, at, deadline=deadline, within=connect_within)
             if connected.reason is not Reason.OK:
                 return self._ended(number, connected)
             made = sent = connected.at
@@ -71,8 +75,8 @@ class Client:
         """Close the connection on which an answer was not taken in time."""
         self._made.pop(number, None)
 
-    def connect(self, number: int, at: float, *, deadline: float) -> Outcome:
-        """Open a connection: OK, or why there is none."""
+    def connect(self, number: int, at: float, *, deadline: float, within: float | None = None) -> Outcome:
+        """Open a connection: OK, or why there is none; with `within` only so long, and as often as our dialer."""
         host, faults = self._hosts[number], self._trace.of(number)
         if host.named:
             nameless = is_on(faults, Kind.NO_NAMES, at)
@@ -83,27 +87,39 @@ class Client:
                 at += min(nameless.size, PATIENCE_SECONDS)
             else:
                 return Outcome(min(at + nameless.size, deadline), Reason.DNS)
-        half, wait = host.round_trip / 2, OPENED_AGAIN
-        while at < deadline:
-            if not self._is_unheard(faults, at, made=at):
-                back = at + host.round_trip + _delay(faults, at + half)
-                refused = is_on(faults, Kind.KILL, at + half)
+        half = host.round_trip / 2
+        if within is not None:
+            deadline = min(deadline, at + within)
+        for sent in _openings(at, until=deadline, times=1 if within is None else KNOCKS):
+            if not self._is_unheard(faults, sent, made=sent):
+                back = sent + host.round_trip + _delay(faults, sent + half)
+                refused = is_on(faults, Kind.KILL, sent + half)
                 if back <= deadline:
                     return Outcome(back, Reason.REFUSED if refused else Reason.OK)
                 break
-            at, wait = at + wait, wait * 2
         return Outcome(deadline, Reason.CONNECT_TIMEOUT)
 
-    def watch_ends(self, number: int, made: float) -> float:
-        """Return when an idle connection ends: with the process behind it, or when its keep-alive has no answer."""
+    def watch_ends(self, number: int, made: float) -> tuple[float, Ending]:
+        """Return when and how an idle connection ends: with the process behind it, or as its keep-alive is not heard.
+
+        The kernel looks at each `INTERVAL` while an answer is out, else once `IDLE` has passed since the last one.
+        """
         host, faults = self._hosts[number], self._trace.of(number)
         killed = min((fault.begin for fault in faults if fault.kind is Kind.KILL), default=inf) + host.round_trip / 2
-        at = made + KEEPALIVE
+        coming: list[float] = []
+        heard, at = made, made + IDLE
         while faults and at < min(killed, self._trace.end):
-            if all(self._is_unheard(faults, at + number * GIVES_UP / TRIES, made=made) for number in range(TRIES)):
-                return min(killed, at + GIVES_UP)
-            at += KEEPALIVE
-        return killed
+            heard = max([heard, *(answer for answer in coming if answer <= at)])
+            coming = [answer for answer in coming if answer > at]
+            if at < heard + IDLE:
+                at = heard + IDLE
+                continue
+            if at >= heard + GIVES_UP_MS / 1000:
+                return at, Ending.SILENT
+            if not self._is_unheard(faults, at, made=made):
+                coming.append(at + host.round_trip + _delay(faults, at + host.round_trip / 2))
+            at += INTERVAL
+        return killed, Ending.CLOSED
 
     def _ended(self, number: int, outcome: Outcome) -> Outcome:
         self._made.pop(number, None)
@@ -143,6 +159,17 @@ class Client:
                 case Kind.POWER_LOSS:
                     return True
         return False
+
+
+def _openings(at: float, *, until: float, times: int) -> list[float]:
+    """Return when packets are sent that open a connection, begun so many times."""
+    sent: list[float] = []
+    for number in range(times):
+        begun, wait = at + number * STAGGER_SECONDS, OPENED_AGAIN
+        while begun < until:
+            sent.append(begun)
+            begun, wait = begun + wait, wait * 2
+    return sorted(sent)
 
 
 def _delay(faults: tuple[Fault, ...], at: float) -> float:

@@ -22,12 +22,20 @@ class SimulatedProber:
         self._loop = loop
         self._client = client
 
-    async def probe(self, server: Server, /) -> ProbeResult:
+    async def probe(self, server: Server, /, *, connect_within: timedelta | None = None) -> ProbeResult:
         """Ask; an answer that waited until the time-out was due as well comes too late, as in asyncio."""
         number, began = int(server.name), self._loop.time()
         patience = server.policy.timeout.total_seconds()
-        outcome = self._client.ask(number, began, patience=patience)
-        await asyncio.sleep(outcome.at - began)
+        within = None if connect_within is None else connect_within.total_seconds()
+        outcome = self._client.ask(number, began, patience=patience, connect_within=within)
+        try:
+            await asyncio.sleep(outcome.at - began)
+        except asyncio.CancelledError:
+            self._client.give_up(number)
+            raise
+        if within is not None and self._loop.time() >= began + within > outcome.at:
+            self._client.give_up(number)
+            return ProbeResult(reason=Reason.CONNECT_TIMEOUT)
         if self._loop.time() >= began + patience > outcome.at:
             self._client.give_up(number)
             return ProbeResult(reason=Reason.TIMEOUT)
@@ -43,11 +51,11 @@ class SimulatedHold:
         self._ended = ended
         self.is_open = True
 
-    def end(self) -> None:
+    def end(self, ending: Ending) -> None:
         """End by itself, unless we have closed it."""
         if self.is_open:
             self.is_open = False
-            self._ended(Ending.CLOSED)
+            self._ended(ending)
 
     def close(self) -> None:
         """Let go."""
@@ -68,9 +76,9 @@ class SimulatedHolder:
         await asyncio.sleep(connected.at - now)
         if connected.reason is not Reason.OK:
             return None
-        hold, ends = SimulatedHold(ended), self._client.watch_ends(number, connected.at)
+        hold, (ends, ending) = SimulatedHold(ended), self._client.watch_ends(number, connected.at)
         if ends < inf:
-            self._loop.call_at(ends, hold.end)
+            self._loop.call_at(ends, hold.end, ending)
         return hold
 
 

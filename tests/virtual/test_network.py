@@ -2,8 +2,10 @@
 
 import random
 from collections import Counter
+from math import inf
 
 from monitor.domain.probe import Reason
+from monitor.domain.watching import Ending
 from tests.virtual.network import Client, Host
 from tests.virtual.trace import Fault, Kind, Trace
 
@@ -47,6 +49,40 @@ def test_while_no_name_can_be_looked_up_one_who_remembers_finds_the_server_where
         host = Host(number=0, network=0, named=True, round_trip=0.01)
         outcome = Client(trace, [host], random.Random(1), remembers=True).ask(0, 100.0, patience=5.0)
         assert (round(outcome.at - 100.0, 6), outcome.reason) == (late + 0.02, Reason.OK)
+
+
+def watch_ends(*faults: Fault, until: float = 1000.0) -> tuple[float, Ending]:
+    """Watch the only server from 90 on; return how long after 100 that ends, and how."""
+    trace = Trace(faults, servers=1, begin=0.0, end=until)
+    host = Host(number=0, network=0, named=False, round_trip=0.01)
+    at, ending = Client(trace, [host], random.Random(1)).watch_ends(0, 90.0)
+    return round(at - 100.0, 6), ending
+
+
+def test_a_watch_ends_seven_seconds_after_the_last_sign_of_life() -> None:
+    # Heard at 93.01, 96.02 and 99.03.
+    assert watch_ends(Fault(kind=Kind.POWER_LOSS, begin=100.0)) == (7 - 0.97, Ending.SILENT)
+    assert watch_ends(Fault(kind=Kind.HALF_OPEN, begin=98.0)) == (7 - 3.98, Ending.SILENT)
+    assert watch_ends(Fault(kind=Kind.ONE_WAY, begin=100.0, end=105.0)) == (inf, Ending.CLOSED)
+    assert watch_ends(Fault(kind=Kind.ONE_WAY, begin=100.0, end=106.0)) == (7 - 0.97, Ending.SILENT)
+
+
+def test_a_watch_ends_at_once_with_the_process_and_stands_while_the_kernel_answers() -> None:
+    assert watch_ends(Fault(kind=Kind.KILL, begin=100.0)) == (0.005, Ending.CLOSED)
+    assert watch_ends(Fault(kind=Kind.PAUSE, begin=100.0, end=200.0)) == (inf, Ending.CLOSED)
+
+
+def test_a_watch_stands_answers_that_take_three_seconds_and_not_ten() -> None:
+    assert watch_ends(Fault(kind=Kind.DELAY, begin=95.0, size=3.0)) == (inf, Ending.CLOSED)
+    assert watch_ends(Fault(kind=Kind.DELAY, begin=95.0, size=10.0))[1] is Ending.SILENT
+
+
+def test_with_little_time_to_connect_it_is_tried_several_times_over() -> None:
+    for back, expected in ((100.4, (0.5 + 0.02, Reason.OK)), (101.3, (1.5, Reason.CONNECT_TIMEOUT))):
+        trace = Trace([Fault(kind=Kind.ONE_WAY, begin=99.0, end=back)], servers=1, begin=0.0, end=1000.0)
+        host = Host(number=0, network=0, named=False, round_trip=0.01)
+        outcome = Client(trace, [host], random.Random(1)).ask(0, 100.0, patience=5.0, connect_within=1.5)
+        assert (round(outcome.at - 100.0, 6), outcome.reason) == expected
 
 
 def test_when_a_third_of_all_packets_are_lost_few_questions_fail() -> None:
