@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from api import problems
 from api.http import bodies, preconditions, responses
+from api.http.responses import Fleeting
 from api.metrics.traffic import Traffic
 from api.problems import Problem
 from api.queries.transactions import RefusedError
@@ -21,6 +22,7 @@ from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Whatever no other route takes, a path with a line break, too; and what the metrics call it.
+OK = HTTPStatus.OK.value
 ELSEWHERE, UNKNOWN = r"/{path:[\s\S]*}", "unknown"
 
 OF_OLLAMA = re.compile(rf"/(api/({url.ROUTES_OF_OLLAMA})|v1/({url.ROUTES_OF_OPENAI}))")
@@ -59,7 +61,7 @@ class Frame:
             try:
                 await admit(request)
                 response = await handler(request)
-                if request.method == hdrs.METH_GET and response.status == HTTPStatus.OK:
+                if type(response) is not Fleeting and request.method == hdrs.METH_GET and response.status == OK:
                     response = preconditions.unless_known(request, response)
             except Exception as error:
                 response = responses.problem(_problem(request, pattern, error))

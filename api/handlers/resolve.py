@@ -1,6 +1,5 @@
 """Which server for this request, and which model is where: answered from memory, also while the database is away."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from aiohttp import web
 from pydantic_core import to_json
 from yarl import URL
 
-from api.http import bodies, parameters, preconditions, responses
+from api.http import bodies, parameters, preconditions, responses, targets
 from api.http.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
 from api.openapi.operation import Operation
 from api.problems import Problem
@@ -17,28 +16,30 @@ from api.resolution import catalogue, misses
 from api.resolution.answers import ResolutionView
 from api.resolution.catalogue import CatalogueAnswerView, CataloguePageView
 from api.resolution.desk import Desk
-from api.resolution.mirror import Mirror
+from api.resolution.mirror import Mirror, Snapshot
 from api.resolution.misses import Misses
 from api.resolution.outgoing import OutgoingHeaders
 from api.schemas import ResolveBody
 from api.security import access
 from api.security.access import Scope
-from monitor.domain import tie_break
+from monitor.domain import resolver, tie_break
 from monitor.domain.selection import Request
+from monitor.domain.tie_break import TieBreak
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"
 MOST_REMEMBERED = 1024
 
-# What needs no decoding.
-PLAIN_SESSION = re.compile(rf"[A-Za-z0-9._~:@/-]{{1,{parameters.MAX_SESSION}}}")
-
 
 class Asked(NamedTuple):
-    """What is asked of the resolver, for which session, and what the answer is to have besides."""
+    """What is asked of the resolver, for which session, and what the answer is to have besides.
+
+    `key` is `resolver.key_of_plain` of the request, worked out for the many that are the same.
+    """
 
     request: Request
     session: str | None
     include: frozenset[Extra]
+    key: str | None
 
 
 class ResolveHandler:
@@ -107,14 +108,17 @@ class ResolveHandler:
 
     async def ask(self, request: web.Request) -> web.Response:
         """`GET /api/resolve`."""
-        target, session = _without_session(request.raw_path)
+        target, session = request.raw_path, None
+        if targets.SESSION in target:
+            target, session = targets.without_session(target)
         asked = _asked(target)
-        return await self._answer(request, asked if session is None else asked._replace(session=session))
+        return await self._answer(request, asked, session or asked.session)
 
     async def post(self, request: web.Request) -> web.Response:
         """`POST /api/resolve`: the same with the parameters as a JSON object. It changes nothing either."""
         parameters.read(request.query, NoParameters)
-        return await self._answer(request, _split(dict(await bodies.read(request, ResolveBody))))
+        asked = _split(dict(await bodies.read(request, ResolveBody)))
+        return await self._answer(request, asked, asked.session)
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /api/models`."""
@@ -129,38 +133,28 @@ class ResolveHandler:
         model = catalogue.one(await self._mirror.wait(), request.match_info["model_name"])
         return responses.data(model, tag=_tag(model))
 
-    async def _answer(self, request: web.Request, asked: Asked) -> web.Response:
+    async def _answer(self, request: web.Request, asked: Asked, session: str | None) -> web.Response:
         snapshot = self._mirror.now() or await self._mirror.wait()
-        chance = tie_break.of_session(asked.session)
+        chance = tie_break.of_session(session)
         try:
-            if Extra.CREDENTIALS in asked.include:
-                access.require(request, Scope.CREDENTIALS)
-                return responses.data(
-                    await self._desk.resolve_with_headers(asked.request, snapshot, chance, self._outgoing)
-                )
-            written = self._desk.write(asked.request, snapshot, chance)
-            return responses.written(written.json, tag=written.tag)
+            if asked.include:
+                return await self._answer_with_headers(request, asked, snapshot, chance)
+            written = None if asked.key is None else self._desk.write_first(asked.key, snapshot, chance)
+            if written is None:
+                written = self._desk.write(asked.request, snapshot, chance)
         except Problem as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()
             raise
+        if written.tag is None:
+            return responses.fleeting(written.json)
+        return responses.written(written.json, tag=written.tag)
 
-
-def _without_session(target: str) -> tuple[str, str | None]:
-    """Take the one parameter out of the target of a request that may be another one each time.
-
-    Where it is not there once, in its simplest form, the target is left as it is.
-    """
-    head, found, rest = target.partition("session=")
-    begins = head.find("?") + 1
-    if not found or not begins or (head[-1] != "&" and begins != len(head)) or "session=" in rest:
-        return target, None
-    if "%" in target and any("%" in part.partition("=")[0] for part in target[begins:].split("&")):
-        return target, None
-    session, separator, rest = rest.partition("&")
-    if not PLAIN_SESSION.fullmatch(session):
-        return target, None
-    return f"{head}{rest}" if separator else head[:-1], session
+    async def _answer_with_headers(
+        self, request: web.Request, asked: Asked, snapshot: Snapshot, chance: TieBreak
+    ) -> web.Response:
+        access.require(request, Scope.CREDENTIALS)
+        return responses.data(await self._desk.resolve_with_headers(asked.request, snapshot, chance, self._outgoing))
 
 
 @lru_cache(MOST_REMEMBERED)
@@ -172,7 +166,8 @@ def _asked(target: str) -> Asked:
 def _split(values: dict[str, Any]) -> Asked:
     include, session = frozenset(values.pop("include")), values.pop("session")
     labels, capabilities = tuple(values.pop("label")), tuple(values.pop("capability"))
-    return Asked(Request(**values, labels=labels, capabilities=capabilities), session, include)
+    request = Request(**values, labels=labels, capabilities=capabilities)
+    return Asked(request, session, include, None if include else resolver.key_of_plain(request))
 
 
 def _tag(answer: Mapping[str, Any]) -> str:

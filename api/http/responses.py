@@ -19,6 +19,10 @@ COMPRESS_ABOVE_BYTES = 4 * 1024
 THREAD_ABOVE_BYTES = 64 * 1024
 
 
+class Fleeting(web.Response):
+    """An answer that may well be another one for the same question at the same moment, so it has no tag."""
+
+
 def document(
     view: BaseModel, *, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> web.Response:
@@ -45,6 +49,11 @@ def written(json_text: bytes, *, tag: str | None = None) -> web.Response:
     if tag is not None:
         response.headers["ETag"] = f'W/"{tag}"'
     return response
+
+
+def fleeting(json_text: bytes) -> web.Response:
+    """Return what is JSON already, and is not worth a tag."""
+    return Fleeting(body=json_text, headers=JSON_HEADERS, zlib_executor_size=THREAD_ABOVE_BYTES)
 
 
 def empty() -> web.Response:

@@ -24,11 +24,18 @@ class Traffic:
 
     def count(self, request: web.Request, response: web.StreamResponse, *, route: str, seconds: float) -> None:
         """Count an answer that took some seconds; a stream, and who waits for events, took what they wanted."""
-        method = request.method if request.method in METHODS else "other"
-        answered = method, route, response.status
-        self._requests[answered] = self._requests.get(answered, 0) + 1
+        answered = request.method, route, response.status
+        requests = self._requests
+        if answered in requests:
+            requests[answered] += 1
+        else:
+            self._begin(*answered)
         if isinstance(response, web.Response) and (route != WAITING or "wait" not in request.query):
             self._seconds[route].observe(seconds)
+
+    def _begin(self, method: str, route: str, status: int) -> None:
+        answered = method if method in METHODS else "other", route, status
+        self._requests[answered] = self._requests.get(answered, 0) + 1
 
     def families(self) -> Iterator[Family]:
         """Yield what was counted."""

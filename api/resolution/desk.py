@@ -29,11 +29,15 @@ LASTING = (
     b'{"source":"registered","rule":2,%b,"model_name":%b,"model_known":true,"loaded":%b,"remote_host":%b,'
     b'"candidates":[],"explanation":null'
 )
-# What ages of it, as it stands after the rest: making a dictionary of it first would take four times as long.
-AGEING = b'%b,"stale":%b,"snapshot":{"seq":%d,"age_seconds":%.3f,"stale":%b}}'
+# What follows after that; to make a dictionary of it first would take four times as long.
+AGEING = b',"stale":%b,"snapshot":{"seq":'
+AGES = b'%b%d,"age_seconds":%.3f,"stale":%b}}'
 TAG_BYTES = 8
 MOST_TEXTS = 4096
+# Of a fleet's copies only the best ones are named, until those fail.
+MOST_COPIES = 16_384
 JSON = {None: b"null", True: b"true", False: b"false"}
+STALE = (AGEING % JSON[False], AGEING % JSON[True])
 STATUSES = {
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
@@ -44,16 +48,25 @@ STATUSES = {
 
 
 class Written(NamedTuple):
-    """An answer as JSON; `tag` is the same as long as nothing but its age has changed."""
+    """An answer as JSON; `tag` is the same as long as nothing but its age has changed, None if chance decided."""
 
     json: bytes
-    tag: str
+    tag: str | None
 
 
 class Told(NamedTuple):
     """What is told of a server at a revision of it, whatever it was asked for, and a tag of that."""
 
     revision: int
+    json: bytes
+    tag: str
+
+
+class WrittenCopy(NamedTuple):
+    """What is told of a model of a server at a revision of that; it is stale `fresh_for` seconds after a check."""
+
+    revision: int
+    fresh_for: float
     json: bytes
     tag: str
 
@@ -69,6 +82,7 @@ class Desk:
         self._timeout = policy.timeout.total_seconds()
         self._allowed_networks = allowed_networks
         self._told: dict[Entry, Told] = {}
+        self._copies: dict[Copy, WrittenCopy] = {}
         self._fleet: Directory | None = None
 
     def resolve(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Resolution:
@@ -87,23 +101,44 @@ class Desk:
         return resolution
 
     def write(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Written:
-        """Return the answer as JSON, of which only what this request alone has is written anew."""
-        model = request.model
-        if model is not None and request.server_url is None and request.is_plain:
-            copy = resolver.first_copy(model, snapshot.fleet, tie_break)
-            if copy is not None:
-                return self._write_copy(copy, snapshot)
+        """Return the answer as JSON."""
         answer = self._ask(request, snapshot, tie_break)
         lasting = to_json(self._lasting(answer, snapshot))[:-1]
-        stale = JSON[self._is_stale(answer.server, snapshot)]
-        return _written(lasting, stale, _digest(lasting + stale), snapshot)
+        is_stale = JSON[self._is_stale(answer.server, snapshot)]
+        age = snapshot.age_seconds, JSON[snapshot.is_stale]
+        return Written(AGES % (lasting + AGEING % is_stale, snapshot.seq, *age), _digest(lasting + is_stale))
 
-    def _write_copy(self, copy: Copy, snapshot: Snapshot) -> Written:
-        """Write what programs ask for most, the first copy of a model, of parts that are written already."""
-        server, loaded = copy.server, JSON[copy.size_vram is not None]
-        told, stale = self._told_of(server, snapshot.fleet), JSON[self._is_stale(server, snapshot)]
-        lasting = LASTING % (told.json, _json_text(copy.model_name), loaded, _json_text(copy.remote_host))
-        return _written(lasting, stale, f"{told.tag}{zlib.crc32(lasting, len(stale)):08x}", snapshot)
+    def write_first(self, key: str, snapshot: Snapshot, tie_break: TieBreak) -> Written | None:
+        """Return what `write` would for a plain request for a model, from what is written already.
+
+        `key` is `resolver.key_of_plain` of the request. None where a closer look is due, so for any refusal.
+        """
+        fleet, seq, age, is_old, at = snapshot
+        best = resolver.first_copies(key, fleet)
+        if best is None:
+            return None
+        copy = fleet.pick(best, tie_break)
+        server = copy.server
+        known = self._copies.get(copy)
+        if known is None or known.revision != server.revision:
+            known = self._write_copy(copy, fleet)
+        is_stale = at - server.fresh_from > known.fresh_for
+        # Chance decides anew each time, so a tag would tell nobody that the answer is the one he has.
+        is_certain = tie_break.is_session or len(best.copies) == 1
+        tag = f"{known.tag}{is_stale:d}" if is_certain else None
+        return Written(AGES % (known.json + STALE[is_stale], seq, age, JSON[is_old]), tag)
+
+    def _write_copy(self, copy: Copy, fleet: Directory) -> WrittenCopy:
+        if fleet is not self._fleet or len(self._copies) > MOST_COPIES:
+            # What is remembered of one that was read anew would only keep it in memory.
+            self._fleet = fleet
+            self._copies.clear()
+            self._told.clear()
+        told, loaded = self._told_of(copy.server), JSON[copy.size_vram is not None]
+        json = LASTING % (told.json, _json_text(copy.model_name), loaded, _json_text(copy.remote_host))
+        tag = f"{told.tag}{zlib.crc32(json):08x}"
+        written = self._copies[copy] = WrittenCopy(copy.server.revision, self._fresh_for(copy.server), json, tag)
+        return written
 
     def _resolution(self, answer: Answer, snapshot: Snapshot) -> Resolution:
         stale, view = self._is_stale(answer.server, snapshot), answers.snapshot_view(snapshot)
@@ -117,16 +152,10 @@ class Desk:
         ]
         return answers.lasting(answer, candidates)
 
-    def _told_of(self, server: Entry, fleet: Directory) -> Told:
-        if fleet is not self._fleet:
-            # Read anew; what was remembered would only keep the old one in memory.
-            self._fleet = fleet
-            self._told.clear()
+    def _told_of(self, server: Entry) -> Told:
         known = self._told.get(server)
         if known is not None and known.revision == server.revision:
             return known
-        if len(self._told) > 2 * len(fleet.servers):
-            self._told.clear()
         json = to_json(answers.place(server))[1:-1]
         told = self._told[server] = Told(server.revision, json, _digest(json))
         return told
@@ -142,13 +171,10 @@ class Desk:
     def _is_stale(self, entry: Entry | None, snapshot: Snapshot) -> bool | None:
         if entry is None:
             return None
-        limit = 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
-        return entry.is_active and snapshot.at - entry.fresh_from > limit
+        return entry.is_active and snapshot.at - entry.fresh_from > self._fresh_for(entry)
 
-
-def _written(lasting: bytes, stale: bytes, tag: str, snapshot: Snapshot) -> Written:
-    age, is_stale = snapshot.age_seconds, JSON[snapshot.is_stale]
-    return Written(AGEING % (lasting, stale, snapshot.seq, age, is_stale), tag)
+    def _fresh_for(self, entry: Entry) -> float:
+        return 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
 
 
 def _digest(json: bytes) -> str:

@@ -9,10 +9,9 @@ import structlog
 from aiohttp import hdrs, web
 
 from api.problems import Problem
-from api.security import access, grant, origins, token_table
+from api.security import access, demands, grant, origins, token_table
 from api.security.access import Access
-from api.security.acquaintance import Acquaintance
-from api.security.demands import Demands
+from api.security.admissions import Admissions
 from api.security.failures import Failures, Outcome
 from api.security.token_table import TokenTable
 
@@ -28,30 +27,32 @@ class Gate:
         self._table = table
         self._hostnames = origins.spelt(hostnames)
         self._failures = Failures()
-        self._acquaintance = Acquaintance()
-        self._demands = Demands()
+        self._admissions = Admissions()
 
     async def admit(self, request: web.Request) -> None:
         """Let a request pass; raises the `Problem` of one that may not."""
+        table = self._table
+        known = None if table.open_access else self._admissions.recall(request)
+        if known is None:
+            await self._examine(request)
+        else:
+            table.note_use(known)
+            access.note(request, known)
+
+    async def _examine(self, request: web.Request) -> None:
         origins.require_own_site(request, self._hostnames)
-        demand = self._demands.of(request)
+        demand = demands.of(request)
         if demand:
-            found = self._table.open_access or self._recall(request) or await self._identify(request)
+            found = self._table.open_access or await self._identify(request)
             access.note(request, found)
             for scope in demand:
                 found.require(scope)
+            if found.token_id is not None:
+                self._admissions.remember(request, found)
         # An API that wants tokens is asked under any name, so a proxy needs no setting: a page that reaches it
         # through its own DNS has no token to send, and browsers add none by themselves.
         if self._table.may_be_open:
             origins.require_own_host(request, self._hostnames)
-
-    def _recall(self, request: web.Request) -> Access | None:
-        """Return what the request may do if it comes with what was good before, and with nothing else."""
-        values = request.headers.getall(hdrs.AUTHORIZATION, ())
-        found = self._acquaintance.recall(values[0]) if len(values) == 1 else None
-        if found is not None:
-            self._table.note_use(found)
-        return found
 
     async def _identify(self, request: web.Request) -> Access:
         if not self._table.is_loaded:
@@ -70,7 +71,6 @@ class Gate:
             self._require_patience(request)
             self._count_failure(request)
             raise refusal or token_table.unknown()
-        self._acquaintance.remember(request.headers[hdrs.AUTHORIZATION], found)
         return found
 
     def _require_patience(self, request: web.Request) -> None:

@@ -8,17 +8,17 @@ import bisect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
 
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
-from monitor.domain.entry import Copy, Entry, Rank, ServerRank
+from monitor.domain.entry import LOCAL, Copy, Entry, Flaw, Rank, ServerRank
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.tie_break import Rendezvous, TieBreak
 
-_rank, _seed = attrgetter("rank"), attrgetter("seed")
+_seed, _seed_of_server = attrgetter("seed"), attrgetter("server.seed")
 # Of an entry, what its place among all depends on, and what an index does besides.
 _RANKING = frozenset(
     {
@@ -40,31 +40,35 @@ _INDEXED = _RANKING | {"name", "url", "is_default"}
 class Best:
     """The copies of a model that no step of the order tells apart, one of each server, in the order of their seeds."""
 
-    __slots__ = ("copies", "rank", "seeds")
+    __slots__ = ("by_seed", "copies", "is_usable", "rank")
 
     def __init__(self, rank: Rank, copies: Iterable[Copy] = ()) -> None:
         self.rank = rank
-        self.seeds: list[int] = []
+        # Whether one may be named to who asks for nothing special: no stub, and available.
+        self.is_usable = rank[0] == LOCAL and not rank[1] & Flaw.UNAVAILABLE
         self.copies: list[Copy] = []
+        self.by_seed: dict[int, Copy] = {}
         for copy in copies:
             self.put(copy)
 
     def put(self, copy: Copy) -> None:
         """Take a copy in; of two that only differ in how their server spells them the first by name."""
         seed = copy.server.seed
-        place = bisect.bisect_left(self.seeds, seed)
-        if place == len(self.seeds) or self.seeds[place] != seed:
-            self.seeds.insert(place, seed)
-            self.copies.insert(place, copy)
-        elif copy.model_name < self.copies[place].model_name:
-            self.copies[place] = copy
+        known = self.by_seed.get(seed)
+        if known is None:
+            bisect.insort(self.copies, copy, key=_seed_of_server)
+        elif copy.model_name < known.model_name:
+            self.copies[self.copies.index(known)] = copy
+        else:
+            return
+        self.by_seed[seed] = copy
 
     def discard(self, copy: Copy) -> bool:
         """Take a copy out; return whether it was there."""
-        place = bisect.bisect_left(self.seeds, copy.server.seed)
-        if place == len(self.seeds) or self.copies[place] is not copy:
+        if self.by_seed.get(copy.server.seed) is not copy:
             return False
-        del self.seeds[place], self.copies[place]
+        del self.by_seed[copy.server.seed]
+        self.copies.remove(copy)
         return True
 
     @property
@@ -98,14 +102,20 @@ class Directory:
 
     def best(self, key: str) -> Best | None:
         """Return the copies of a model that come first in the order of choice; None if nobody has it."""
-        best = self._best.get(key)
-        if best is None and key in self._holders:
-            best = self._best[key] = _best_of(self._holders[key])
+        try:
+            return self._best[key]
+        except KeyError:
+            holders = self._holders.get(key)
+        if holders is None:
+            return None
+        best = self._best[key] = _best_of(holders)
         return best
 
     def pick(self, best: Best, tie_break: TieBreak) -> Copy:
         """Return the one of the best copies that is to be taken."""
-        return best.copies[self._rendezvous.first(tie_break, best.seeds)]
+        if tie_break.is_session and len(best.copies) > 1:
+            return best.by_seed[self._rendezvous.first(tie_break.bucket, best.by_seed)]
+        return best.copies[tie_break.number % len(best.copies)]
 
     def pick_active(self, tie_break: TieBreak) -> Entry | None:
         """Return the active server that comes first when no model is asked for."""
@@ -114,7 +124,11 @@ class Directory:
         if self._best_active is None:
             rank = self._active[0].rank
             self._best_active = sorted(takewhile(lambda entry: entry.rank == rank, self._active), key=_seed)
-        return self._best_active[self._rendezvous.first(tie_break, [entry.seed for entry in self._best_active])]
+        equal = self._best_active
+        if not tie_break.is_session:
+            return equal[tie_break.number % len(equal)]
+        by_seed = {entry.seed: entry for entry in equal}
+        return by_seed[self._rendezvous.first(tie_break.bucket, by_seed)]
 
     def holders(self, key: str) -> list[Copy]:
         """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count.
@@ -278,8 +292,9 @@ class Directory:
 
 
 def _best_of(holders: Iterable[Copy]) -> Best:
-    rank = min(map(_rank, holders))
-    return Best(rank, (copy for copy in holders if copy.rank == rank))
+    ranked = [(copy.rank, copy) for copy in holders]
+    rank = min(ranked, key=itemgetter(0))[0]
+    return Best(rank, (copy for its, copy in ranked if its == rank))
 
 
 def _place(entry: Entry) -> tuple[ServerRank, str]:

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from monitor.domain import explanation, nearest, selection
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
-from monitor.domain.directory import Directory
-from monitor.domain.entry import LOCAL, Copy, Entry, Flaw, Standing
+from monitor.domain.directory import Best, Directory
+from monitor.domain.entry import Copy, Entry, Standing
 from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
 from monitor.domain.explanation import Explanation, PassedOver, Step
 from monitor.domain.model_name import ModelName
@@ -167,20 +167,28 @@ def _copy_on(entry: Entry, key: str) -> Copy | None:
     return min(copies, key=lambda copy: (copy.rank, copy.model_name), default=None)
 
 
-def first_copy(model: str, fleet: Directory, tie_break: TieBreak) -> Copy | None:
-    """Return the copy that rule 2 names for a plain request; None where a closer look is due, so for any refusal."""
-    if len(model) > model_names.MAX_LENGTH:
+def key_of_plain(request: Request) -> str | None:
+    """Return the key of the model of a request for just one server that has it; None for any other request."""
+    if request.model is None or request.server_url is not None or not request.is_plain:
         return None
-    best = fleet.best(_key(model))
-    # A stub is never named unasked, and nothing that is not available.
-    if best is None or best.rank[0] != LOCAL or best.rank[1] & Flaw.UNAVAILABLE:
-        return None
-    return fleet.pick(best, tie_break)
+    return _key(request.model) if len(request.model) <= model_names.MAX_LENGTH else None
+
+
+def first_copies(key: str, fleet: Directory) -> Best | None:
+    """Return the copies that rule 2 has to choose from for a plain request; None where a closer look is due.
+
+    So it is for any refusal: a stub is never named unasked, and nothing that is not available.
+    """
+    best = fleet.best(key)
+    return best if best is not None and best.is_usable else None
 
 
 def _by_model(request: Request, model: str, key: str, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
-    first = first_copy(model, fleet, tie_break) if request.is_plain else None
-    return _by_model_in_full(request, model, key, fleet, tie_break) if first is None else _of_copy(first)
+    plain = key_of_plain(request)
+    best = None if plain is None else first_copies(plain, fleet)
+    if best is None:
+        return _by_model_in_full(request, model, key, fleet, tie_break)
+    return _of_copy(fleet.pick(best, tie_break))
 
 
 def _by_model_in_full(

@@ -33,7 +33,12 @@ class Request(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether only the first of all servers is wanted, without a word about the others."""
-        return self.candidates == 1 and not self.explain and not self.is_narrowed
+        # One comparison of all of them: this is looked at for every request.
+        return self[4:] == _JUST_ONE and not self.explain
+
+
+# Of a request for just one server, what comes after `cloud`.
+_JUST_ONE = Request()[4:]
 
 
 def fits_copy(copy: Copy, request: Request) -> bool:

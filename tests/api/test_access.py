@@ -6,10 +6,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
 
-from api.security import demands, tokens
-from api.security.demands import Demands
+from api.security import tokens
 from monitor.postgres.database import Connection
 from tests.api.client import ApiClient, told
 from tests.api.token_maker import bearer, make
@@ -135,14 +133,6 @@ async def test_what_an_address_needs_is_not_mixed_up_between_methods_nor_forgott
         assert (await guarded.ask("DELETE", path, headers=headers)).body["code"] == "scope_missing"
         assert (await guarded.ask("GET", f"{path}?token=x", headers=headers)).body["code"] == "token_in_query"
         assert (await guarded.ask("GET", path)).body["code"] == "token_missing"
-
-
-def test_addresses_are_not_remembered_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demands, "MOST_REMEMBERED", 8)
-    known = Demands()
-    for number in range(30):
-        known.of(make_mocked_request("GET", f"{SERVERS}?name={number}"))
-    assert len(known._known) <= 8
 
 
 async def test_wrong_tokens_are_slowed_down_and_a_right_one_beside_them_is_not(guarded: ApiClient, admin: str) -> None:

@@ -61,6 +61,17 @@ async def test_what_has_changed_is_sent(api: ApiClient, psql: Connection) -> Non
     assert (await again(api, of_one, before[of_one])).body["priority"] == 7
 
 
+async def test_an_answer_that_chance_decided_has_no_tag_but_one_for_a_session_has(
+    api: ApiClient, psql: Connection
+) -> None:
+    await resolving.make(api, psql, BOX, Box("berta", UP, (Has("m:latest"),)))
+    by_chance = await api.ask("GET", "/api/resolve?model=m", headers={"If-None-Match": "*"})
+    assert by_chance.status == 200
+    assert "ETag" not in by_chance.headers
+    place = "/api/resolve?model=m&session=s"
+    assert (await again(api, place, await api.ask("GET", place))).status == 304
+
+
 async def test_a_refusal_has_no_tag(api: ApiClient, psql: Connection) -> None:
     await resolving.make(api, psql, Box("anna", DOWN, (Has("m:latest"),)))
     refusal = await api.ask("GET", "/api/resolve?model=m", headers={"If-None-Match": "*"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.resolution.desk import Desk
 from api.resolution.mirror import Snapshot
-from monitor.domain import folding
+from monitor.domain import folding, resolver
 from monitor.domain.directory import Directory
 from monitor.domain.selection import Request
 from monitor.domain.tie_break import TieBreak
@@ -49,7 +49,9 @@ def change(fleet: Directory, chance: random.Random) -> None:
 
 def told(desk: Desk, request: Request, snapshot: Snapshot, tie: TieBreak) -> Any:
     """Return what is written."""
-    return json.loads(desk.write(request, snapshot, tie).json)
+    key = resolver.key_of_plain(request)
+    first = None if key is None else desk.write_first(key, snapshot, tie)
+    return json.loads((first or desk.write(request, snapshot, tie)).json)
 
 
 def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
