@@ -19,14 +19,16 @@ class Watched:
     `check_requested_at` and `discovery_requested_at` are requests that have no answer yet.
     `known_list` is the fingerprint of the last listing that is on record, None when the record has
     to be read again; `missing` are the models that listing lacked although they are on record.
-    `watch_ended_at`, monotonic seconds, is when the connection to it ended that was held, until a check has
-    said what that meant. `vanished` is whether it ended because the host fell silent, until that answers again.
+    `watch_ended_at` is when the connection to it ended that was held, until a check has said what that meant,
+    and `due_at` when its next check is due; both in monotonic seconds. `vanished` is whether that connection ended
+    because the host fell silent, until the host answers again.
     """
 
     server: Server
     availability: Availability
     suspicion: Suspicion = suspicion.NONE
     watch_ended_at: float | None = None
+    due_at: float = float("inf")
     vanished: bool = False
     server_version: str | None = None
     check_requested_at: datetime | None = None

@@ -95,12 +95,18 @@ class Check:
         after = evaluation.evaluate(before, result, server.policy, at=at)
         after = self._doubt.weigh(watched, result, after, began=began, at=at)
         delay = schedule.delay_after(
-            after, server.policy, at=at, jitter=random.uniform(-1, 1), retry_after=result.retry_after
+            after,
+            server.policy,
+            at=at,
+            jitter=random.uniform(-1, 1),
+            retry_after=result.retry_after,
+            late=_lateness(watched, at=at),
         )
         if result.reason is Reason.LOCAL and watched.suspicion.since is not None:
             # It has to be cleared, or not, all the same.
             delay = min(delay, schedule.RECHECK)
-        self._agenda.set(server.id, at + delay, punctual=after.in_transition)
+        watched.due_at = at + delay
+        self._agenda.set(server.id, watched.due_at, punctual=after.in_transition)
         came_up = before.status in {Status.UNKNOWN, Status.DOWN} and after.status in {Status.UP, Status.DEGRADED}
         new_version = result.server_version not in {None, watched.server_version}
         watched.availability = after
@@ -109,7 +115,7 @@ class Check:
             watched.check_requested_at = None
         is_news = self._take_suspicion(watched, result, at=at)
         changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
-        self._record(watched, result, at=at, due=at + delay, requested=requested, changed=changed)
+        self._record(watched, result, at=at, due=watched.due_at, requested=requested, changed=changed)
         if after.status is not before.status:
             log.info("server_status", **watched.verdict_after(before.status))
         if after.flapping is not before.flapping:
@@ -162,6 +168,12 @@ class Check:
             good=None if ours else result.reason in evaluation.ALIVE,
         )
         self._recorder.record(record, at_once=changed or requested is not None)
+
+
+def _lateness(watched: Watched, *, at: float) -> float:
+    """Return how many seconds after its time a fast check was made; the first one is due when the watch ends."""
+    due_at = watched.due_at if watched.availability.in_transition else watched.watch_ended_at
+    return 0.0 if due_at is None else max(0.0, at - due_at)
 
 
 def _answer(result: ProbeResult) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def test_only_a_regular_check_is_moved_by_the_jitter(availability: Availability,
     assert schedule.delay_after(availability, policy(), at=AT, jitter=jitter) == pytest.approx(delay)
 
 
+@pytest.mark.parametrize(("late", "delay"), [(0.0, 0.1), (0.02, 0.08), (0.05, 0.05), (7.0, 0.05)])
+def test_a_late_fast_check_makes_the_next_one_sooner(late: float, delay: float) -> None:
+    refused = Availability(status=Status.UP, bad=1, suspect=Reason.REFUSED)
+    assert schedule.delay_after(refused, policy(), at=AT, jitter=0, late=late) == pytest.approx(delay)
+    slow = Availability(status=Status.UP, bad=1, suspect=Reason.TIMEOUT)
+    assert schedule.delay_after(slow, policy(), at=AT, jitter=0, late=late) == 1.0
+
+
 @pytest.mark.parametrize(("asked", "delay"), [(-5, 15), (0, 15), (10, 15), (20, 20), (30, 30), (86_400, 30)])
 def test_a_server_that_asks_for_patience_gets_two_intervals_at_the_most(asked: float, delay: float) -> None:
     busy = since(60, status=DEGRADED, reason=Reason.BUSY, good=1)

@@ -99,6 +99,17 @@ async def test_in_transition_a_server_is_asked_again_soon() -> None:
     assert [at_once for _, at_once in bench.recorder.taken] == [True, True, False, True]
 
 
+async def test_fast_checks_make_up_for_a_late_one_from_the_end_of_the_watch_on() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.entry.watch_ended_at = time.monotonic() - 0.03
+    await bench.answers(REFUSED)
+    bench.entry.due_at = time.monotonic() - 10
+    await bench.answers(REFUSED)
+    first, second = ((record.next_check_at or 0.0) - (record.checked_at or 0.0) for record in bench.records)
+    assert 0.05 <= round(first, 6) <= 0.07
+    assert second == pytest.approx(0.05)
+
+
 async def test_a_server_that_comes_up_or_has_a_new_version_is_discovered() -> None:
     bench = Bench()
     await bench.answers(GOOD)
