@@ -18,6 +18,8 @@ from monitor.domain.server import ServerId
 from monitor.ports import ServerStore
 
 PAGE = 1000
+# Between two looks. When many servers die our own verdicts wake us again and again, and they have to be written first.
+REST = 0.03
 EDITS = frozenset({EventType.SERVER_CREATED, EventType.SERVER_UPDATED, EventType.SERVER_DELETED})
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,7 @@ class FleetWatch:
                 await self._turn()
             except DatabaseUnavailableError as error:
                 log.debug("fleet_not_read", error=str(error))
+            await asyncio.sleep(REST)
 
     async def _turn(self) -> None:
         lease = self._lease()
