@@ -39,8 +39,9 @@ class FleetWatch:
         lease: Callable[[], Lease | None],
         check: Callable[[ServerId], None],
         discover: Callable[[ServerId], None],
+        rest: float = REST,
     ) -> None:
-        """`check` and `discover` start work on a server again even if some is under way."""
+        """`check` and `discover` start work on a server again even if some is under way; `rest` is seconds."""
         self._store = store
         self._fleet = fleet
         self._checks = checks
@@ -49,6 +50,7 @@ class FleetWatch:
         self._lease = lease
         self._check = check
         self._discover = discover
+        self._rest = rest
         self._wake = asyncio.Event()
         self._lease_seen: Lease | None = None
         self._cursor = 0
@@ -66,7 +68,7 @@ class FleetWatch:
                 await self._turn()
             except DatabaseUnavailableError as error:
                 log.debug("fleet_not_read", error=str(error))
-            await asyncio.sleep(REST)
+            await asyncio.sleep(self._rest)
 
     async def _turn(self) -> None:
         lease = self._lease()

@@ -40,6 +40,7 @@ class Bench:
             lease=lambda: self.lease,
             check=self.checked.append,
             discover=self.discovered.append,
+            rest=0.0,
         )
 
     @property
