@@ -7,32 +7,33 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api.events.fan_out import FanOut
-from api.events.streams import Streams
-from api.events.wakeup import Wakeup
-from api.frame import Frame
-from api.handlers.dashboard import DashboardHandler
-from api.handlers.description import DescriptionHandler
-from api.handlers.events import EventHandler
-from api.handlers.health import HealthHandler
-from api.handlers.history import HistoryHandler
-from api.handlers.metrics import MetricsHandler
-from api.handlers.models import ModelHandler
-from api.handlers.resolve import ResolveHandler
-from api.handlers.servers import ServerHandler
-from api.http import bodies, occupant, protocol_log
-from api.http.occupant import Occupant
-from api.metrics.scrape import Scrape
-from api.metrics.traffic import Traffic
-from api.openapi.operation import Operation
-from api.registry import Registry
-from api.resolution.desk import Desk
-from api.resolution.mirror import Mirror
-from api.resolution.misses import Misses
-from api.resolution.outgoing import OutgoingHeaders
-from api.security import binding
-from api.security.gate import Gate
-from api.security.token_table import TokenTable
+from api import occupant
+from api.fleet.access import binding
+from api.fleet.access.token_table import TokenTable
+from api.fleet.registry import Registry
+from api.fleet.resolution.desk import Desk
+from api.fleet.resolution.mirror import Mirror
+from api.fleet.resolution.misses import Misses
+from api.fleet.resolution.outgoing import OutgoingHeaders
+from api.fleet.wakeup import Wakeup
+from api.occupant import Occupant
+from api.web.frame import Frame
+from api.web.gate.gate import Gate
+from api.web.handlers.dashboard import DashboardHandler
+from api.web.handlers.description import DescriptionHandler
+from api.web.handlers.events import EventHandler
+from api.web.handlers.health import HealthHandler
+from api.web.handlers.history import HistoryHandler
+from api.web.handlers.metrics import MetricsHandler
+from api.web.handlers.models import ModelHandler
+from api.web.handlers.resolve import ResolveHandler
+from api.web.handlers.servers import ServerHandler
+from api.web.http import bodies, protocol_log
+from api.web.metrics.scrape import Scrape
+from api.web.metrics.traffic import Traffic
+from api.web.openapi.operation import Operation
+from api.web.stream.fan_out import FanOut
+from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, KeyRingError
 from monitor.postgres import credential_store, schema_version

@@ -16,14 +16,14 @@ from pydantic.fields import FieldInfo
 
 from api import app
 from api.cli.servers import advice
-from api.events.fan_out import FanOut
-from api.events.streams import Streams
-from api.events.wakeup import Wakeup
-from api.openapi import document
-from api.openapi.codes import CODES
-from api.openapi.operation import Operation
-from api.resolution.mirror import Mirror
-from api.security.token_table import TokenTable
+from api.fleet.access.token_table import TokenTable
+from api.fleet.resolution.mirror import Mirror
+from api.fleet.wakeup import Wakeup
+from api.web.openapi import document
+from api.web.openapi.codes import CODES
+from api.web.openapi.operation import Operation
+from api.web.stream.fan_out import FanOut
+from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
 from monitor.domain.probe import Reason
 from monitor.durations import UNITS
@@ -167,7 +167,7 @@ def rest_page() -> str:
         [
             "# REST",
             "",
-            WRITTEN.format(source="the operations of api/handlers, or api/openapi/codes.py"),
+            WRITTEN.format(source="the operations of api/web/handlers, or api/web/openapi/codes.py"),
             "Each parameter, field and example: `/docs` of the running API, `/openapi.json` for programs. An error is",
             "`application/problem+json` (RFC 9457): `code` is stable and for programs, `detail` is a sentence that",
             "says what to do. Fields and parameters that are not known are refused, never ignored.",

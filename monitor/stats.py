@@ -27,7 +27,7 @@ class Stats:
     listener: Listener
 
     def document(self) -> dict[str, Any]:
-        """Return all counts as they are now; api/metrics/catalogue.py says what each means."""
+        """Return all counts as they are now; api/web/metrics/catalogue.py says what each means."""
         # Read anew each time, since it can be changed from outside (prlimit); for `ollama-fleet doctor`.
         descriptors_allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return {

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from api.history.views import HistoryView
-from api.http.parameters import ServerFilters
-from api.queries.events import Extract
-from api.resolution.answers import Resolution
-from api.resolution.catalogue import CatalogueAnswer, CataloguePage
-from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.views import (
+from api.fleet.history.views import HistoryView
+from api.fleet.queries.events import Extract
+from api.fleet.resolution.answers import Resolution
+from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage
+from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
+from api.fleet.views import (
     CheckAnswer,
     DiscoveryAnswer,
     EditedServer,
@@ -21,13 +20,14 @@ from api.views import (
     ServerPage,
     ServerView,
 )
+from api.web.http.parameters import ServerFilters
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.selection import Request
 from monitor.domain.uptime import Window
 
 
 class FleetRegistry(Protocol):
-    """The use cases of `api.registry.Registry` that commands ask for; what cannot be done raises a `Problem`."""
+    """The use cases of `api.fleet.registry.Registry` that commands ask for; what cannot be done raises a `Problem`."""
 
     async def list_servers(
         self, filters: ServerFilters = ..., *, limit: int = 100, cursor: str | None = None

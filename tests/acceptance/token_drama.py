@@ -5,7 +5,7 @@ import secrets
 from urllib.parse import quote
 from uuid import uuid4
 
-from api.security import tokens
+from api.fleet.access import tokens
 from tests.acceptance.canaries import Canaries
 from tests.acceptance.scene import Scene, Witness
 

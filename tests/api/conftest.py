@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.security import token_table
+from api.fleet.access import token_table
 from monitor.postgres import database
 from monitor.postgres.database import Connection
 from monitor.settings import Settings

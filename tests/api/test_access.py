@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.security import tokens
+from api.fleet.access import tokens
 from monitor.postgres.database import Connection
 from tests.api.client import ApiClient, told
 from tests.api.token_maker import bearer, make

@@ -7,10 +7,11 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from api.security import admissions, grant, token_table
-from api.security.access import Access, Scope
-from api.security.admissions import Admissions
-from api.security.grant import Grant
+from api.fleet.access import grant, token_table
+from api.fleet.access.grant import Grant
+from api.web.gate import admissions
+from api.web.gate.access import Access, Scope
+from api.web.gate.admissions import Admissions
 
 HEADER = "Bearer olf_secret"
 TARGET = "/api/resolve?model=m"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api import app
-from api.http import bodies
+from api.web.http import bodies
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import Answer, ApiClient, serving

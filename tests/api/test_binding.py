@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from api import app
-from api.security import binding, token_table
-from api.security.token_table import TokenTable
+from api.fleet.access import binding, token_table
+from api.fleet.access.token_table import TokenTable
 from monitor.domain.errors import ConfigurationError
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings

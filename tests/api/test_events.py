@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from api.events import wakeup
+from api.fleet import wakeup
 from monitor.postgres import listener
 from monitor.postgres.database import Connection
 from monitor.settings import Settings

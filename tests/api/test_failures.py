@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.security import failures
-from api.security.failures import BURST, MOST_ADDRESSES, SECONDS_PER_FAILURE, Failures, Outcome
+from api.web.gate import failures
+from api.web.gate.failures import BURST, MOST_ADDRESSES, SECONDS_PER_FAILURE, Failures, Outcome
 
 
 def exhausted(address: str = "192.0.2.1", *, now: float = 0.0) -> Failures:

@@ -5,9 +5,9 @@ from http import HTTPStatus
 
 import pytest
 
-from api.problems import Problem
-from api.security import grant
-from api.security.grant import Grant
+from api.fleet.access import grant
+from api.fleet.access.grant import Grant
+from api.fleet.problems import Problem
 
 EXPIRED = Problem(HTTPStatus.UNAUTHORIZED, "token_expired", "It has expired.")
 REVOKED = Problem(HTTPStatus.UNAUTHORIZED, "token_revoked", "It was revoked.")

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import catalogue
+from api.web.metrics import catalogue
 from monitor.domain.distribution import Distribution
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -111,7 +111,7 @@ async def test_what_is_told_is_true(api: ApiClient, psql: Connection) -> None:
 async def test_a_name_can_be_anything_and_is_gone_with_its_server(
     api: ApiClient, psql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.metrics.scrape.LASTS_SECONDS", 0)
+    monkeypatch.setattr("api.web.metrics.scrape.LASTS_SECONDS", 0)
     hostile = await api.add("x")
     await psql.execute("UPDATE ollama_servers SET name = $1", HOSTILE)
     found = await scrape(api)
@@ -146,7 +146,7 @@ async def test_without_the_database_it_says_so_and_what_it_knows(
 
 
 async def test_who_scrapes_often_shares_one_look(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.metrics.scrape.LASTS_SECONDS", 3600)
+    monkeypatch.setattr("api.web.metrics.scrape.LASTS_SECONDS", 3600)
     first = await text(api)
     await api.add("new")
     assert await asyncio.gather(*(text(api) for _ in range(10))) == [first] * 10

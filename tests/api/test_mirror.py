@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.events.fan_out import FanOut
-from api.queries import directory
-from api.resolution import mirror as mirrors
-from api.resolution.mirror import Mirror
+from api.fleet.queries import directory
+from api.fleet.resolution import mirror as mirrors
+from api.fleet.resolution.mirror import Mirror
+from api.web.stream.fan_out import FanOut
 from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry
 from monitor.postgres.database import Connection, Database

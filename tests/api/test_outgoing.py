@@ -3,7 +3,7 @@
 import gc
 from uuid import UUID
 
-from api.resolution.outgoing import OutgoingHeaders
+from api.fleet.resolution.outgoing import OutgoingHeaders
 from monitor.domain.credential import Bearer
 from tests import boxes
 from tests.boxes import Box

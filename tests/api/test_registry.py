@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.problems import Problem
-from api.registry import Registry
-from api.schemas import ModelPatch, ServerCreate
+from api.fleet.problems import Problem
+from api.fleet.registry import Registry
+from api.fleet.schemas import ModelPatch, ServerCreate
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
 

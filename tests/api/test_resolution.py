@@ -5,8 +5,8 @@ import random
 import uuid
 from typing import Any
 
-from api.resolution.desk import Desk
-from api.resolution.mirror import Snapshot
+from api.fleet.resolution.desk import Desk
+from api.fleet.resolution.mirror import Snapshot
 from monitor.domain import folding, resolver
 from monitor.domain.directory import Directory
 from monitor.domain.selection import Request

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.resolution.mirror import Mirror
+from api.fleet.resolution.mirror import Mirror
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.postgres.database import Connection
 from monitor.settings import Settings

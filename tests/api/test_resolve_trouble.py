@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import api as api_package
-from api.resolution import mirror
+from api.fleet.resolution import mirror
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving

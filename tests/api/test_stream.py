@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from yarl import URL
 
-from api.events import streams
+from api.web.stream import streams
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving

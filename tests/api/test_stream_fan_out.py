@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.events.fan_out import FanOut
-from api.events.frames import Filter
-from api.resolution.mirror import Mirror
+from api.fleet.resolution.mirror import Mirror
+from api.web.stream.fan_out import FanOut
+from api.web.stream.frames import Filter
 from monitor.postgres.database import Connection, Database
 
 ADD = "INSERT INTO ollama_servers (name, url) VALUES ($1, 'http://' || $1)"

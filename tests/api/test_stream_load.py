@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 import structlog
 
-from api.events import outlet, stream
-from api.http.packing import Shared
+from api.web.http.packing import Shared
+from api.web.stream import outlet, stream
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving

@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from api.queries import snapshot
-from api.views import ModelView, ServerView
+from api.fleet.queries import snapshot
+from api.fleet.views import ModelView, ServerView
 from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Connection
 from monitor.settings import Settings

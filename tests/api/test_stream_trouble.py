@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from api.events import fan_out, outlet, recent, streams
+from api.web.stream import fan_out, outlet, recent, streams
 from monitor.postgres import listener
 from monitor.postgres.database import Connection
 from monitor.settings import Settings

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.security import grant, tokens
+from api.fleet.access import grant, tokens
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings

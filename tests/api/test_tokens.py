@@ -3,9 +3,10 @@
 import inspect
 import uuid
 
-from api.security import access, tokens
-from api.security.access import Scope
-from api.security.token_table import TokenTable
+from api.fleet.access import tokens
+from api.fleet.access.token_table import TokenTable
+from api.web.gate import access
+from api.web.gate.access import Scope
 
 
 def test_a_token_gives_its_id_and_never_comes_twice() -> None:

@@ -3,8 +3,8 @@
 import uuid
 from datetime import timedelta
 
-from api.queries import tokens as queries
-from api.security import tokens
+from api.fleet.access import tokens
+from api.fleet.queries import tokens as queries
 from monitor.postgres.database import Connection
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from api.queries import directory
+from api.fleet.queries import directory
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection, Database
 from tests.api import token_maker

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from api.cli.servers import advice, check_view
-from api.views import CheckAnswer, ServerView
+from api.fleet.views import CheckAnswer, ServerView
 from monitor import app, logs
 from monitor.domain.probe import Reason
 from monitor.settings import LogFormat, LogLevel, Settings

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from api.security import tokens
-from api.security.token_table import TokenTable
+from api.fleet.access import tokens
+from api.fleet.access.token_table import TokenTable
 from monitor.postgres.database import Database
 from tests.cli.conftest import Typed
 

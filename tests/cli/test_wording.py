@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from api.cli.screen import wording
-from api.openapi import codes
+from api.web.openapi import codes
 from monitor.postgres import database
 from monitor.settings import Settings
 from tests.api import token_maker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.security import key_changes
+from api.fleet import key_changes
 from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring import Key
 from monitor.credentials.key_ring_file import KeyRingFile

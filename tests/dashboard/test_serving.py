@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from api.http import assets
+from api.web.http import assets
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
 from tests.dashboard.stage import Stage

@@ -4,7 +4,7 @@ import zlib
 
 import aiohttp
 
-from api.http import assets
+from api.web.http import assets
 
 
 def page_bytes() -> int:

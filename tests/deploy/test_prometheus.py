@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.metrics import catalogue
-from api.metrics.catalogue import Kind
+from api.web.metrics import catalogue
+from api.web.metrics.catalogue import Kind
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES, DASHBOARD = DEPLOY / "prometheus/rules.yml", DEPLOY / "grafana/dashboard.json"

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from api.importing import env_file, variables
-from api.importing.candidates import Gathering
-from api.importing.plan import Planner
-from api.importing.variables import Meaning, Role
+from api.fleet.importing import env_file, variables
+from api.fleet.importing.candidates import Gathering
+from api.fleet.importing.plan import Planner
+from api.fleet.importing.variables import Meaning, Role
 from tests.docs import pages
 
 PAGE = "import-env.md"

@@ -1,6 +1,6 @@
 """The page of resolving names every step of the choice in its order, and every parameter."""
 
-from api.http.parameters import ResolveQuery
+from api.web.http.parameters import ResolveQuery
 from monitor.domain.explanation import Step
 from tests.docs import pages
 

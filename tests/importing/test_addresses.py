@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.importing import addresses
+from api.fleet.importing import addresses
 from monitor.domain.errors import InvalidUrlError
 
 LOCAL = "http://127.0.0.1:11434"

@@ -5,10 +5,10 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.importing import env_file
-from api.importing.candidates import Gathering
-from api.importing.plan import Known, Planner
-from api.importing.report import Report
+from api.fleet.importing import env_file
+from api.fleet.importing.candidates import Gathering
+from api.fleet.importing.plan import Known, Planner
+from api.fleet.importing.report import Report
 
 SECRET = "s3cr3t-c4n4ry"
 BESIDE = ("API_KEY", "TOKEN", "PASSWORD", "USERNAME", "API_KEY_HEADER", "PRIORITY", "MAX_CONCURRENT", "MODEL", "X")

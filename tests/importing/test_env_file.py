@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.importing import env_file
+from api.fleet.importing import env_file
 from monitor.domain.errors import ImportFileError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.importing.report import Outcome
+from api.fleet.importing.report import Outcome
 from tests.importing.test_plan import candidates, gathered, refusals
 
 

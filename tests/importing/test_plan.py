@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from api.importing import env_file, variables
-from api.importing.candidates import Gathering
-from api.importing.plan import Known, Planner, Step
-from api.importing.report import Finding, Outcome, Report
+from api.fleet.importing import env_file, variables
+from api.fleet.importing.candidates import Gathering
+from api.fleet.importing.plan import Known, Planner, Step
+from api.fleet.importing.report import Finding, Outcome, Report
 
 ID = UUID(int=1)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.importing import variables
-from api.importing.variables import Meaning, Role, Unused
+from api.fleet.importing import variables
+from api.fleet.importing.variables import Meaning, Role, Unused
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.security import key_changes
+from api.fleet import key_changes
 from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.credentials.sealing import Sealed

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.queries import transactions
+from api.fleet.queries import transactions
 from monitor.postgres import undivided
 from monitor.postgres.database import Connection, Database
 

@@ -12,7 +12,7 @@ from api.cli.screen import output, text
 from api.cli.screen.column import Column
 
 if TYPE_CHECKING:
-    from api.security.key_changes import KeyUse
+    from api.fleet.key_changes import KeyUse
     from monitor.credentials.vault import Vault
 
 COLUMNS = (Column(title="KEY"), Column(title="MADE"), Column(title="CREDENTIALS", right=True), Column(title="USE"))
@@ -59,7 +59,7 @@ def list_(invocation: Invocation, /, *, as_json: bool) -> None:
 
     The keys themselves are never shown.
     """
-    from api.security import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
+    from api.fleet import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
 
     vault = _vault(invocation)
     found = invocation.on_database(lambda database: key_changes.survey(database, vault))
@@ -80,7 +80,7 @@ def rotate(invocation: Invocation, /, *, add_only: bool) -> None:
     run it again and it goes on. Where services have a copy of the ring (systemd's LoadCredential), begin with
     --add-only, restart them, and then run it without.
     """
-    from api.security import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
+    from api.fleet import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
 
     vault = _vault(invocation)
     done = invocation.on_database(
@@ -103,7 +103,7 @@ def prune(invocation: Invocation) -> None:
     The first one stays. A dump of the database from before a rotation opens with the removed keys only. Where
     services have a copy of the ring, restart them first.
     """
-    from api.security import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
+    from api.fleet import key_changes  # noqa: PLC0415  (`--help` need not wait for it)
 
     vault = _vault(invocation)
     removed = invocation.on_database(lambda database: key_changes.prune(database, vault))

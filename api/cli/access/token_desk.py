@@ -7,9 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from api.cli.invocation import Invocation
-from api.queries import tokens as queries
-from api.queries.rows import Row
-from api.security import tokens
+from api.fleet.access import tokens
+from api.fleet.queries import tokens as queries
+from api.fleet.queries.rows import Row
 from monitor.domain.errors import ConfigurationError, FleetError
 from monitor.postgres.database import Database
 

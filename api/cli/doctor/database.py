@@ -6,12 +6,12 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from api import isolation
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.queries import diagnosis
-from api.queries import isolation as isolations
-from api.queries.isolation import Isolation
+from api.fleet import isolation
+from api.fleet.queries import diagnosis
+from api.fleet.queries import isolation as isolations
+from api.fleet.queries.isolation import Isolation
 from monitor.domain.errors import FleetError
 from monitor.postgres import database, notify_proof, schema_version
 from monitor.postgres.database import Connection, Database

@@ -4,10 +4,10 @@ import resource
 import shutil
 from pathlib import Path
 
+from api import occupant
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.http import occupant
-from api.http.occupant import Occupant
+from api.occupant import Occupant
 from monitor.settings import Settings
 
 # For each server a probe and a connection watch, and something for the database, the API and its streams.

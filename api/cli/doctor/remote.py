@@ -7,8 +7,8 @@ from api.cli.doctor.finding import Finding
 from api.cli.reach import FleetRegistry
 from api.cli.screen import wording
 from api.cli.servers import listing
-from api.problems import Problem
-from api.readiness import OK
+from api.fleet.problems import Problem
+from api.fleet.readiness import OK
 from monitor.domain.errors import FleetError
 
 

@@ -7,9 +7,9 @@ from api.cli.doctor import database, finding, keys, machine, remote, servers, to
 from api.cli.doctor.finding import Finding, Health
 from api.cli.invocation import Invocation
 from api.cli.servers import listing
-from api.queries import diagnosis
-from api.registry import Registry
-from api.views import ServerView
+from api.fleet.queries import diagnosis
+from api.fleet.registry import Registry
+from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
 from monitor.postgres import embedded
 from monitor.postgres.database import Database

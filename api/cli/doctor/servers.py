@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.views import ServerView
+from api.fleet.views import ServerView
 from monitor.domain import url
 
 LOOK_UP_SECONDS = 5.0

@@ -5,8 +5,8 @@ from datetime import timedelta
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.cli.doctor.servers import some
-from api.queries import tokens as queries
-from api.security import binding
+from api.fleet.access import binding
+from api.fleet.queries import tokens as queries
 from monitor.postgres.database import Database
 
 SOON = timedelta(days=7)

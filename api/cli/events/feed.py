@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from api.cli.reach import ReadEvents
-from api.queries.events import Extract
+from api.fleet.queries.events import Extract
 from monitor.domain.errors import FleetError
 from monitor.domain.event import Event
 

@@ -19,14 +19,14 @@ from api.cli.invocation import Invocation
 from api.cli.local import database as local_database
 from api.cli.reach import FleetRegistry
 from api.cli.servers import listing
-from api.importing import env_file, variables
-from api.importing.candidates import Gathering
-from api.importing.env_file import EnvFile
-from api.importing.plan import Known, Planner, Step
-from api.importing.report import Finding, Report
-from api.problems import Problem
-from api.queries import events
-from api.views import ServerView
+from api.fleet.importing import env_file, variables
+from api.fleet.importing.candidates import Gathering
+from api.fleet.importing.env_file import EnvFile
+from api.fleet.importing.plan import Known, Planner, Step
+from api.fleet.importing.report import Finding, Report
+from api.fleet.problems import Problem
+from api.fleet.queries import events
+from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, ImportFileError
 from monitor.postgres import undivided

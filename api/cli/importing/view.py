@@ -2,7 +2,7 @@
 
 from api.cli.screen import output, text
 from api.cli.screen.column import Column
-from api.importing.report import Report
+from api.fleet.importing.report import Report
 
 NOTHING = "The file says nothing about Ollama; --map tells what a variable of another name is."
 COLUMNS = (

@@ -12,10 +12,10 @@ import structlog
 from api.cli.local.resolver import LocalResolver
 from api.cli.local.waker import ListenerWaker
 from api.cli.reach import Reach
-from api.queries import events
-from api.queries.events import Extract
-from api.registry import Registry
-from api.resolution.outgoing import OutgoingHeaders
+from api.fleet.queries import events
+from api.fleet.queries.events import Extract
+from api.fleet.registry import Registry
+from api.fleet.resolution.outgoing import OutgoingHeaders
 from monitor import logs
 from monitor.credentials.vault import Vault
 from monitor.postgres import schema_version

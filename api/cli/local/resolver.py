@@ -2,13 +2,13 @@
 
 import contextlib
 
-from api.http.parameters import CatalogueFilters
-from api.problems import Problem
-from api.resolution import catalogue, mirror, misses
-from api.resolution.answers import Resolution
-from api.resolution.catalogue import CatalogueAnswer, CataloguePage
-from api.resolution.desk import Desk
-from api.resolution.outgoing import OutgoingHeaders
+from api.fleet.problems import Problem
+from api.fleet.resolution import catalogue, mirror, misses
+from api.fleet.resolution.answers import Resolution
+from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage
+from api.fleet.resolution.desk import Desk
+from api.fleet.resolution.outgoing import OutgoingHeaders
+from api.web.http.parameters import CatalogueFilters
 from monitor.domain import tie_break
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.selection import Request

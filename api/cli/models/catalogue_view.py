@@ -7,7 +7,7 @@ from api.cli.invocation import Invocation
 from api.cli.reach import Reach
 from api.cli.screen import output, text
 from api.cli.screen.column import Column
-from api.resolution.catalogue import CatalogueEntry
+from api.fleet.resolution.catalogue import CatalogueEntry
 
 PAGE = 500
 SHORT_DIGEST = 12

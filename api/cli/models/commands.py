@@ -13,7 +13,7 @@ from api.cli.screen.column import Column
 from api.cli.servers.commands import desk, json_option, reference_argument
 
 if TYPE_CHECKING:
-    from api.views import ModelView
+    from api.fleet.views import ModelView
 
 SHORT_DIGEST = 12
 COLUMNS = (

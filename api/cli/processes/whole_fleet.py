@@ -8,7 +8,7 @@ from api import app as api_app
 from api.cli.importing import importer
 from api.cli.processes import calm_log
 from api.cli.screen import output, terminal
-from api.security import binding
+from api.fleet.access import binding
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
 from monitor.credentials.vault import Vault

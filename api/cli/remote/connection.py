@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from api.problems import MEDIA_TYPE, Problem
+from api.fleet.problems import MEDIA_TYPE, Problem
 from monitor.domain.errors import ApiUnavailableError, FleetError
 
 # Longer than any answer of the API itself takes: a check waits for the server's time-out and a little more.

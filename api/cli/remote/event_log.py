@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from api.cli.remote.connection import ApiConnection
-from api.problems import Problem
-from api.queries.events import Extract
-from api.views import EventPage, EventView
+from api.fleet.problems import Problem
+from api.fleet.queries.events import Extract
+from api.fleet.views import EventPage, EventView
 from monitor.domain.errors import FleetError
 from monitor.domain.event import Event, EventType
 

@@ -10,16 +10,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from api import edits
 from api.cli.remote.connection import ApiConnection
 from api.cli.servers import listing
-from api.history.views import HistoryView
-from api.http import bodies
-from api.http.parameters import NO_FILTERS, ServerFilters
-from api.problems import Problem
-from api.schemas import ModelPatch, ServerCreate, ServerPatch
-from api.security import authentication
-from api.views import (
+from api.fleet import credentials as authentication
+from api.fleet import edits
+from api.fleet.history.views import HistoryView
+from api.fleet.problems import Problem
+from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
+from api.fleet.views import (
     CheckAnswer,
     DiscoveryAnswer,
     EditedServer,
@@ -29,6 +27,8 @@ from api.views import (
     ServerPage,
     ServerView,
 )
+from api.web.http import bodies
+from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.domain.errors import FleetError
 from monitor.domain.uptime import Window
 

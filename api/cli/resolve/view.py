@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.column import Column
-from api.problems import Problem
-from api.resolution.answers import ExplanationView, Resolution
+from api.fleet.problems import Problem
+from api.fleet.resolution.answers import ExplanationView, Resolution
 from monitor.domain.selection import Request
 
 RULES = {1: "the URL that was asked for", 2: "the best server for the model", 3: "nothing was asked for"}

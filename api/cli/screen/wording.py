@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from api.problems import Problem
+from api.fleet.problems import Problem
 from monitor.domain.errors import FleetError
 
 TOKEN = "OLLAMA_FLEET_API_TOKEN"

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from api.security import binding
+from api.fleet.access import binding
 from monitor.domain import url as base_url
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason

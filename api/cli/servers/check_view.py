@@ -6,7 +6,7 @@ from typing import Any
 
 from api.cli.screen import output, text
 from api.cli.servers import advice
-from api.views import CheckAnswer
+from api.fleet.views import CheckAnswer
 from monitor.domain.availability import Status
 from monitor.domain.probe import Reason
 

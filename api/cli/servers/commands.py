@@ -15,7 +15,7 @@ from api.cli.servers import view as server_view
 
 if TYPE_CHECKING:
     from api.cli.servers.desk import ServerDesk
-    from api.views import ServerView
+    from api.fleet.views import ServerView
 
 EXIT_TROUBLE = 1
 CHECK_EXAMPLES = """\

@@ -10,7 +10,7 @@ from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
 from api.cli.screen import output
 from api.cli.servers import listing
-from api.views import ServerView
+from api.fleet.views import ServerView
 from monitor.domain import url
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import FleetError

@@ -11,7 +11,7 @@ from api.cli.servers.commands import json_option, reference_argument
 
 if TYPE_CHECKING:
     from api.cli.reach import FleetRegistry
-    from api.history.views import HistoryView
+    from api.fleet.history.views import HistoryView
 
 WINDOWS = ("1h", "24h", "7d", "30d")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from api.cli.screen import output, terminal, text
 from api.cli.screen.column import Column
-from api.history.views import HistoryView, SlotView, WindowView
+from api.fleet.history.views import HistoryView, SlotView, WindowView
 from monitor.domain.uptime import Window
 
 COLUMNS = (

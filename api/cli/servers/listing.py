@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from api.cli.reach import FleetRegistry
-from api.http.parameters import NO_FILTERS, ServerFilters
-from api.problems import Problem
-from api.views import ServerView
+from api.fleet.problems import Problem
+from api.fleet.views import ServerView
+from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.domain.errors import FleetError
 
 PAGE = 500

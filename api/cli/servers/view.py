@@ -9,7 +9,7 @@ from api.cli.screen import text
 from api.cli.screen.column import Column
 
 if TYPE_CHECKING:
-    from api.views import AuthView, DiscoveryAnswer, ServerView
+    from api.fleet.views import AuthView, DiscoveryAnswer, ServerView
 
 NONE_YET = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
 SHORT_ID = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.cli.servers import advice
-from api.views import ReadinessReport, ServerView
+from api.fleet.views import ReadinessReport, ServerView
 from monitor.domain.availability import Status
 from monitor.domain.probe import Reason
 

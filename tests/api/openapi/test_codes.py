@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from api.openapi.codes import CODES
+from api.web.openapi.codes import CODES
 from monitor.domain import resolver
 from tests.deploy.checkout import ROOT
 

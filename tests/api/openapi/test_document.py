@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.openapi.codes import CODES
-from api.problems import MEDIA_TYPE
+from api.fleet.problems import MEDIA_TYPE
+from api.web.openapi.codes import CODES
 from tests.api.client import ApiClient
 
 

@@ -1,0 +1,158 @@
+"""What an edit makes of a server's columns: pure, and told apart from where the columns are kept."""
+
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+from api.fleet import credentials as authentication
+from api.fleet import problems, texts
+from api.fleet.credentials import Auth
+from api.fleet.problems import Problem
+from api.fleet.queries.rows import Row, Values
+from api.fleet.queries.servers import EDITABLE
+from api.fleet.schemas import ServerCreate, ServerPatch
+from api.fleet.views import Notice
+from monitor.credentials.sealing import Sealed
+from monitor.domain import url
+from monitor.domain.credential import Credential
+from monitor.domain.errors import InvalidUrlError
+from monitor.ollama import guard
+from monitor.ollama.guard import Network
+
+CREDENTIAL_DROPPED = "credential_dropped"
+NO_CREDENTIAL = {"auth_type": "none", "auth_config": {}}
+
+
+class Seal(Protocol):
+    """Seals a credential of the server that is edited."""
+
+    def __call__(self, credential: Credential, *, url: str) -> Sealed:
+        """Bind the credential to the origin of the server's URL."""
+        ...
+
+
+def created(new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
+    """Return the columns of a new server."""
+    return new.model_dump(exclude={"auth"}) | _sealed(new.auth, new.url, seal)
+
+
+def replaced(current: Row, new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
+    """Return the columns after PUT: what is left out gets its default, but the credential stays with its origin."""
+    is_given = "auth" in new.model_fields_set
+    credential = _sealed(new.auth, new.url, seal) if is_given else _kept(current, new.url)
+    return new.model_dump(exclude={"auth"}) | credential
+
+
+def patched(current: Row, patch: ServerPatch, *, seal: Seal) -> dict[str, Any]:
+    """Return the columns after a JSON merge patch (RFC 7396); the credential stays with its origin."""
+    columns = {column: current[column] for column in EDITABLE}
+    for field in patch.model_fields_set - {"auth"}:
+        value = getattr(patch, field)
+        if value is None:
+            columns[field] = ServerCreate.model_fields[field].get_default(call_default_factory=True, validated_data={})
+        elif field == "labels":
+            columns[field] = _merged(current["labels"], value)
+        else:
+            columns[field] = value
+    is_given = "auth" in patch.model_fields_set
+    return columns | (_sealed(patch.auth, columns["url"], seal) if is_given else _kept(current, columns["url"]))
+
+
+def notices(current: Row, values: Values, edit: ServerCreate | ServerPatch) -> list[Notice]:
+    """Return what an edit did that was not asked for."""
+    lost = current["auth_type"] != "none" and values["auth_type"] == "none"
+    if not lost or "auth" in edit.model_fields_set:
+        return []
+    detail = (
+        "The URL names another scheme, host or port, so the credential for the one before was removed: "
+        "it is not for everybody. Send `auth` with the URL to give the server one."
+    )
+    return [Notice(code=CREDENTIAL_DROPPED, detail=detail)]
+
+
+def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Row:
+    """Return the server's row; raises the `Problem` if there is none, or if it is not at the row version wanted."""
+    if current is None:
+        raise server_not_found(server_id)
+    if if_match is not None and current["row_version"] != if_match:
+        raise Problem(
+            HTTPStatus.PRECONDITION_FAILED,
+            "precondition_failed",
+            f"The server is at row version {current['row_version']} now, not at the one in If-Match: somebody "
+            "edited it meanwhile. Read it again and repeat the edit.",
+            row_version=current["row_version"],
+        )
+    return current
+
+
+def server_not_found(reference: object) -> Problem:
+    """Return the 404 for a server."""
+    detail = f"There is no server {str(reference)[:100]!r}. GET /api/servers lists those there are."
+    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
+
+
+def no_id(text: str) -> Problem:
+    """Return the 404 for what stands where the id of a server belongs, most often its name."""
+    given = text[:100]
+    by_name = f"GET /api/servers?name={quote(given)} finds one by its name"
+    detail = f"The path takes the id of a server, and {given!r} is none; {by_name}."
+    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
+
+
+def taken(field: str, value: str | None, taker: Row | None) -> Problem:
+    """Return the 409 for a name or URL that another server has; `taker` is its id, name and URL."""
+    what, other = ("URL", "name") if field == "url" else ("name", "url")
+    who = "(just deleted)" if taker is None else f"{taker[other]} ({taker['id']})"
+    return Problem(
+        HTTPStatus.CONFLICT,
+        f"{field}_taken",
+        f"The {what} {value!r} is taken by server {who}. Edit that one, or choose another {what}.",
+        existing_id=None if taker is None else str(taker["id"]),
+    )
+
+
+def model_not_found(model_name: str) -> Problem:
+    """Return the 404 for a model of a server that is there."""
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        "model_not_found",
+        f"The server has no model {model_name[:100]!r}. GET /api/servers/{{id}}/models lists those it has.",
+    )
+
+
+def require_allowed_address(server_url: str | None, allowed: tuple[Network, ...], *, field: str = "url") -> None:
+    """Raise the `Problem` for a URL that names an address which the monitor would never connect to."""
+    address = None if server_url is None else url.literal_address(server_url)
+    refusal = None if address is None else guard.check(address, allowed)
+    if refusal is not None:
+        raise problems.invalid_field(field, f"the address {address} is {refusal}, so it is not allowed")
+
+
+def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:
+    credential = authentication.credential(auth)
+    if credential is None:
+        return NO_CREDENTIAL
+    sealed = seal(credential, url=server_url)
+    return {"auth_type": sealed.auth_type, "auth_config": sealed.auth_config}
+
+
+def _kept(current: Row, server_url: str) -> dict[str, Any]:
+    """Return the stored credential, or none where the URL is another party's now."""
+    try:
+        # One that was written by hand may be spelt in another way than ours, or be none at all.
+        stays = current["url"] == server_url or url.origin(url.normalize(current["url"])) == url.origin(server_url)
+    except InvalidUrlError:
+        # Nobody can say whose the credential was.
+        stays = False
+    return {column: current[column] for column in NO_CREDENTIAL} if stays else NO_CREDENTIAL
+
+
+def _merged(current: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
+    labels: dict[str, str | None] = current | changes  # type: ignore[operator]
+    kept = {key: value for key, value in labels.items() if value is not None}
+    if len(kept) > texts.MAX_LABELS:
+        raise problems.invalid_field(
+            "labels", f"with the {len(current)} that are there it would be more than {texts.MAX_LABELS}"
+        )
+    return kept

@@ -1,0 +1,153 @@
+"""Statements about servers: read them as they are shown, and write what an operator edits."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from api.fleet.queries.rows import Row, Values
+from monitor.domain.server import Policy
+from monitor.postgres.database import Connection
+
+# What an operator edits, in the order of the parameters of INSERT and UPDATE.
+EDITABLE = (
+    "name",
+    "url",
+    "api_version",
+    "auth_type",
+    "auth_config",
+    "is_active",
+    "is_default",
+    "capabilities",
+    "max_concurrent",
+    "priority",
+    "labels",
+    "check_interval_seconds",
+    "check_timeout_seconds",
+    "rise",
+    "fall",
+    "connection_watch",
+    "site",
+)
+# $1 and $2 are the interval and the time-out, in seconds, of servers that override neither. By the
+# database's clock, which also wrote the times: a dead monitor cannot hide behind its last verdict.
+STALE = """(
+    is_active AND coalesce(last_checked_at, greatest(created_at, updated_at)) < clock_timestamp() - make_interval(
+        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2)))"""
+VIEW = f"""
+SELECT id, name, url, api_version, auth_type, auth_type <> 'none' AND auth_config <> '{{}}' AS auth_configured,
+    auth_config->>'header' AS auth_header, is_active, is_default,
+    capabilities, max_concurrent, priority, labels, check_interval_seconds, check_timeout_seconds, rise, fall,
+    connection_watch, site, status, status_reason, status_detail, status_changed_at, is_available, flapping_since,
+    suspect_since, suspect_reason, api_seen AS api, server_version, latency_ms, last_checked_at, next_check_at,
+    models_listed_at,
+    CASE WHEN is_active AND is_available THEN watch_state END AS watch_state, row_version, created_at, updated_at,
+    {STALE} AS stale
+FROM ollama_servers
+"""
+READ_ONE = f"{VIEW} WHERE id = $3"
+READ_BY_NAME = f"{VIEW} WHERE name = $3"
+READ_BY_URL = f"{VIEW} WHERE url = $3"
+READ_PAGE = f"""{VIEW}
+WHERE ($3::bool IS NULL OR is_active = $3) AND ($4::bool IS NULL OR is_available = $4)
+    AND ($5::text[] IS NULL OR status = ANY ($5)) AND capabilities @> $6::jsonb AND labels @> ALL ($7::jsonb[])
+    AND ($8::text IS NULL OR (name, id) > ($8, $9::uuid))
+    AND ($11::uuid IS NULL OR id = $11) AND ($12::text IS NULL OR name = $12) AND ($13::text IS NULL OR url = $13)
+ORDER BY name, id LIMIT $10
+"""
+FIND_TAKER = "SELECT id, name, url FROM ollama_servers WHERE CASE $1 WHEN 'name' THEN name ELSE url END = $2"
+INSERT = f"""
+INSERT INTO ollama_servers (id, {", ".join(EDITABLE)})
+VALUES ($1, {", ".join(f"${number}" for number in range(2, len(EDITABLE) + 2))})
+"""
+UPDATE = f"""
+UPDATE ollama_servers SET {", ".join(f"{column} = ${number}" for number, column in enumerate(EDITABLE, 2))}
+WHERE id = $1
+"""
+# In the order of ids, so that two edits that both move the default mark cannot wait for each other.
+LOCK = f"""
+SELECT id, row_version, {", ".join(EDITABLE)} FROM ollama_servers
+WHERE id = $1 OR (is_default AND $2) ORDER BY id FOR NO KEY UPDATE
+"""
+CLEAR_DEFAULT = "UPDATE ollama_servers SET is_default = false WHERE is_default AND id <> $1"
+DELETE = "DELETE FROM ollama_servers WHERE id = $1"
+
+
+class Servers:
+    """Servers as one session sees them; `policy` holds for what a server does not override."""
+
+    def __init__(self, connection: Connection, policy: Policy) -> None:
+        self._connection = connection
+        self._defaults = (policy.interval.total_seconds(), policy.timeout.total_seconds())
+
+    async def get(self, server_id: UUID) -> Row | None:
+        """Read one server by its id."""
+        return await self._connection.fetchrow(READ_ONE, *self._defaults, server_id)
+
+    async def get_by_name(self, name: str) -> Row | None:
+        """Read one server by its exact name."""
+        return await self._connection.fetchrow(READ_BY_NAME, *self._defaults, name)
+
+    async def get_by_url(self, url: str) -> Row | None:
+        """Read one server by its normalised URL."""
+        return await self._connection.fetchrow(READ_BY_URL, *self._defaults, url)
+
+    async def page(
+        self,
+        *,
+        is_active: bool | None,
+        is_available: bool | None,
+        statuses: list[str],
+        capabilities: list[str],
+        labels: list[dict[str, str]],
+        after: tuple[str, UUID] | None,
+        limit: int,
+        server_id: UUID | None = None,
+        server_name: str | None = None,
+        url: str | None = None,
+    ) -> list[Row]:
+        """Read at most `limit` servers that all filters let through, by name, after a name and id."""
+        name, after_id = after or (None, None)
+        return await self._connection.fetch(
+            READ_PAGE,
+            *self._defaults,
+            is_active,
+            is_available,
+            statuses or None,
+            capabilities,
+            labels,
+            name,
+            after_id,
+            limit,
+            server_id,
+            server_name,
+            url,
+        )
+
+    async def find_taker(self, field: str, value: str) -> Row | None:
+        """Return id, name and URL of the server whose `name` or `url` this is."""
+        return await self._connection.fetchrow(FIND_TAKER, field, value)
+
+    async def insert(self, server_id: UUID, values: Values) -> None:
+        """Add a server; a new default takes the mark from the previous one."""
+        if values["is_default"]:
+            await self._connection.fetch(LOCK, server_id, True)
+            await self._connection.execute(CLEAR_DEFAULT, server_id)
+        await self._connection.execute(INSERT, server_id, *(values[column] for column in EDITABLE))
+
+    async def edit(self, server_id: UUID, decide: Callable[[Row | None], Values], *, may_become_default: bool) -> None:
+        """Lock a server, let `decide` say its new values, and write those that are different.
+
+        `decide` gets the values and `row_version`, or None when there is no such server.
+        """
+        locked = await self._connection.fetch(LOCK, server_id, may_become_default)
+        current = next((row for row in locked if row["id"] == server_id), None)
+        values = decide(current)
+        if current is None or all(values[column] == current[column] for column in EDITABLE):
+            return
+        if values["is_default"]:
+            await self._connection.execute(CLEAR_DEFAULT, server_id)
+        await self._connection.execute(UPDATE, server_id, *(values[column] for column in EDITABLE))
+
+    async def delete(self, server_id: UUID, allow: Callable[[Row | None], None]) -> None:
+        """Lock a server, let `allow` object, and delete it with its models."""
+        allow(await self._connection.fetchrow(LOCK, server_id, False))
+        await self._connection.execute(DELETE, server_id)

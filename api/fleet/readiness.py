@@ -1,0 +1,83 @@
+"""What the API needs to do its work, looked at when somebody asks."""
+
+import asyncio
+
+from api.fleet import isolation, views
+from api.fleet.queries import isolation as isolations
+from api.fleet.queries import requests
+from api.fleet.queries.isolation import Isolation
+from api.fleet.views import ReadinessReport
+from api.fleet.wakeup import Wakeup
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
+from monitor.postgres import schema_version
+from monitor.postgres.database import Database
+from monitor.postgres.listener import Listener
+
+LIMIT_SECONDS = 3.0
+OK, FAILED, UNKNOWN, ABSENT, HELD = "ok", "failed", "unknown", "absent", "held"
+NO_MONITOR = (
+    "No monitor is at work, so nothing is checked: start `ollama-fleet up`, or `ollama-fleet monitor` where the API "
+    "runs apart."
+)
+
+
+class Readiness:
+    """Looks at the database, the schema and the monitor.
+
+    Without a monitor the API still is ready: it reads, writes and keeps requests, and shows by `stale`
+    that nobody checks. To take it out of service for that would only hide the registry, too. So it is
+    without the session that listens: events then come by the look that is taken every few seconds. While
+    the monitor is isolated the API is ready, too: whether verdicts are held says nothing about the API.
+    """
+
+    def __init__(self, database: Database, wakeup: Wakeup | None) -> None:
+        """`wakeup` is what the API listens with; a command has none, and nothing to miss."""
+        self._database = database
+        self._wakeup = wakeup
+
+    async def report(self) -> ReadinessReport:
+        """Return what works and what does not, with a reason for each that does not."""
+        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN, "verdicts": UNKNOWN}
+        reasons: list[str] = []
+        isolated: Isolation | None = None
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                isolated = await self._look(checks, reasons)
+        except TimeoutError:
+            reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
+        except (DatabaseUnavailableError, ConfigurationError, SchemaMismatchError) as error:
+            reasons.append(str(error))
+        if self._wakeup is not None:
+            self._look_at_listener(self._wakeup.listener, checks, reasons)
+        return ReadinessReport(
+            ready=checks["schema"] == OK,
+            reasons=reasons,
+            checks=checks,
+            isolation=None if isolated is None else views.isolation(isolated),
+        )
+
+    def _look_at_listener(self, listener: Listener | None, checks: dict[str, str], reasons: list[str]) -> None:
+        is_connected = listener is not None and listener.is_connected
+        checks["listener"] = OK if is_connected else FAILED
+        # What has not begun to listen has not lost it.
+        if listener is not None and not is_connected and checks["database"] == OK:
+            reasons.append(
+                "The session that listens for changes is away and is opened anew, so events come up to 5 s late; "
+                "if it stays so behind a pooler, set OLLAMA_FLEET_LISTEN_DATABASE_URL to the database itself."
+            )
+
+    async def _look(self, checks: dict[str, str], reasons: list[str]) -> Isolation | None:
+        async with self._database.session() as connection:
+            checks.update(database=OK, schema=FAILED)
+            await schema_version.verify(connection)
+            checks["schema"] = OK
+            if not await requests.is_monitor_at_work(connection):
+                checks["monitor"] = ABSENT
+                reasons.append(NO_MONITOR)
+                return None
+            checks["monitor"] = OK
+            isolated = await isolations.current(connection)
+        checks["verdicts"] = HELD if isolated is not None and isolated.is_holding else OK
+        if isolated is not None:
+            reasons.append(isolation.sentence(isolated))
+        return isolated

@@ -1,0 +1,247 @@
+"""The registry's use cases, the same for REST and the command line: decided here, stored by `queries`.
+
+Whatever cannot be done raises a `Problem`, and then nothing was written.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Self, TypeAlias
+from uuid import UUID, uuid4
+
+from api.fleet import credentials as authentication
+from api.fleet import cursors, edits, inventories, problems, references, views
+from api.fleet.credentials import Auth
+from api.fleet.event_pages import EventPages
+from api.fleet.history.histories import Histories
+from api.fleet.history.views import HistoryView
+from api.fleet.on_demand import OnDemand
+from api.fleet.queries import events, transactions
+from api.fleet.queries.requests import Demand
+from api.fleet.queries.rows import Row, Values
+from api.fleet.queries.servers import Servers
+from api.fleet.readiness import Readiness
+from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
+from api.fleet.views import (
+    CheckAnswer,
+    DiscoveryAnswer,
+    EditedServer,
+    EventPage,
+    ModelPage,
+    ModelView,
+    Notice,
+    ReadinessReport,
+    ServerPage,
+    ServerView,
+)
+from api.fleet.wakeup import Wakeup
+from api.web.gate.access import LOCAL
+from api.web.http.parameters import NO_FILTERS, ServerFilters
+from monitor.credentials.vault import Vault
+from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.event import EventType
+from monitor.domain.probe import Reason
+from monitor.domain.uptime import Window
+from monitor.postgres import credential_store
+from monitor.postgres.database import Connection, Database
+from monitor.settings import Settings
+
+Decide: TypeAlias = Callable[[Row], Values]
+
+
+class Registry:
+    """Servers, their models and events, on an open database."""
+
+    def __init__(
+        self, database: Database, settings: Settings, *, wakeup: Wakeup | None = None, vault: Vault | None = None
+    ) -> None:
+        """Without a running `wakeup`, a wait for events ends only when its time is over."""
+        self._database = database
+        self._vault = vault or Vault.of(settings)
+        self._actor = LOCAL
+        self._policy = settings.policy
+        self._allowed_networks = settings.allowed_networks
+        self._readiness = Readiness(database, wakeup)
+        self.histories = Histories(database, settings.policy)
+        wakeup = wakeup or Wakeup(database)
+        self._on_demand = OnDemand(database, settings.policy, wakeup)
+        self._event_pages = EventPages(database, wakeup)
+
+    def acting_as(self, actor: str) -> Self:
+        """Return the same registry, with another name for who makes the changes."""
+        signed = copy(self)
+        signed._actor = actor
+        return signed
+
+    async def list_servers(
+        self, filters: ServerFilters = NO_FILTERS, *, limit: int = 100, cursor: str | None = None
+    ) -> ServerPage:
+        """Return at most `limit` servers by name, going on from the `next_cursor` of a page before."""
+        after = None if cursor is None else cursors.read(cursor)
+        async with self._database.session() as connection:
+            rows = await Servers(connection, self._policy).page(
+                is_active=filters.is_active,
+                is_available=filters.is_available,
+                statuses=[status.value for status in filters.status],
+                capabilities=filters.capability,
+                labels=[{key: value} for key, value in filters.label],
+                after=after,
+                limit=limit + 1,
+                server_id=filters.id,
+                server_name=filters.name,
+                url=filters.url,
+            )
+        items = [views.server(row) for row in rows[:limit]]
+        is_last = len(rows) <= limit
+        return ServerPage(items=items, next_cursor=None if is_last else cursors.write(items[-1].name, items[-1].id))
+
+    async def get_server(self, server_id: UUID) -> ServerView:
+        """Return one server."""
+        async with self._database.session() as connection:
+            row = await Servers(connection, self._policy).get(server_id)
+        return views.server(edits.require(row, server_id, if_match=None))
+
+    async def find_server(self, reference: str) -> ServerView:
+        """Return the server with this name, id or URL, looked for in this order."""
+        async with self._database.session() as connection:
+            row = await references.find(Servers(connection, self._policy), reference)
+        if row is None:
+            raise edits.server_not_found(reference)
+        return views.server(row)
+
+    async def credential(self, server_id: UUID, url: str) -> Credential | Unreadable | None:
+        """Return the credential of a server in the clear, for whoever is to send it to a URL; None where it has none.
+
+        One that was sealed for another origin does not open: who asks may know the server as it was before an edit.
+        """
+        async with self._database.session() as connection:
+            sealed = await credential_store.read(connection, server_id)
+        if sealed is None:
+            raise edits.server_not_found(server_id)
+        return self._vault.open(replace(sealed, url=url))
+
+    async def create_server(self, new: ServerCreate) -> ServerView:
+        """Add a server. As the default it takes the mark from the one that had it."""
+        edits.require_allowed_address(new.url, self._allowed_networks)
+        server_id = uuid4()
+
+        async def insert(servers: Servers) -> None:
+            await servers.insert(server_id, edits.created(new, seal=partial(self._vault.seal, server_id=server_id)))
+
+        return await self._write(server_id, insert, name=new.name, server_url=new.url, auth=new.auth)
+
+    async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> EditedServer:
+        """Put a whole server in the place of another; `if_match` is the row version it must be at."""
+        decide = partial(edits.replaced, new=new, seal=partial(self._vault.seal, server_id=server_id))
+        return await self._edit(server_id, decide, new, if_match=if_match)
+
+    async def patch_server(self, server_id: UUID, patch: ServerPatch, *, if_match: int | None = None) -> EditedServer:
+        """Change the fields that are given; `if_match` is the row version the server must be at."""
+        decide = partial(edits.patched, patch=patch, seal=partial(self._vault.seal, server_id=server_id))
+        return await self._edit(server_id, decide, patch, if_match=if_match)
+
+    async def delete_server(self, server_id: UUID, *, if_match: int | None = None) -> None:
+        """Delete a server and its models; `if_match` is the row version it must be at."""
+
+        def allow(current: Row | None) -> None:
+            edits.require(current, server_id, if_match=if_match)
+
+        async def delete(connection: Connection) -> None:
+            await Servers(connection, self._policy).delete(server_id, allow)
+
+        await transactions.run(self._database, delete, actor=self._actor)
+
+    async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of a server by name; `include_removed` adds those it does not list any more."""
+        return await inventories.of_server(self._database, server_id, include_removed=include_removed)
+
+    async def all_models(self, *, include_removed: bool = False) -> ModelPage:
+        """Return the models of all servers, by model name and then server name."""
+        return await inventories.everywhere(self._database, include_removed=include_removed)
+
+    async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
+        """Note what the operator says of a model; `llama3` means `llama3:latest`, and case does not count."""
+        return await inventories.edit(self._database, server_id, model_name, patch=patch, actor=self._actor)
+
+    async def request_check(self, server_id: UUID) -> CheckAnswer:
+        """Have the monitor check a server now, and return its verdict."""
+        probe = await self._on_demand.request(Demand.CHECK, server_id)
+        return CheckAnswer(server=await self.get_server(server_id), probe=views.ProbeView.model_validate(probe))
+
+    async def request_discovery(self, server_id: UUID) -> DiscoveryAnswer:
+        """Have the monitor list a server's models now, and return what that changed."""
+        result = await self._on_demand.request(Demand.DISCOVERY, server_id)
+        answer = DiscoveryAnswer.model_validate(result)
+        if answer.reason != Reason.OK:
+            raise problems.discovery_failed(answer.reason, answer.detail)
+        return answer
+
+    async def history(self, server_id: UUID, *, window: Window) -> HistoryView:
+        """Return what a server was like."""
+        return await self.histories.of_server(server_id, window=window)
+
+    async def readiness(self) -> ReadinessReport:
+        """Return whether database, schema and monitor are well, with a reason for each that is not."""
+        return await self._readiness.report()
+
+    async def events(
+        self,
+        after: int | None = None,
+        *,
+        limit: int = 100,
+        wait: float = 0.0,
+        types: Sequence[EventType] = (),
+        server_id: UUID | None = None,
+    ) -> EventPage:
+        """Return events after a number, None for the oldest held, waiting at most `wait` seconds for the first."""
+        return await self._event_pages.read(after, limit=limit, wait=wait, types=types, server_id=server_id)
+
+    async def head(self) -> int:
+        """Return the number of the newest event."""
+        return await events.head(self._database)
+
+    async def _edit(
+        self, server_id: UUID, decide: Decide, wanted: ServerCreate | ServerPatch, *, if_match: int | None
+    ) -> EditedServer:
+        edits.require_allowed_address(wanted.url, self._allowed_networks)
+        notices: list[Notice] = []
+
+        def change(current: Row | None) -> Values:
+            present = edits.require(current, server_id, if_match=if_match)
+            values = decide(present)
+            notices[:] = edits.notices(present, values, wanted)
+            return values
+
+        def work(servers: Servers) -> Awaitable[None]:
+            return servers.edit(server_id, change, may_become_default=wanted.is_default is True)
+
+        server = await self._write(server_id, work, name=wanted.name, server_url=wanted.url, auth=wanted.auth)
+        return views.edited(server, notices)
+
+    async def _write(
+        self,
+        server_id: UUID,
+        work: Callable[[Servers], Awaitable[None]],
+        *,
+        name: str | None,
+        server_url: str | None,
+        auth: Auth | None,
+    ) -> ServerView:
+        async def write_and_read(connection: Connection) -> Row | None:
+            if authentication.credential(auth) is not None:
+                await credential_store.prepare_sealing(connection, self._vault)
+            servers = Servers(connection, self._policy)
+            await work(servers)
+            return await servers.get(server_id)
+
+        try:
+            row = await transactions.run(self._database, write_and_read, actor=self._actor)
+        except transactions.TakenError as error:
+            value = name if error.field == "name" else server_url
+            async with self._database.session() as connection:
+                taker = (
+                    None if value is None else await Servers(connection, self._policy).find_taker(error.field, value)
+                )
+            raise edits.taken(error.field, value, taker) from error
+        return views.server(edits.require(row, server_id, if_match=None))

@@ -1,0 +1,127 @@
+"""Around every request: it passes the gate, is counted, and what fails is told as `application/problem+json`."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import NoReturn
+
+import structlog
+from aiohttp import hdrs, web
+
+from api.fleet import problems
+from api.fleet.problems import Problem
+from api.fleet.queries.transactions import RefusedError
+from api.web.gate.gate import Gate
+from api.web.http import bodies, preconditions, responses
+from api.web.http.responses import Fleeting
+from api.web.metrics.traffic import Traffic
+from monitor.domain import url
+from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Whatever no other route takes, a path with a line break, too; and what the metrics call it.
+OK = HTTPStatus.OK.value
+ELSEWHERE, UNKNOWN = r"/{path:[\s\S]*}", "unknown"
+
+OF_OLLAMA = re.compile(rf"/(api/({url.ROUTES_OF_OLLAMA})|v1/({url.ROUTES_OF_OPENAI}))")
+
+log = structlog.get_logger(__name__)
+
+
+class Frame:
+    """Gate, handler and count in one coroutine around each handler.
+
+    As a middleware of aiohttp it would be three coroutines more, a tenth of what it costs to resolve a model. What
+    has no path at all, such as `OPTIONS *`, is refused by aiohttp itself.
+    """
+
+    def __init__(self, gate: Gate, traffic: Traffic) -> None:
+        self._gate = gate
+        self._traffic = traffic
+
+    def around(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
+        """Return the routes in their frames, and after them one for all that fits none of them."""
+        framed = [
+            web.route(route.method, route.path, self._framed(route.handler, _pattern(route.path)), **route.kwargs)
+            for route in routes
+        ]
+        return [*framed, web.route(hdrs.METH_ANY, ELSEWHERE, self._framed(_refuse, UNKNOWN))]
+
+    def _framed(self, handler: Handler, pattern: str) -> Handler:
+        """Return a handler that answers whoever may ask; whatever goes wrong is a problem with a stable code.
+
+        `pattern` is the pattern that the path of the request fits.
+        """
+        admit, count = self._gate.admit, self._traffic.count
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            began = time.perf_counter()
+            try:
+                await admit(request)
+                response = await handler(request)
+                if type(response) is not Fleeting and request.method == hdrs.METH_GET and response.status == OK:
+                    response = preconditions.unless_known(request, response)
+            except Exception as error:
+                response = responses.problem(_problem(request, pattern, error))
+            count(request, response, route=pattern, seconds=time.perf_counter() - began)
+            return response
+
+        return answer
+
+
+def _pattern(path: str) -> str:
+    return web.DynamicResource(path).canonical
+
+
+async def _refuse(request: web.Request) -> NoReturn:
+    """Say that nothing is there, or what the path takes in place of this method."""
+    allowed: set[str] = set()
+    elsewhere = request.match_info.route.resource
+    for resource in request.app.router.resources():
+        if resource is not elsewhere:
+            allowed |= (await resource.resolve(request))[1]
+    raise web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound
+
+
+def _problem(request: web.Request, pattern: str, error: Exception) -> Problem:
+    """Return what is told of an error; nothing of the inside gets out."""
+    match error:
+        case Problem():
+            return error
+        case DatabaseUnavailableError() | ConfigurationError():
+            return problems.unavailable(error)
+        case RefusedError():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error))
+        case web.HTTPException():
+            return _from_aiohttp(request, error)
+        case _:
+            log.error("request_failed", method=request.method, route=pattern, exc_info=error)
+            detail = "This is a fault of the API; its log says more."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
+
+
+def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"{request.method} does nothing here; this path takes {allowed}."
+        return Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, headers={"Allow": allowed})
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        detail = f"The body has more than {bodies.MAX_BYTES // 1024} KiB. Nothing was changed; send less."
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
+    if error.status == HTTPStatus.NOT_FOUND:
+        return Problem(HTTPStatus.NOT_FOUND, "not_found", _nothing_at(request.path))
+    return Problem(HTTPStatus(error.status), "bad_request", "The request cannot be understood.")
+
+
+def _nothing_at(path: str) -> str:
+    """Return what to do about a path of nothing, among them those that are taken for Ollama's."""
+    if OF_OLLAMA.fullmatch(path):
+        return (
+            "This is not Ollama, and no request of models goes through here: GET /api/resolve?model=NAME tells which "
+            "server to send it to."
+        )
+    if path.endswith("/"):
+        return "Nothing is at this path; leave out the / at its end. GET /docs shows all routes."
+    return "Nothing is at this path. The API begins at /api/servers, and GET /docs shows all routes."

@@ -1,0 +1,50 @@
+"""Requests that were let in before, so that a program that asks the same all day is looked at closely once."""
+
+import hashlib
+import secrets
+
+from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import METH_GET as GET
+
+from api.web.gate.access import Access
+from api.web.gate.memory import Memory
+from api.web.http import targets
+
+MOST_REMEMBERED = 4096
+KEY_BYTES = 32
+
+
+class Admissions:
+    """Invariant: no access is given whose grant has ended, and no secret is kept.
+
+    A header is kept as its hash under a key of this process, so that how long a look-up takes tells nothing of it.
+    Nothing has to be forgotten when the tokens are read anew: that ends the grants of those it changed.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(KEY_BYTES)
+        self._known: Memory[tuple[str, bytes], Access] = Memory(most=MOST_REMEMBERED)
+
+    def recall(self, request: web.Request) -> Access | None:
+        """Return what a request may do that is the same as one before; None for one to look at closely."""
+        mark = self._mark(request)
+        known = None if mark is None else self._known.get(mark)
+        return None if known is None or known.grant.refusal() is not None else known
+
+    def remember(self, request: web.Request, access: Access) -> None:
+        """Keep that a request was let in by its token, if it is one to be remembered."""
+        mark = self._mark(request)
+        if mark is not None:
+            self._known[mark] = access
+
+    def _mark(self, request: web.Request) -> tuple[str, bytes] | None:
+        """Return what tells a request from others; None for one that changes something, or has not just one token."""
+        headers = request.headers.getall(AUTHORIZATION, ())
+        if request.method != GET or len(headers) != 1:
+            return None
+        target = request.raw_path
+        if targets.SESSION in target:
+            target = targets.without_session(target)[0]
+        header = headers[0].encode("utf-8", "surrogateescape")
+        return target, hashlib.blake2b(header, key=self._key, digest_size=32).digest()

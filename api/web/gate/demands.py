@@ -1,0 +1,42 @@
+"""What a request needs of whoever makes it: told by its method and target."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from api.fleet.problems import Problem
+from api.web.gate import origins
+from api.web.gate.access import Scope
+
+# What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
+PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+PUBLIC_FOLDERS = ("/docs/", "/dashboard/")
+# Questions that are sent with POST because they are long.
+QUESTIONS = frozenset({"/api/resolve"})
+# Where people put a token that belongs into a header; lower case.
+SECRET_PARAMETERS = frozenset(
+    {"access_token", "api-key", "api_key", "apikey", "auth", "authorization", "bearer", "key", "token"}
+)
+
+Demand = tuple[Scope, ...]
+PUBLIC: Demand = ()
+
+
+def of(request: web.Request) -> Demand:
+    """Return the scopes that a request needs, all of them; none for what is public.
+
+    Raises the `Problem` of a request that has a token in its address.
+    """
+    query = request.rel_url.query
+    if any(name.lower() in SECRET_PARAMETERS for name in query):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "token_in_query",
+            "A token does not belong into the address, which proxies and browsers write down: send it as "
+            "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",
+        )
+    path = request.rel_url.path
+    if path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS):
+        return PUBLIC
+    scope = Scope.READ if request.method in origins.SAFE_METHODS or path in QUESTIONS else Scope.WRITE
+    return (scope, Scope.CREDENTIALS) if "credentials" in query.getall("include", ()) else (scope,)

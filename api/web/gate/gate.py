@@ -1,0 +1,115 @@
+"""The gate that every request passes: where it comes from, whose token it brings, what that token allows."""
+
+import math
+import re
+from collections.abc import Collection
+from http import HTTPStatus
+
+import structlog
+from aiohttp import hdrs, web
+
+from api.fleet.access import grant, token_table
+from api.fleet.access.token_table import TokenTable
+from api.fleet.problems import Problem
+from api.web.gate import access, demands, origins
+from api.web.gate.access import Access
+from api.web.gate.admissions import Admissions
+from api.web.gate.failures import Failures, Outcome
+
+_BEARER = re.compile(r"bearer +(?P<token>\S+)", re.IGNORECASE)
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Lets requests in; `hostnames` are further names under which the API may be asked."""
+
+    def __init__(self, table: TokenTable, *, hostnames: Collection[str]) -> None:
+        self._table = table
+        self._hostnames = origins.spelt(hostnames)
+        self._failures = Failures()
+        self._admissions = Admissions()
+
+    async def admit(self, request: web.Request) -> None:
+        """Let a request pass; raises the `Problem` of one that may not."""
+        table = self._table
+        known = None if table.open_access else self._admissions.recall(request)
+        if known is None:
+            await self._examine(request)
+        else:
+            table.note_use(known)
+            access.note(request, known)
+
+    async def _examine(self, request: web.Request) -> None:
+        origins.require_own_site(request, self._hostnames)
+        demand = demands.of(request)
+        if demand:
+            found = self._table.open_access or await self._identify(request)
+            access.note(request, found)
+            for scope in demand:
+                found.require(scope)
+            if found.token_id is not None:
+                self._admissions.remember(request, found)
+        # An API that wants tokens is asked under any name, so a proxy needs no setting: a page that reaches it
+        # through its own DNS has no token to send, and browsers add none by themselves.
+        if self._table.may_be_open:
+            origins.require_own_host(request, self._hostnames)
+
+    async def _identify(self, request: web.Request) -> Access:
+        if not self._table.is_loaded:
+            await self._table.refresh()
+        if self._table.open_access is not None:
+            return self._table.open_access
+        token = _presented(request)
+        found = self._table.find(token)
+        if found is None:
+            self._require_patience(request)
+            # It may have been made a moment ago. Without the database nobody can tell, and 503 says so.
+            await self._table.refresh()
+            found = self._table.find(token)
+        refusal = token_table.unknown() if found is None else found.grant.refusal()
+        if found is None or refusal is not None:
+            self._require_patience(request)
+            self._count_failure(request)
+            raise refusal or token_table.unknown()
+        return found
+
+    def _require_patience(self, request: web.Request) -> None:
+        seconds = math.ceil(self._failures.seconds_to_wait(_address(request), now=grant.now()))
+        if seconds > 0:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too_many_failures",
+                "Too many requests from your address came with a token that is not good. Correct it: a good one is "
+                f"let in at once, another bad one is looked at in {seconds} s.",
+                headers={"Retry-After": str(seconds)},
+            )
+
+    def _count_failure(self, request: web.Request) -> None:
+        address = _address(request)
+        match self._failures.count(address, now=grant.now()):
+            case Outcome.FIRST:
+                log.info("token_refused", address=address)
+            case Outcome.EXHAUSTED:
+                log.warning("token_failures_slowed", address=address)
+            case Outcome.COUNTED:
+                pass
+
+
+def _presented(request: web.Request) -> str:
+    values = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if not values:
+        raise token_table.missing()
+    if len(values) > 1:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "several_tokens",
+            "The request has several Authorization headers; send one, with one token.",
+        )
+    match = _BEARER.fullmatch(values[0].strip())
+    # What is no bearer token at all is answered like one that nobody knows.
+    return "" if match is None else match["token"]
+
+
+def _address(request: web.Request) -> str:
+    return request.remote or "local"

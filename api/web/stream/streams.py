@@ -1,0 +1,133 @@
+"""All event streams of this process: where one may begin, how it is run, and the end of all when the API stops."""
+
+import asyncio
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.hdrs import ACCEPT_ENCODING
+
+from api.fleet import event_pages
+from api.fleet.event_pages import Stretch
+from api.fleet.problems import RETRY_SECONDS, Problem
+from api.fleet.queries import events
+from api.web.gate import access
+from api.web.http.packing import Shared
+from api.web.http.parameters import EventStreamQuery
+from api.web.stream import frames
+from api.web.stream.fan_out import PAGE, FanOut
+from api.web.stream.frames import Filter
+from api.web.stream.outlet import Outlet
+from api.web.stream.snapshots import Snapshots
+from api.web.stream.stream import Stream
+from monitor.domain.server import Policy
+from monitor.postgres.database import Database
+
+HEARTBEAT_SECONDS = 15.0
+# Each costs a descriptor and up to half a megabyte when its client is slow.
+MOST_STREAMS = 1000
+# So many streams may ask the database at once; the sessions left are for all other requests.
+MOST_READERS = 4
+# A filter that lets nothing through must not make one statement look through the whole log.
+SPAN = 20_000
+
+
+class Streams:
+    """Begins and ends streams."""
+
+    def __init__(self, database: Database, policy: Policy, fan_out: FanOut) -> None:
+        self._database = database
+        self.fan_out = fan_out
+        self._snapshots = Snapshots(database, policy)
+        self._readers = asyncio.Semaphore(MOST_READERS)
+        self._open: set[Stream] = set()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(
+        self, request: web.Request, query: EventStreamQuery, *, last_event_id: int | None
+    ) -> web.StreamResponse:
+        """Answer a request with a stream, until it ends; raises a `Problem` when it cannot begin."""
+        self._require_room()
+        wanted = Filter(types=frozenset(query.type), server_id=query.server_id)
+        generation = self.fan_out.generation
+        cursor, opening = await self._begin(query, last_event_id, generation)
+        # Before a snapshot is complete there is nothing to go on from.
+        first = frames.beginning(None if opening else cursor)
+        try:
+            is_packed = bool(opening) and "gzip" in request.headers.get(ACCEPT_ENCODING, "").lower()
+            outlet, response = await Outlet.begin(request, first, is_packed=is_packed)
+        except OSError:
+            # The client is gone already.
+            return web.Response()
+        stream = Stream(
+            outlet,
+            cursor=cursor,
+            generation=generation,
+            wanted=wanted,
+            fan_out=self.fan_out,
+            read_on=self._read_on,
+        )
+        self._open.add(stream)
+        try:
+            async with access.lasting(request):
+                await stream.run(opening)
+        except Problem as problem:
+            outlet.push(frames.error(problem))
+        finally:
+            self._open.discard(stream)
+        return response
+
+    async def beat(self) -> None:
+        """Send heartbeats until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for stream in self._open:
+                stream.beat()
+
+    def close(self) -> None:
+        """End all streams, and begin no more."""
+        self._is_closed = True
+        for stream in self._open:
+            stream.stop()
+
+    def _require_room(self) -> None:
+        if self._is_closed or len(self._open) >= MOST_STREAMS:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too_many_streams",
+                f"The API stops, or holds {MOST_STREAMS} streams already. Try again in a moment, or poll /api/events.",
+                headers={"Retry-After": RETRY_SECONDS},
+            )
+
+    async def _begin(
+        self, query: EventStreamQuery, last_event_id: int | None, generation: int
+    ) -> tuple[int, list[Shared]]:
+        cursor = query.after if last_event_id is None else last_event_id
+        try:
+            if cursor is not None:
+                await self._require_held(cursor)
+                return cursor, []
+        except Problem:
+            # Whoever takes snapshots is helped by a new one.
+            if not query.snapshot:
+                raise
+        if query.snapshot:
+            snapshot = await self._snapshots.take(query.server_id, generation=generation)
+            return snapshot.seq, list(snapshot.pieces)
+        async with self._readers:
+            return await events.head(self._database), []
+
+    async def _require_held(self, cursor: int) -> None:
+        if not self.fan_out.holds(cursor):
+            async with self._readers:
+                extract = await events.extract(self._database, cursor, limit=0, types=[], server_id=None)
+            event_pages.require_held(extract)
+
+    async def _read_on(self, cursor: int, wanted: Filter) -> Stretch:
+        types = [type_.value for type_ in wanted.types]
+        async with self._readers:
+            return await event_pages.stretch(
+                self._database, cursor, limit=PAGE, span=SPAN, types=types, server_id=wanted.server_id
+            )
