@@ -20,8 +20,8 @@ from api.fleet.access.token_table import TokenTable
 from api.fleet.resolution.mirror import Mirror
 from api.fleet.wakeup import Wakeup
 from api.web.openapi import document
-from api.web.openapi.codes import CODES
 from api.web.openapi.operation import Operation
+from api.web.problems import CODES
 from api.web.stream.fan_out import FanOut
 from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
@@ -167,7 +167,7 @@ def rest_page() -> str:
         [
             "# REST",
             "",
-            WRITTEN.format(source="the operations of api/web/handlers, or api/web/openapi/codes.py"),
+            WRITTEN.format(source="the operations of api/web/handlers, or api/web/problems.py"),
             "Each parameter, field and example: `/docs` of the running API, `/openapi.json` for programs. An error is",
             "`application/problem+json` (RFC 9457): `code` is stable and for programs, `detail` is a sentence that",
             "says what to do. Fields and parameters that are not known are refused, never ignored.",

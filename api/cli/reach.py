@@ -27,7 +27,7 @@ from monitor.domain.uptime import Window
 
 
 class FleetRegistry(Protocol):
-    """The use cases of `api.fleet.registry.Registry` that commands ask for; what cannot be done raises a `Problem`."""
+    """The use cases of `api.fleet.registry.Registry` that commands ask for; what cannot be done raises a `Refused`."""
 
     async def list_servers(
         self, filters: ServerFilters = ..., *, limit: int = 100, cursor: str | None = None
@@ -85,7 +85,7 @@ class FleetRegistry(Protocol):
 
 
 class FleetResolver(Protocol):
-    """Which server to take, and which model is where; what cannot be done raises a `Problem`."""
+    """Which server to take, and which model is where; what cannot be done raises a `Refused`."""
 
     async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request; the same session keeps to one of equal servers."""

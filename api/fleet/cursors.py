@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from api.fleet import problems, texts
+from api.fleet import refusals, texts
 
 TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, Field(min_length=1, max_length=512)])
 POSITION: TypeAdapter[tuple[texts.Name, UUID]] = TypeAdapter(tuple[texts.Name, UUID])
@@ -27,12 +27,12 @@ def write_text(text: str) -> str:
 
 
 def read(cursor: str) -> tuple[str, UUID]:
-    """Return the name and id that a cursor stands for; raises a `Problem` for any other text."""
+    """Return the name and id that a cursor stands for; raises a `Refused` for any other text."""
     return _decode(cursor, POSITION)
 
 
 def read_text(cursor: str) -> str:
-    """Return the text that a cursor stands for; raises a `Problem` for any other one."""
+    """Return the text that a cursor stands for; raises a `Refused` for any other one."""
     return _decode(cursor, TEXT)
 
 
@@ -46,9 +46,9 @@ def _decode(cursor: str, shape: TypeAdapter[T]) -> T:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return shape.validate_json(text)
     except (binascii.Error, ValueError, ValidationError) as error:
-        raise problems.invalid_field(
+        raise refusals.invalid_field(
             "cursor",
             "take it unchanged from next_cursor, or leave it out to begin anew",
             code="invalid_cursor",
-            is_query=True,
+            is_question=True,
         ) from error

@@ -1,16 +1,14 @@
 """What an edit makes of a server's columns: pure, and told apart from where the columns are kept."""
 
-from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import quote
 from uuid import UUID
 
 from api.fleet import credentials as authentication
-from api.fleet import problems, texts
+from api.fleet import refusals, texts
 from api.fleet.credentials import Auth
-from api.fleet.problems import Problem
 from api.fleet.queries.rows import Row, Values
 from api.fleet.queries.servers import EDITABLE
+from api.fleet.refusals import Next, Refused
 from api.fleet.schemas import ServerCreate, ServerPatch
 from api.fleet.views import Notice
 from monitor.credentials.sealing import Sealed
@@ -72,61 +70,52 @@ def notices(current: Row, values: Values, edit: ServerCreate | ServerPatch) -> l
 
 
 def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Row:
-    """Return the server's row; raises the `Problem` if there is none, or if it is not at the row version wanted."""
+    """Return the server's row; raises the `Refused` if there is none, or if it is not at the row version wanted."""
     if current is None:
         raise server_not_found(server_id)
     if if_match is not None and current["row_version"] != if_match:
-        raise Problem(
-            HTTPStatus.PRECONDITION_FAILED,
+        raise Refused(
             "precondition_failed",
-            f"The server is at row version {current['row_version']} now, not at the one in If-Match: somebody "
+            f"The server is at row version {current['row_version']} now, not at the one that the edit is for: somebody "
             "edited it meanwhile. Read it again and repeat the edit.",
             row_version=current["row_version"],
         )
     return current
 
 
-def server_not_found(reference: object) -> Problem:
-    """Return the 404 for a server."""
-    detail = f"There is no server {str(reference)[:100]!r}. GET /api/servers lists those there are."
-    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
+def server_not_found(reference: object) -> Refused:
+    """Return the refusal for a server that is not there."""
+    given = str(reference)[:100]
+    return Refused("server_not_found", f"There is no server {given!r}.", next=Next.LIST_SERVERS, reference=given)
 
 
-def no_id(text: str) -> Problem:
-    """Return the 404 for what stands where the id of a server belongs, most often its name."""
-    given = text[:100]
-    by_name = f"GET /api/servers?name={quote(given)} finds one by its name"
-    detail = f"The path takes the id of a server, and {given!r} is none; {by_name}."
-    return Problem(HTTPStatus.NOT_FOUND, "server_not_found", detail)
-
-
-def taken(field: str, value: str | None, taker: Row | None) -> Problem:
-    """Return the 409 for a name or URL that another server has; `taker` is its id, name and URL."""
+def taken(field: str, value: str | None, taker: Row | None) -> Refused:
+    """Return the refusal of a name or URL that another server has; `taker` is its id, name and URL."""
     what, other = ("URL", "name") if field == "url" else ("name", "url")
     who = "(just deleted)" if taker is None else f"{taker[other]} ({taker['id']})"
-    return Problem(
-        HTTPStatus.CONFLICT,
+    return Refused(
         f"{field}_taken",
         f"The {what} {value!r} is taken by server {who}. Edit that one, or choose another {what}.",
         existing_id=None if taker is None else str(taker["id"]),
     )
 
 
-def model_not_found(model_name: str) -> Problem:
-    """Return the 404 for a model of a server that is there."""
-    return Problem(
-        HTTPStatus.NOT_FOUND,
+def model_not_found(model_name: str) -> Refused:
+    """Return the refusal for a model of a server that is there."""
+    return Refused(
         "model_not_found",
-        f"The server has no model {model_name[:100]!r}. GET /api/servers/{{id}}/models lists those it has.",
+        f"The server has no model {model_name[:100]!r}.",
+        next=Next.LIST_MODELS_OF_SERVER,
+        model=model_name[:100],
     )
 
 
 def require_allowed_address(server_url: str | None, allowed: tuple[Network, ...], *, field: str = "url") -> None:
-    """Raise the `Problem` for a URL that names an address which the monitor would never connect to."""
+    """Raise the `Refused` for a URL that names an address which the monitor would never connect to."""
     address = None if server_url is None else url.literal_address(server_url)
     refusal = None if address is None else guard.check(address, allowed)
     if refusal is not None:
-        raise problems.invalid_field(field, f"the address {address} is {refusal}, so it is not allowed")
+        raise refusals.invalid_field(field, f"the address {address} is {refusal}, so it is not allowed")
 
 
 def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:
@@ -152,7 +141,7 @@ def _merged(current: dict[str, str], changes: dict[str, str | None]) -> dict[str
     labels: dict[str, str | None] = current | changes  # type: ignore[operator]
     kept = {key: value for key, value in labels.items() if value is not None}
     if len(kept) > texts.MAX_LABELS:
-        raise problems.invalid_field(
+        raise refusals.invalid_field(
             "labels", f"with the {len(current)} that are there it would be more than {texts.MAX_LABELS}"
         )
     return kept

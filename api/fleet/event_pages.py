@@ -3,12 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from uuid import UUID
 
-from api.fleet.problems import Problem
 from api.fleet.queries import events
 from api.fleet.queries.events import Extract
+from api.fleet.refusals import Refused
 from api.fleet.views import EventPage, EventView
 from api.fleet.wakeup import Wakeup
 from monitor.domain.event import Event, EventType
@@ -48,18 +47,16 @@ class EventPages:
 
 
 def require_held(extract: Extract) -> None:
-    """Raise the 409 or 410 `Problem` of a cursor from which nobody can go on without a gap."""
+    """Raise the 409 or 410 `Refused` of a cursor from which nobody can go on without a gap."""
     if extract.after > extract.last:
-        raise Problem(
-            HTTPStatus.CONFLICT,
+        raise Refused(
             "cursor_unknown",
             f"No event has the number {extract.after} yet, the newest one is {extract.last}: the database was "
             "replaced or restored. Read the tables anew and go on from head.",
             head=extract.last,
         )
     if extract.after < extract.first - 1:
-        raise Problem(
-            HTTPStatus.GONE,
+        raise Refused(
             "cursor_expired",
             f"The events after {extract.after} are not all held any more, the oldest one left is {extract.first}. "
             "Read the tables anew and go on from head.",
@@ -71,7 +68,7 @@ def require_held(extract: Extract) -> None:
 async def stretch(
     database: Database, after: int, *, limit: int, span: int, types: list[str], server_id: UUID | None
 ) -> Stretch:
-    """Look through at most `span` numbers for at most `limit` events; raises the `Problem` of a cursor not held."""
+    """Look through at most `span` numbers for at most `limit` events; raises the `Refused` of a cursor not held."""
     extract = await events.extract(database, after, limit=limit, types=types, server_id=server_id, through=after + span)
     require_held(extract)
     through = extract.events[-1].seq if len(extract.events) == limit else min(extract.last, after + span)

@@ -5,14 +5,13 @@ The request is a column, so it stands whatever becomes of this process or of the
 
 import time
 from datetime import datetime
-from http import HTTPStatus
 from uuid import UUID
 
 from api.fleet import edits
-from api.fleet.problems import RETRY_SECONDS, Problem
 from api.fleet.queries import requests
 from api.fleet.queries.requests import Demand
 from api.fleet.queries.rows import Row
+from api.fleet.refusals import Next, Refused
 from api.fleet.wakeup import Wakeup
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
@@ -45,10 +44,11 @@ class OnDemand:
             if answer["is_answered"]:
                 return dict(answer["result"] or {})
             pause = min(pause * LOOK_GROWTH, LAST_LOOK_SECONDS)
-        raise Problem(
-            HTTPStatus.GATEWAY_TIMEOUT,
+        raise Refused(
             "not_answered_in_time",
-            f"The monitor has not done the {demand} in time. The request stands: read the server again in a moment.",
+            f"The monitor has not done the {demand} in time. The request stands.",
+            next=Next.READ_SERVER_AGAIN,
+            demand=demand.value,
         )
 
     async def _ask(self, demand: Demand, server_id: UUID) -> Row:
@@ -58,18 +58,16 @@ class OnDemand:
         if not exists:
             raise edits.server_not_found(server_id)
         if request is None:
-            raise Problem(
-                HTTPStatus.CONFLICT,
+            raise Refused(
                 "server_inactive",
-                "The server is inactive, so nobody asks it anything. Set is_active to true first.",
+                "The server is inactive, so nobody asks it anything.",
+                next=Next.ACTIVATE,
             )
         if not request["monitor_at_work"]:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
+            raise Refused(
                 "monitor_absent",
                 f"No monitor is at work, so the {demand} waits for one: the request stands. "
                 "Start `ollama-fleet monitor`, or see why it stopped.",
-                headers={"Retry-After": RETRY_SECONDS},
             )
         return request
 

@@ -1,6 +1,6 @@
 """The registry's use cases, the same for REST and the command line: decided here, stored by `queries`.
 
-Whatever cannot be done raises a `Problem`, and then nothing was written.
+Whatever cannot be done raises a `Refused`, and then nothing was written.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
 from api.fleet import credentials as authentication
-from api.fleet import cursors, edits, inventories, problems, references, views
+from api.fleet import cursors, edits, inventories, references, refusals, views
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
 from api.fleet.history.histories import Histories
@@ -174,7 +174,7 @@ class Registry:
         result = await self._on_demand.request(Demand.DISCOVERY, server_id)
         answer = DiscoveryAnswer.model_validate(result)
         if answer.reason != Reason.OK:
-            raise problems.discovery_failed(answer.reason, answer.detail)
+            raise refusals.discovery_failed(answer.reason, answer.detail)
         return answer
 
     async def history(self, server_id: UUID, *, window: Window) -> HistoryView:

@@ -9,13 +9,14 @@ from typing import NoReturn
 import structlog
 from aiohttp import hdrs, web
 
-from api.fleet import problems
-from api.fleet.problems import Problem
+from api.fleet import refusals
 from api.fleet.queries.transactions import RefusedError
+from api.fleet.refusals import Refused
 from api.web.gate.gate import Gate
 from api.web.http import bodies, preconditions, responses
 from api.web.http.responses import Fleeting
 from api.web.metrics.traffic import Traffic
+from api.web.problems import HttpRefused
 from monitor.domain import url
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 
@@ -85,34 +86,34 @@ async def _refuse(request: web.Request) -> NoReturn:
     raise web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound
 
 
-def _problem(request: web.Request, pattern: str, error: Exception) -> Problem:
+def _problem(request: web.Request, pattern: str, error: Exception) -> Refused:
     """Return what is told of an error; nothing of the inside gets out."""
     match error:
-        case Problem():
+        case Refused():
             return error
         case DatabaseUnavailableError() | ConfigurationError():
-            return problems.unavailable(error)
+            return refusals.unavailable(error)
         case RefusedError():
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error))
+            return Refused("invalid", str(error))
         case web.HTTPException():
             return _from_aiohttp(request, error)
         case _:
             log.error("request_failed", method=request.method, route=pattern, exc_info=error)
             detail = "This is a fault of the API; its log says more."
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
+            return Refused("internal", detail)
 
 
-def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:
+def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Refused:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"{request.method} does nothing here; this path takes {allowed}."
-        return Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, headers={"Allow": allowed})
+        return HttpRefused("method_not_allowed", detail, headers={hdrs.ALLOW: allowed})
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         detail = f"The body has more than {bodies.MAX_BYTES // 1024} KiB. Nothing was changed; send less."
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
+        return Refused("too_large", detail)
     if error.status == HTTPStatus.NOT_FOUND:
-        return Problem(HTTPStatus.NOT_FOUND, "not_found", _nothing_at(request.path))
-    return Problem(HTTPStatus(error.status), "bad_request", "The request cannot be understood.")
+        return Refused("not_found", _nothing_at(request.path))
+    return HttpRefused("bad_request", "The request cannot be understood.", status=HTTPStatus(error.status))
 
 
 def _nothing_at(path: str) -> str:

@@ -53,6 +53,17 @@ class Code(StrEnum):
     NO_ACTIVE_SERVER = "no_active_server"
 
 
+class Then(StrEnum):
+    """What whoever was refused can do next, where that is asked for in another way by a program than by a person."""
+
+    FIT_MODEL = "fit_model"
+    FIT_SERVER = "fit_server"
+    ALLOW_CLOUD = "allow_cloud"
+    ADD_OR_NAME_URL = "add_or_name_url"
+    ACTIVATE_OR_NAME_URL = "activate_or_name_url"
+    ASK_FOR_A_MODEL = "ask_for_a_model"
+
+
 class Answer(NamedTuple):
     """`server` is None for a dynamic one; `copy` is the model there, if one was asked for and is known.
 
@@ -86,13 +97,16 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """No server. `field` is the part of the request that is at fault, `nearest` are names that are there.
+    """No server: `detail` is why, and `then` what to do if it does not say that.
+
+    `field` is the part of the request that is at fault, `nearest` are names that are there.
 
     `servers` are those that would do but cannot, and why; `more` is how many others there are of them.
     """
 
     code: Code
     detail: str
+    then: Then | None = None
     field: str | None = None
     server: Entry | None = None
     nearest: tuple[str, ...] = ()
@@ -248,28 +262,28 @@ def _not_found(request: Request, model: str, key: str, fleet: Directory, explain
     best = fleet.best(key)
     near = nearest.names(fleet, key, cloud=request.cloud)
     standing = None if best is None else best.rank[0]
+    then = None
     if standing is not None and standing <= _least(request):
-        why = f"The model {model} is only on servers that do not fit {selection.told(request)}"
-        then = "Ask for less, or pull it on one that fits"
+        why = f"The model {model} is only on servers that do not fit {selection.told(request)}."
+        then = Then.FIT_MODEL
     elif best is not None and standing == Standing.CLOUD:
         host = best.copies[0].remote_host
-        why = f"The model {model} is only there as a stub that runs at {host}"
-        then = "Ask with cloud=true if prompts may go there"
+        why = f"The model {model} is only there as a stub that runs at {host}."
+        then = Then.ALLOW_CLOUD
     elif best is not None:
-        why = f"The model {model} is only where the server is inactive or the model is switched off"
-        then = "Switch one of them on"
+        why = f"The model {model} is only where the server is inactive or the model is switched off."
+        why += " Switch one of them on."
     elif not fleet.servers:
-        why, then = "No server is registered", "Add one, or ask with server_url"
+        why, then = "No server is registered.", Then.ADD_OR_NAME_URL
     else:
-        why = f"No active server has the model {model}"
-        then = f"Nearest: {', '.join(near)}" if near else _advice(model, fleet)
-    return Refusal(code=Code.MODEL_NOT_FOUND, detail=f"{why}. {then}.", nearest=near, explanation=explained)
-
-
-def _advice(model: str, fleet: Directory) -> str:
-    if any(entry.name == model for entry in fleet.servers.values()):
-        return "That is the name of a server; ask for a model, or ask with server_url"
-    return "Pull it on one of them, or ask for another one"
+        why = f"No active server has the model {model}."
+        if near:
+            why += f" Nearest: {', '.join(near)}."
+        elif any(entry.name == model for entry in fleet.servers.values()):
+            then = Then.ASK_FOR_A_MODEL
+        else:
+            why += " Pull it on one of them, or ask for another one."
+    return Refusal(code=Code.MODEL_NOT_FOUND, detail=why, then=then, nearest=near, explanation=explained)
 
 
 def _unavailable(model: str, holders: list[Copy], explained: Explanation | None) -> Refusal:
@@ -302,7 +316,8 @@ def _by_default(request: Request, fleet: Directory, tie_break: TieBreak) -> Answ
     chosen = ordered[0] if ordered else None
     explained = explanation.of_default(fleet, request, chosen) if request.explain else None
     if chosen is None:
-        return Refusal(code=Code.NO_ACTIVE_SERVER, detail=_no_active(request, fleet), explanation=explained)
+        why, then = _no_active(request, fleet)
+        return Refusal(code=Code.NO_ACTIVE_SERVER, detail=why, then=then, explanation=explained)
     usable = [entry for entry in ordered[1:] if entry.is_available][: request.candidates - 1]
     candidates = tuple(Answer(rule=3, base_url=entry.base_url, server=entry) for entry in usable)
     return Answer(rule=3, base_url=chosen.base_url, server=chosen, candidates=candidates, explanation=explained)
@@ -318,9 +333,9 @@ def _active_in_order(request: Request, fleet: Directory, tie_break: TieBreak, *,
     return ordered
 
 
-def _no_active(request: Request, fleet: Directory) -> str:
+def _no_active(request: Request, fleet: Directory) -> tuple[str, Then]:
     if not fleet.servers:
-        return "No server is registered. Add one, or ask with server_url."
+        return "No server is registered.", Then.ADD_OR_NAME_URL
     if fleet.active:
-        return f"No active server fits {selection.told(request)}. Ask for less, or ask with server_url."
-    return "No registered server is active. Activate one, or ask with server_url."
+        return f"No active server fits {selection.told(request)}.", Then.FIT_SERVER
+    return "No registered server is active.", Then.ACTIVATE_OR_NAME_URL

@@ -35,6 +35,7 @@ _BARE = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+WITH_A_CREDENTIAL = "The URL must not carry a user name or password; give them as `auth` instead."
 
 
 def normalize(text: str) -> str:
@@ -86,7 +87,7 @@ def _example(text: str) -> str:
 
 def _split_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        raise InvalidUrlError("The URL must not carry a user name or password; give them as `auth` instead.")
+        raise InvalidUrlError(WITH_A_CREDENTIAL)
     if authority.startswith("["):
         host, bracket, port_text = authority.partition("]")
         between, colon, port_text = port_text.partition(":")

@@ -1,16 +1,15 @@
 """What was allowed and ends: the long answers end with it, and others' time-outs stay what they are."""
 
 import asyncio
-from http import HTTPStatus
 
 import pytest
 
 from api.fleet.access import grant
 from api.fleet.access.grant import Grant
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 
-EXPIRED = Problem(HTTPStatus.UNAUTHORIZED, "token_expired", "It has expired.")
-REVOKED = Problem(HTTPStatus.UNAUTHORIZED, "token_revoked", "It was revoked.")
+EXPIRED = Refused("token_expired", "It has expired.")
+REVOKED = Refused("token_revoked", "It was revoked.")
 
 
 async def wait(granted: Grant) -> None:
@@ -20,7 +19,7 @@ async def wait(granted: Grant) -> None:
 
 
 async def test_what_lasts_ends_at_the_deadline() -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Refused) as caught:
         await asyncio.wait_for(wait(Grant(deadline=grant.now() + 0.05, expired=EXPIRED)), 20)
     assert caught.value is EXPIRED
 
@@ -31,7 +30,7 @@ async def test_all_that_lasts_ends_when_it_is_ended_and_nothing_begins_any_more(
     await asyncio.sleep(0)
     granted.end(REVOKED)
     assert await asyncio.gather(*waiting, return_exceptions=True) == [REVOKED] * 3
-    with pytest.raises(Problem):
+    with pytest.raises(Refused):
         await wait(granted)
     assert granted.refusal() is REVOKED
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.registry import Registry
 from api.fleet.schemas import ModelPatch, ServerCreate
 from monitor.postgres.database import Connection, Database
@@ -36,7 +36,7 @@ async def test_a_name_wins_over_a_url_that_reads_the_same(registry: Registry) ->
     "reference", ["berta", "", "a\0b", "\udcff", "http://", "3fa85f64-5717-4562-b3fc-2c963f66afa6"]
 )
 async def test_what_names_no_server_is_not_found(registry: Registry, reference: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Refused) as caught:
         await registry.find_server(reference)
     assert caught.value.code == "server_not_found"
 

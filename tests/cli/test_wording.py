@@ -1,6 +1,5 @@
 """Refusals in the words of the command line: options and settings, where the API speaks of fields and headers."""
 
-import ast
 import asyncio
 import time
 from datetime import timedelta
@@ -8,13 +7,15 @@ from datetime import timedelta
 import pytest
 
 from api.cli.screen import wording
-from api.web.openapi import codes
+from api.fleet import edits
+from api.fleet.refusals import Next
+from api.web import problems
+from api.web.problems import CODES
 from monitor.postgres import database
 from monitor.settings import Settings
 from tests.api import token_maker
 from tests.api.serving import serving_beside
 from tests.cli.conftest import PATIENCE, Typed
-from tests.deploy.checkout import ROOT
 
 TOKEN = "OLLAMA_FLEET_API_TOKEN"
 
@@ -126,14 +127,7 @@ def test_a_token_that_is_not_good_is_told_by_its_setting(
         )
 
 
-def test_nothing_is_put_in_other_words_that_nobody_says() -> None:
-    sources = [*(ROOT / "api").rglob("*.py"), *(ROOT / "monitor").rglob("*.py")]
-    said = [
-        node.value
-        for source in sources
-        if source.name != "wording.py"
-        for node in ast.walk(ast.parse(source.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    assert [phrase for phrase in wording.PHRASES if not any(phrase in sentence for sentence in said)] == []
-    assert wording.SENTENCES.keys() <= codes.CODES.keys()
+def test_there_are_words_for_each_next_step_and_for_codes_that_are_told() -> None:
+    assert set(wording.NEXT) == set(problems.NEXT) == set(Next)
+    assert wording.NOTICES.keys() == {edits.CREDENTIAL_DROPPED}
+    assert wording.SENTENCES.keys() <= CODES.keys()

@@ -7,8 +7,8 @@ from api.cli.doctor.finding import Finding
 from api.cli.reach import FleetRegistry
 from api.cli.screen import wording
 from api.cli.servers import listing
-from api.fleet.problems import Problem
 from api.fleet.readiness import OK
+from api.fleet.refusals import Refused
 from monitor.domain.errors import FleetError
 
 
@@ -28,7 +28,7 @@ async def look(registry: FleetRegistry, *, api_url: str) -> AsyncIterator[Findin
         yield finding.failed("readiness", seen, next=remedy or "run `ollama-fleet doctor` on the API's own machine.")
     try:
         known = await listing.all_servers(registry)
-    except Problem as problem:
+    except Refused as problem:
         yield finding.failed("access", "the servers cannot be read", next=wording.sentence(problem))
     else:
         yield finding.ok("access", f"{len(known)} servers can be read")

@@ -24,8 +24,8 @@ from api.fleet.importing.candidates import Gathering
 from api.fleet.importing.env_file import EnvFile
 from api.fleet.importing.plan import Known, Planner, Step
 from api.fleet.importing.report import Finding, Report
-from api.fleet.problems import Problem
 from api.fleet.queries import events
+from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, ImportFileError
@@ -160,6 +160,6 @@ async def _done(registry: FleetRegistry, step: Step) -> Sequence[Finding]:
             await registry.create_server(step.create)
         elif step.patch is not None and step.id is not None:
             await registry.patch_server(step.id, step.patch)
-    except Problem as problem:
+    except Refused as problem:
         return list(step.refused(problem.detail))
     return step.findings

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.resolution import catalogue, mirror, misses
 from api.fleet.resolution.answers import Resolution
 from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage
@@ -33,7 +33,7 @@ class LocalResolver:
             if with_headers:
                 return await self._desk.resolve_with_headers(request, snapshot, chance, self._outgoing)
             return self._desk.resolve(request, snapshot, chance)
-        except Problem as problem:
+        except Refused as problem:
             if problem.code in misses.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.
                 with contextlib.suppress(DatabaseUnavailableError):

@@ -44,7 +44,7 @@ def show_all(invocation: Invocation, *, as_json: bool) -> None:
 
 
 def show_one(invocation: Invocation, model: str, *, as_json: bool) -> None:
-    """Print the servers that have a model; raises the `Problem` that names the nearest ones."""
+    """Print the servers that have a model; raises the `Refused` that names the nearest ones."""
     entry = invocation.on_fleet(lambda reach: reach.resolver.model(model))
     if as_json:
         output.as_json(entry)

@@ -12,14 +12,14 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from api.fleet.problems import MEDIA_TYPE, Problem
+from api.fleet.refusals import Next, Refused
 from monitor.domain.errors import ApiUnavailableError, FleetError
 
 # Longer than any answer of the API itself takes: a check waits for the server's time-out and a little more.
 SECONDS = 330.0
 CONNECT_SECONDS = 5.0
 AWAY = frozenset({"database_unavailable"})
-OWN_MEMBERS = frozenset({"type", "title", "status", "code", "detail"})
+OWN_MEMBERS = frozenset({"type", "title", "status", "code", "detail", "why", "next"})
 
 Shape = TypeVar("Shape", bound=BaseModel)
 Parameters = Sequence[tuple[str, str]]
@@ -62,7 +62,7 @@ class ApiConnection:
         body: object = None,
         media_type: str = "application/json",
     ) -> Any:
-        """Return the document of an answer that says yes; raises its `Problem` otherwise."""
+        """Return the document of an answer that says yes; raises its `Refused` otherwise."""
         reply = await self.exchange(method, path, parameters=parameters, body=body, media_type=media_type)
         if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise self._refusal(reply)
@@ -105,7 +105,7 @@ class ApiConnection:
         if not content:
             return None
         try:
-            if answer.content_type in {"application/json", MEDIA_TYPE}:
+            if answer.content_type in {"application/json", "application/problem+json"}:
                 return json.loads(content)
         except ValueError:
             pass
@@ -116,12 +116,14 @@ class ApiConnection:
 
     def _refusal(self, reply: Reply) -> FleetError:
         document = reply.document if isinstance(reply.document, dict) else {}
-        detail = str(document.get("detail") or f"The API at {self._base_url} answered {reply.status.value}.")
+        then = next((each for each in Next if each == document.get("next")), None)
+        said = document.get("detail" if then is None else "why")
+        detail = str(said or f"The API at {self._base_url} answered {reply.status.value}.")
         code = str(document.get("code") or "unknown")
         if code in AWAY:
             return ApiUnavailableError(detail)
         members = {name: value for name, value in document.items() if name not in OWN_MEMBERS}
-        return Problem(reply.status, code, detail, **members)
+        return Refused(code, detail, next=then, **members)
 
 
 def _why(error: BaseException) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from api.cli.remote.connection import ApiConnection
-from api.fleet.problems import Problem
 from api.fleet.queries.events import Extract
+from api.fleet.refusals import Refused
 from api.fleet.views import EventPage, EventView
 from monitor.domain.errors import FleetError
 from monitor.domain.event import Event, EventType
@@ -29,10 +29,10 @@ class RemoteEventLog:
         wanted = [*(("type", one) for one in types), *([] if server_id is None else [("server_id", str(server_id))])]
         try:
             page = await self._page(after, limit=min(limit, PAGE), wanted=wanted)
-        except Problem as problem:
-            if after is None or "head" not in problem.members:
+        except Refused as problem:
+            if after is None or "head" not in problem.facts:
                 raise
-            first, last = problem.members.get("first_seq", 1), problem.members["head"]
+            first, last = problem.facts.get("first_seq", 1), problem.facts["head"]
             return Extract(after=after, events=[], first=first, last=last)
         start = page.first_seq - 1 if after is None else after
         found = [_event(one) for one in page.items]

@@ -15,7 +15,7 @@ from api.cli.servers import listing
 from api.fleet import credentials as authentication
 from api.fleet import edits
 from api.fleet.history.views import HistoryView
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.fleet.views import (
     CheckAnswer,
@@ -86,8 +86,8 @@ class RemoteRegistry:
             async with turns:
                 try:
                     return (await self.list_models(server.id, include_removed=include_removed)).items
-                except Problem as problem:
-                    if problem.status == HTTPStatus.NOT_FOUND:
+                except Refused as problem:
+                    if problem.code == "server_not_found":
                         # Removed since it was listed.
                         return []
                     raise

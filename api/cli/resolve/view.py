@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from api.cli.invocation import Invocation
-from api.cli.screen import output, text
+from api.cli.screen import output, text, wording
 from api.cli.screen.column import Column
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.resolution.answers import ExplanationView, Resolution
 from monitor.domain.selection import Request
 
@@ -17,16 +17,16 @@ CANDIDATES = (Column(title="NEXT BEST"), Column(title="STATUS"), Column(title="B
 
 
 def show(invocation: Invocation, request: Request, *, session: str | None, with_headers: bool, as_json: bool) -> None:
-    """Print where to go; a refusal is raised on as a `Problem`, after its explanation was printed."""
+    """Print where to go; a refusal is raised on as a `Refused`, after its explanation was printed."""
     try:
         answer = invocation.on_fleet(
             lambda reach: reach.resolver.resolve(request, session=session, with_headers=with_headers)
         )
-    except Problem as problem:
+    except Refused as problem:
         if as_json:
-            output.as_json(problem.document())
-        elif "explanation" in problem.members:
-            _say_explanation(problem.members["explanation"])
+            output.as_json(problem.document() | {"detail": wording.sentence(problem)})
+        elif "explanation" in problem.facts:
+            _say_explanation(problem.facts["explanation"])
         raise
     if as_json:
         output.as_json(answer)

@@ -4,7 +4,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Next, Refused
+from api.fleet.views import Notice
+from monitor.domain import url
 from monitor.domain.errors import FleetError
 
 TOKEN = "OLLAMA_FLEET_API_TOKEN"
@@ -25,17 +27,30 @@ SENTENCES = {
     "discovery_failed": "The server did not list its models: {why}. `ollama-fleet servers check SERVER` says what to "
     "do; what was known of its models stays.",
 }
-# Parts of other sentences, and what they come to here.
-PHRASES = {
-    "GET /api/servers lists those there are": "`ollama-fleet servers list` shows those there are",
-    "GET /api/servers/{id}/models lists those it has": "`ollama-fleet models SERVER` lists those it has",
-    "Set is_active to true first": "`ollama-fleet servers set SERVER --active` activates it",
-    "Ask with cloud=true if": "Ask with --cloud if",
-    "or ask with server_url": "or name one with --url",
-    "give them as `auth` instead": "give them with --auth-type basic and --username",
-    "Send `auth` with the URL to": "Give --auth-type with --url to",
-    "/readyz says why": "`ollama-fleet doctor` says why",
-    "read the server again in a moment": "look at `ollama-fleet servers show SERVER` in a moment",
+# What to do next.
+NEXT = {
+    Next.LIST_SERVERS: "`ollama-fleet servers list` shows those there are.",
+    Next.LIST_MODELS: "`ollama-fleet models` lists those there are.",
+    Next.LIST_MODELS_OF_SERVER: "`ollama-fleet models SERVER` lists those it has.",
+    Next.ACTIVATE: "`ollama-fleet servers set SERVER --active` activates it.",
+    Next.READ_SERVER_AGAIN: "Look at `ollama-fleet servers show SERVER` in a moment.",
+    Next.ASK_READINESS: "`ollama-fleet doctor` says why.",
+    Next.FIT_MODEL: "Ask for less, or pull it on one that fits.",
+    Next.FIT_SERVER: "Ask for less, or name one with --url.",
+    Next.ALLOW_CLOUD: "Ask with --cloud if prompts may go there.",
+    Next.ADD_OR_NAME_URL: "Add one, or name one with --url.",
+    Next.ACTIVATE_OR_NAME_URL: "Activate one, or name one with --url.",
+    Next.ASK_FOR_A_MODEL: "That is the name of a server; ask for a model, or name one with --url.",
+}
+# What an edit did that was not asked for, by the code of the notice.
+NOTICES = {
+    "credential_dropped": "The URL names another scheme, host or port, so the credential for the one before was "
+    "removed: it is not for everybody. Give --auth-type with --url to give the server one.",
+}
+# What is wrong with a field, where the field to use instead has another name here.
+MESSAGES = {
+    url.WITH_A_CREDENTIAL.removesuffix("."): "The URL must not carry a user name or password; give them with "
+    "--auth-type basic and --username",
 }
 # How the fields of the API are given here.
 OPTIONS = {
@@ -64,26 +79,24 @@ NOTHING_CHANGED = "Nothing was changed."
 
 def sentence(error: FleetError) -> str:
     """Return what failed, why, and what to do about it on the command line."""
-    if not isinstance(error, Problem):
+    if not isinstance(error, Refused):
         return str(error)
-    if errors := _fields(error.members.get("errors")):
+    if errors := _fields(error.facts.get("errors")):
         return _invalid(errors)
     if (template := SENTENCES.get(error.code)) is not None:
-        why = str(error.members.get("reason_detail") or error.members.get("reason")).removesuffix(".")
-        return template.format(scope=error.members.get("scope", "read"), why=why)
-    return in_our_words(error.detail)
+        why = str(error.facts.get("reason_detail") or error.facts.get("reason")).removesuffix(".")
+        return template.format(scope=error.facts.get("scope", "read"), why=why)
+    return error.detail if error.next is None else f"{error.detail} {NEXT[error.next]}"
 
 
-def of_server(problem: Problem, reference: str) -> str:
+def of_server(problem: Refused, reference: str) -> str:
     """Return the sentence with the server as it was typed in each command that is advised."""
     return _PLACEHOLDER.sub(lambda found: found[1] + shlex.quote(reference), sentence(problem))
 
 
-def in_our_words(said: str) -> str:
-    """Return a sentence of the API with what a person types here in the place of HTTP."""
-    for theirs, ours in PHRASES.items():
-        said = said.replace(theirs, ours)
-    return said
+def notice(told: Notice) -> str:
+    """Return what an edit did that was not asked for."""
+    return NOTICES.get(told.code, told.detail)
 
 
 def _fields(errors: object) -> list[tuple[str, str]]:
@@ -93,14 +106,9 @@ def _fields(errors: object) -> list[tuple[str, str]]:
 
 
 def _invalid(errors: Sequence[tuple[str, str]]) -> str:
-    wrong = "; ".join(_option(field) + _of_field(field, message.removesuffix(".")) for field, message in errors)
+    wrong = "; ".join(_option(field) + MESSAGES.get(message, message).removesuffix(".") for field, message in errors)
     is_read = all(_first(field) in READ_ONLY for field, _ in errors)
     return f"{wrong}." if is_read else f"{wrong}. {NOTHING_CHANGED}"
-
-
-def _of_field(field: str, message: str) -> str:
-    # Only where a server is edited an address can have a credential beside it.
-    return in_our_words(message) if field == "url" else message
 
 
 def _option(field: str) -> str:

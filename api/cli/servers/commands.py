@@ -143,7 +143,7 @@ def set_(
     from api.cli.screen import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
 
     for notice in after.notices:
-        output.note(wording.in_our_words(notice.detail))
+        output.note(wording.notice(notice))
 
 
 @servers.command(epilog="Example: ollama-fleet servers remove gpu-1 --yes")

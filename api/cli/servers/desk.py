@@ -9,8 +9,8 @@ from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
 from api.cli.screen import repetition, wording
 from api.cli.servers import listing
-from api.fleet import problems
-from api.fleet.problems import Problem
+from api.fleet import refusals
+from api.fleet.refusals import Refused
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.fleet.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelView, ServerView
 from api.web.http.parameters import ServerFilters
@@ -107,7 +107,7 @@ class ServerDesk:
             server = await listing.one_server(registry, reference)
             try:
                 return await action(registry, server)
-            except Problem as problem:
+            except Refused as problem:
                 raise FleetError(wording.of_server(problem, reference)) from problem
 
         return self._invocation.on_registry(find_and_act, working=working)
@@ -117,4 +117,4 @@ def _validated(shape: type[Shape], fields: Mapping[str, Any]) -> Shape:
     try:
         return shape.model_validate(dict(fields))
     except ValidationError as error:
-        raise problems.invalid(error) from error
+        raise refusals.invalid(error) from error

@@ -3,10 +3,9 @@
 import difflib
 import re
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from api.cli.reach import FleetRegistry
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
 from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.domain.errors import FleetError
@@ -34,8 +33,8 @@ async def one_server(registry: FleetRegistry, reference: str) -> ServerView:
     """Return the server of a name, id, beginning of an id, or URL; FleetError names the nearest ones."""
     try:
         return await registry.find_server(reference)
-    except Problem as problem:
-        if problem.status != HTTPStatus.NOT_FOUND:
+    except Refused as problem:
+        if problem.code != "server_not_found":
             raise
     # Only what is not there as it is written takes a look at all of them.
     return _by_beginning(await all_servers(registry), reference)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 
 # A timer further away than this is not set: the API will have been started anew by then.
 LONGEST_SECONDS = 30 * 86_400.0
@@ -13,20 +13,20 @@ LONGEST_SECONDS = 30 * 86_400.0
 class Grant:
     """Stands until its deadline, or until `end` is called; both times are of the event loop's clock."""
 
-    def __init__(self, *, deadline: float | None = None, expired: Problem | None = None) -> None:
+    def __init__(self, *, deadline: float | None = None, expired: Refused | None = None) -> None:
         """`expired` is what is told after the deadline."""
         self._deadline = deadline
         self._expired = expired
-        self._ended: Problem | None = None
+        self._ended: Refused | None = None
         self._limits: set[asyncio.Timeout] = set()
 
-    def refusal(self) -> Problem | None:
+    def refusal(self) -> Refused | None:
         """Return why it stands no more."""
         if self._ended is None and self._deadline is not None and now() >= self._deadline:
             self._ended = self._expired
         return self._ended
 
-    def end(self, why: Problem) -> None:
+    def end(self, why: Refused) -> None:
         """End it, and with it everything that lasts."""
         if self.refusal() is None:
             self._ended = why
@@ -35,7 +35,7 @@ class Grant:
 
     @asynccontextmanager
     async def lasting(self) -> AsyncIterator[None]:
-        """Run the block while the grant stands; raises the `Problem` that ended it."""
+        """Run the block while the grant stands; raises the `Refused` that ended it."""
         try:
             async with asyncio.timeout_at(self._timer()) as limit:
                 self._limits.add(limit)

@@ -9,14 +9,13 @@ import contextlib
 import hmac
 import time
 from dataclasses import dataclass
-from http import HTTPStatus
 from uuid import UUID
 
 from api.fleet.access import grant, tokens
 from api.fleet.access.grant import Grant
-from api.fleet.problems import Problem
 from api.fleet.queries import tokens as queries
 from api.fleet.queries.rows import Row
+from api.fleet.refusals import Refused
 from api.web.gate.access import LOCAL, Access, Scope, implied
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.postgres.database import Database
@@ -25,7 +24,6 @@ RELOAD_SECONDS = 1.0
 # The last use is noted for a person who looks for tokens that nobody needs.
 USES_SECONDS = 60.0
 LAST_WRITE_SECONDS = 1.0
-CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,42 +141,38 @@ class TokenTable:
             await queries.note_uses(connection, ages)
 
 
-def missing() -> Problem:
+def missing() -> Refused:
     """Return the 401 for a request without a token."""
-    return Problem(
-        HTTPStatus.UNAUTHORIZED,
+    return Refused(
         "token_missing",
         "This needs a token: send `Authorization: Bearer TOKEN`. `ollama-fleet token create NAME --scope read` "
         "makes one, on the machine of the fleet.",
-        headers={"WWW-Authenticate": "Bearer"},
     )
 
 
-def unknown() -> Problem:
+def unknown() -> Refused:
     """Return the 401 for a token that is none of ours; whether its id is known is not told."""
-    return Problem(
-        HTTPStatus.UNAUTHORIZED,
+    return Refused(
         "token_unknown",
         "The API does not know this token: send one as `Authorization: Bearer olf_…`, whole and as it was shown "
         "when it was made.",
-        headers=CHALLENGE,
     )
 
 
 # Only whoever holds the whole secret is told of the two below, so they give nothing away.
-def _revoked(row: Row) -> Problem:
+def _revoked(row: Row) -> Refused:
     detail = f"The token {row['name']} was revoked. Whoever runs the fleet can give you a new one."
-    return Problem(HTTPStatus.UNAUTHORIZED, "token_revoked", detail, headers=CHALLENGE)
+    return Refused("token_revoked", detail)
 
 
-def _expired(row: Row) -> Problem:
+def _expired(row: Row) -> Refused:
     detail = f"The token {row['name']} has expired. Whoever runs the fleet can give you a new one."
-    return Problem(HTTPStatus.UNAUTHORIZED, "token_expired", detail, headers=CHALLENGE)
+    return Refused("token_expired", detail)
 
 
-def _changed() -> Problem:
+def _changed() -> Refused:
     detail = "What the token allows was changed meanwhile. Ask again."
-    return Problem(HTTPStatus.UNAUTHORIZED, "token_changed", detail, headers=CHALLENGE)
+    return Refused("token_changed", detail)
 
 
 def _state(row: Row) -> tuple[object, ...]:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from api.fleet import edits, problems
+from api.fleet import edits, refusals
 from api.fleet.importing.candidates import Candidate, Claim
 from api.fleet.importing.report import WRITTEN, Finding, Outcome
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.schemas import ServerCreate, ServerPatch
 from monitor.domain import url as base_url
 from monitor.ollama.guard import Network
@@ -81,34 +81,34 @@ class Planner:
     def _creation(self, candidate: Candidate) -> Step:
         try:
             edits.require_allowed_address(candidate.url, self.allowed_networks)
-        except Problem as problem:
+        except Refused as problem:
             reason = _reason(problem)
             return Step(findings=[claim.finding(Outcome.REFUSED, reason) for claim in candidate.claims])
         derived = _derived(candidate.url)
         fields = {"name": derived, **candidate.values, "url": candidate.url}
-        accepted, refusals = _accepted(ServerCreate, fields)
+        accepted, refused = _accepted(ServerCreate, fields)
         wanted = accepted.get("name", derived)
         name = self._free_name(wanted, candidate.url)
         if "name" in candidate.values and name != wanted:
-            refusals["name"] = f"another server has that name, so this one is called {name}"
+            refused["name"] = f"another server has that name, so this one is called {name}"
         new = ServerCreate.model_validate(accepted | {"name": name})
         details = {"url": f"server {name}", "name": f"server {name}"}
         findings = [
-            _told(claim, Outcome.TAKEN, name=name, refusals=refusals, details=details) for claim in candidate.claims
+            _told(claim, Outcome.TAKEN, name=name, refused=refused, details=details) for claim in candidate.claims
         ]
         return Step(create=new, findings=findings)
 
     def _update(self, candidate: Candidate, server: Known) -> Step:
         fields = _differing(candidate.values, server)
-        accepted, refusals = _accepted(ServerPatch, fields)
+        accepted, refused = _accepted(ServerPatch, fields)
         if accepted.get("name") in self._names:
-            refusals["name"] = "another server has that name"
+            refused["name"] = "another server has that name"
             del accepted["name"]
         name = accepted.get("name", server.name)
         self._names.add(name)
         details = {"name": f"server {server.name} is called {name} now"}
         findings = [
-            _told(claim, Outcome.UPDATED, name=name, refusals=refusals, details=details)
+            _told(claim, Outcome.UPDATED, name=name, refused=refused, details=details)
             if claim.field in fields
             else claim.finding(Outcome.THERE, _whose(server))
             for claim in candidate.claims
@@ -174,21 +174,21 @@ def _accepted(shape: type[Shape], fields: Mapping[str, Any]) -> tuple[dict[str, 
     try:
         shape.model_validate(dict(fields))
     except ValidationError as error:
-        entries = problems.invalid(error).members["errors"]
-        refusals = {entry["field"].partition(".")[0]: entry["message"] for entry in reversed(entries)}
+        entries = refusals.invalid(error).facts["errors"]
+        refused = {entry["field"].partition(".")[0]: entry["message"] for entry in reversed(entries)}
     else:
-        refusals = {}
-    return {name: value for name, value in fields.items() if name not in refusals}, refusals
+        refused = {}
+    return {name: value for name, value in fields.items() if name not in refused}, refused
 
 
 def _told(
-    claim: Claim, outcome: Outcome, *, name: str, refusals: Mapping[str, str], details: Mapping[str, str]
+    claim: Claim, outcome: Outcome, *, name: str, refused: Mapping[str, str], details: Mapping[str, str]
 ) -> Finding:
-    if claim.field in refusals:
-        return claim.finding(Outcome.REFUSED, refusals[claim.field])
+    if claim.field in refused:
+        return claim.finding(Outcome.REFUSED, refused[claim.field])
     what = "credential" if claim.field == "auth" else claim.field.replace("_", " ")
     return claim.finding(outcome, details.get(claim.field, f"{what} of server {name}"))
 
 
-def _reason(problem: Problem) -> str:
-    return str(problem.members["errors"][0]["message"]) if "errors" in problem.members else problem.detail
+def _reason(problem: Refused) -> str:
+    return str(problem.facts["errors"][0]["message"]) if "errors" in problem.facts else problem.detail

@@ -2,14 +2,13 @@
 
 import bisect
 from collections.abc import Iterator
-from http import HTTPStatus
 from itertools import islice
 
 from pydantic import RootModel
 from typing_extensions import TypedDict
 
 from api.fleet import cursors
-from api.fleet.problems import Problem
+from api.fleet.refusals import Next, Refused
 from api.fleet.resolution import answers
 from api.fleet.resolution.answers import SnapshotView
 from api.fleet.resolution.mirror import Snapshot
@@ -91,14 +90,17 @@ def page(snapshot: Snapshot, filters: CatalogueFilters, *, limit: int, cursor: s
 
 
 def one(snapshot: Snapshot, model_name: str) -> CatalogueAnswer:
-    """Return one model; raises the 404 `Problem` that names the nearest ones."""
+    """Return one model; raises the 404 `Refused` that names the nearest ones."""
     key = model_names.key(model_name)
     holders = snapshot.fleet.holders(key)
     if not holders:
         near = list(nearest.names(snapshot.fleet, key, cloud=True))
-        hint = f"Nearest: {', '.join(near)}." if near else "GET /api/models lists those there are."
-        detail = f"No server lists the model {model_name[:MOST_IN_A_MESSAGE]!r}. {hint}"
-        raise Problem(HTTPStatus.NOT_FOUND, "model_not_found", detail, nearest=near)
+        given = model_name[:MOST_IN_A_MESSAGE]
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        then = None if near else Next.LIST_MODELS
+        raise Refused(
+            "model_not_found", f"No server lists the model {given!r}.{hint}", next=then, model=given, nearest=near
+        )
     entry = _entry(holders, most=None)
     return CatalogueAnswer(**entry, snapshot=answers.snapshot_view(snapshot))
 

@@ -4,13 +4,12 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
-from api.fleet import edits, problems
-from api.fleet.problems import RETRY_SECONDS, Problem
+from api.fleet import edits, refusals
+from api.fleet.refusals import Next, Refused
 from api.fleet.resolution import answers
 from api.fleet.resolution.answers import Candidate, Lasting, Resolution
 from api.fleet.resolution.mirror import Snapshot
@@ -38,13 +37,6 @@ MOST_TEXTS = 4096
 MOST_COPIES = 16_384
 JSON = {None: b"null", True: b"true", False: b"false"}
 STALE = (AGEING % JSON[False], AGEING % JSON[True])
-STATUSES = {
-    Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
-    Code.SERVER_INACTIVE: HTTPStatus.CONFLICT,
-    Code.MODEL_NOT_FOUND: HTTPStatus.NOT_FOUND,
-    Code.NO_SERVER_AVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Code.NO_ACTIVE_SERVER: HTTPStatus.SERVICE_UNAVAILABLE,
-}
 
 
 class Written(NamedTuple):
@@ -86,7 +78,7 @@ class Desk:
         self._fleet: Directory | None = None
 
     def resolve(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Resolution:
-        """Return the answer; raises the `Problem` that says why there is none."""
+        """Return the answer; raises the `Refused` that says why there is none."""
         return self._resolution(self._ask(request, snapshot, tie_break), snapshot)
 
     async def resolve_with_headers(
@@ -163,7 +155,7 @@ class Desk:
     def _ask(self, request: Request, snapshot: Snapshot, tie_break: TieBreak) -> Answer:
         outcome = resolver.resolve(request, snapshot.fleet, tie_break)
         if isinstance(outcome, Refusal):
-            raise problem(outcome, snapshot)
+            raise refused(outcome, snapshot)
         if outcome.server is None:
             edits.require_allowed_address(outcome.base_url, self._allowed_networks, field="server_url")
         return outcome
@@ -186,23 +178,16 @@ def _json_text(text: str | None) -> bytes:
     return to_json(text)
 
 
-def problem(refusal: Refusal, snapshot: Snapshot) -> Problem:
-    """Return a refusal as it is told over HTTP; an explanation that was asked for is a member of it."""
+def refused(refusal: Refusal, snapshot: Snapshot) -> Refused:
+    """Return the refusal of a request; an explanation that was asked for is one of its facts."""
     if refusal.field is not None:
-        return problems.invalid_field(refusal.field, refusal.detail.removesuffix("."), is_query=True)
-    status = STATUSES[refusal.code]
-    headers = {"Retry-After": RETRY_SECONDS} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return Problem(
-        status,
-        refusal.code.value,
-        refusal.detail,
-        headers=headers,
-        **_members(refusal),
-        snapshot=answers.snapshot_view(snapshot),
-    )
+        return refusals.invalid_field(refusal.field, refusal.detail.removesuffix("."), is_question=True)
+    snapshot_view = answers.snapshot_view(snapshot)
+    then = None if refusal.then is None else Next(refusal.then)
+    return Refused(refusal.code.value, refusal.detail, next=then, **_facts(refusal), snapshot=snapshot_view)
 
 
-def _members(refusal: Refusal) -> Mapping[str, Any]:
+def _facts(refusal: Refusal) -> Mapping[str, Any]:
     members: dict[str, Any] = {}
     if refusal.server is not None:
         members["server_id"] = str(refusal.server.id)

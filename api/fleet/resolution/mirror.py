@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import NamedTuple
 
 import structlog
 
-from api.fleet.problems import RETRY_SECONDS, Problem
 from api.fleet.queries import directory
 from api.fleet.queries.directory import FleetUnreadableError
 from api.fleet.queries.events import Extract
+from api.fleet.refusals import Next, Refused
 from monitor.domain import folding
 from monitor.domain.directory import Directory
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
@@ -91,7 +90,7 @@ class Mirror:
         return Snapshot(fleet, self._seq, age, age > STALE_SECONDS, now + self._ahead)
 
     async def wait(self) -> Snapshot:
-        """Return the fleet, waiting a little for the first reading; raises the 503 `Problem` when there is none."""
+        """Return the fleet, waiting a little for the first reading; raises the 503 `Refused` when there is none."""
         snapshot = self.now()
         if snapshot is not None:
             return snapshot
@@ -100,11 +99,10 @@ class Mirror:
                 await self._has_read.wait()
         snapshot = self.now()
         if snapshot is None:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
+            raise Refused(
                 "fleet_not_read",
-                "The fleet has not been read from the database yet since the start; /readyz says why. Ask again soon.",
-                headers={"Retry-After": RETRY_SECONDS},
+                "The fleet has not been read from the database yet since the start. Ask again soon.",
+                next=Next.ASK_READINESS,
             )
         return snapshot
 

@@ -6,11 +6,10 @@ the database is away, too: then no change can be.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from monitor.domain import credential as credentials
 from monitor.domain.credential import AuthType, Credential, Unreadable
 from monitor.domain.entry import Entry
@@ -33,7 +32,7 @@ class OutgoingHeaders:
         self._kept: WeakKeyDictionary[Entry, _Kept] = WeakKeyDictionary()
 
     async def of(self, server: Entry | None) -> dict[str, str]:
-        """Return the headers for a server, none for a dynamic one; a `Problem` if its credential cannot be opened."""
+        """Return the headers for a server, none for a dynamic one; a `Refused` if its credential cannot be opened."""
         if server is None or server.auth_type == AuthType.NONE:
             return {}
         kept = self._kept.get(server)
@@ -49,9 +48,8 @@ class OutgoingHeaders:
         return credentials.headers(credential)
 
 
-def _unreadable(server: Entry, credential: Unreadable) -> Problem:
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
+def _unreadable(server: Entry, credential: Unreadable) -> Refused:
+    return Refused(
         "credential_unreadable",
         f"The credential of {server.name!r} cannot be told: {credential.why} Restore the key, or store it anew.",
         server_id=str(server.id),

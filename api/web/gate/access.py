@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http import HTTPStatus
 
 from aiohttp import web
 
 from api.fleet.access.grant import Grant
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 
 # The command line on the database itself, and an API that is open to its own machine.
 LOCAL = "local"
@@ -45,14 +44,12 @@ class Access:
     token_id: str | None = None
 
     def require(self, scope: Scope) -> None:
-        """Raise the 403 `Problem` unless this scope is among them."""
+        """Raise the 403 `Refused` unless this scope is among them."""
         if scope not in self.scopes:
-            raise Problem(
-                HTTPStatus.FORBIDDEN,
+            raise Refused(
                 "scope_missing",
                 f"The token may not do this: it lacks the scope {scope}. Make one that has it with "
                 f"`ollama-fleet token create NAME --scope {scope}`, and send that.",
-                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
                 scope=scope.value,
             )
 
@@ -76,13 +73,13 @@ def of(request: web.Request) -> Access:
 
 
 def require(request: web.Request, scope: Scope) -> None:
-    """Raise the 403 `Problem` unless whoever asks has this scope."""
+    """Raise the 403 `Refused` unless whoever asks has this scope."""
     of(request).require(scope)
 
 
 @asynccontextmanager
 async def lasting(request: web.Request) -> AsyncIterator[None]:
-    """Cut the block short with the `Problem` of a token that is revoked or expires meanwhile.
+    """Cut the block short with the `Refused` of a token that is revoked or expires meanwhile.
 
     For what takes long: a request that is answered at once was allowed when it came.
     """

@@ -1,10 +1,8 @@
 """What a request needs of whoever makes it: told by its method and target."""
 
-from http import HTTPStatus
-
 from aiohttp import web
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.web.gate import origins
 from api.web.gate.access import Scope
 
@@ -25,12 +23,11 @@ PUBLIC: Demand = ()
 def of(request: web.Request) -> Demand:
     """Return the scopes that a request needs, all of them; none for what is public.
 
-    Raises the `Problem` of a request that has a token in its address.
+    Raises the `Refused` of a request that has a token in its address.
     """
     query = request.rel_url.query
     if any(name.lower() in SECRET_PARAMETERS for name in query):
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
+        raise Refused(
             "token_in_query",
             "A token does not belong into the address, which proxies and browsers write down: send it as "
             "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",

@@ -3,14 +3,13 @@
 import math
 import re
 from collections.abc import Collection
-from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
 
 from api.fleet.access import grant, token_table
 from api.fleet.access.token_table import TokenTable
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.web.gate import access, demands, origins
 from api.web.gate.access import Access
 from api.web.gate.admissions import Admissions
@@ -31,7 +30,7 @@ class Gate:
         self._admissions = Admissions()
 
     async def admit(self, request: web.Request) -> None:
-        """Let a request pass; raises the `Problem` of one that may not."""
+        """Let a request pass; raises the `Refused` of one that may not."""
         table = self._table
         known = None if table.open_access else self._admissions.recall(request)
         if known is None:
@@ -77,12 +76,11 @@ class Gate:
     def _require_patience(self, request: web.Request) -> None:
         seconds = math.ceil(self._failures.seconds_to_wait(_address(request), now=grant.now()))
         if seconds > 0:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
+            raise Refused(
                 "too_many_failures",
                 "Too many requests from your address came with a token that is not good. Correct it: a good one is "
                 f"let in at once, another bad one is looked at in {seconds} s.",
-                headers={"Retry-After": str(seconds)},
+                retry_after=seconds,
             )
 
     def _count_failure(self, request: web.Request) -> None:
@@ -101,8 +99,7 @@ def _presented(request: web.Request) -> str:
     if not values:
         raise token_table.missing()
     if len(values) > 1:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
+        raise Refused(
             "several_tokens",
             "The request has several Authorization headers; send one, with one token.",
         )

@@ -4,12 +4,11 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from http import HTTPStatus
 
 from aiohttp import web
 from yarl import URL
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A page of ours, or a person who typed the address; `same-site` is another program under a neighbouring name.
@@ -22,8 +21,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 def require_own_host(request: web.Request, names: Collection[str]) -> None:
     """Refuse a request under a foreign name: a page in a browser could else reach us through its own DNS."""
     if not is_local(request.host) and _host_name(request.host) not in names:
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
+        raise Refused(
             "host_not_allowed",
             "The API answers only under localhost or a loopback address; ask it under one of these. Another name "
             "has to be in OLLAMA_FLEET_API_HOSTNAMES, or the request needs a token.",
@@ -40,15 +38,13 @@ def require_own_site(request: web.Request, names: Collection[str]) -> None:
         _is_own_origin(origin, request.host, names) for origin in origins
     )
     if not is_own or len(origins) > 1:
-        raise Problem(
-            HTTPStatus.FORBIDDEN,
+        raise Refused(
             "cross_site",
             "A web page of another site had the browser send this; only pages of the API itself may change "
             "something. Nothing was changed.",
         )
     if request.body_exists and request.content_type in FORMS:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        raise Refused(
             "unsupported_media_type",
             "The body must be JSON, not a form: send it with `Content-Type: application/json`. Nothing was changed.",
         )

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic_core import to_json
 from yarl import URL
 
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.fleet.resolution import catalogue, misses
 from api.fleet.resolution.answers import ResolutionView
 from api.fleet.resolution.catalogue import CatalogueAnswerView, CataloguePageView
@@ -142,7 +142,7 @@ class ResolveHandler:
             written = None if asked.key is None else self._desk.write_first(asked.key, snapshot, chance)
             if written is None:
                 written = self._desk.write(asked.request, snapshot, chance)
-        except Problem as problem:
+        except Refused as problem:
             if problem.code in misses.CODES:
                 self._noticed.note()
             raise
@@ -159,7 +159,7 @@ class ResolveHandler:
 
 @lru_cache(MOST_REMEMBERED)
 def _asked(target: str) -> Asked:
-    """Read the target of a request, once for the many times that a program sends the same; raises the `Problem`."""
+    """Read the target of a request, once for the many times that a program sends the same; raises the `Refused`."""
     return _split(dict(parameters.read(URL(target, encoded=True).query, ResolveQuery)))
 
 

@@ -2,11 +2,12 @@
 
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import quote
 from uuid import UUID
 
 from aiohttp import web
 
-from api.fleet import edits
+from api.fleet.refusals import Refused
 from api.fleet.registry import Registry
 from api.fleet.schemas import ServerCreate, ServerPatch, ServerReplace
 from api.fleet.views import CheckAnswer, DiscoveryAnswer, EditedServer, ServerPage, ServerView
@@ -29,7 +30,7 @@ def server_id(request: web.Request) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise edits.no_id(text) from error
+        raise _no_id(text) from error
 
 
 class ServerHandler:
@@ -173,3 +174,11 @@ def _with_tag(server: ServerView, *, status: HTTPStatus = HTTPStatus.OK, locatio
     if location is not None:
         headers["Location"] = location
     return responses.document(server, status=status, headers=headers)
+
+
+def _no_id(text: str) -> Refused:
+    """Return the refusal of what stands where the id of a server belongs, most often its name."""
+    given = text[:100]
+    by_name = f"GET /api/servers?name={quote(given)} finds one by its name"
+    detail = f"The path takes the id of a server, and {given!r} is none; {by_name}."
+    return Refused("server_not_found", detail)

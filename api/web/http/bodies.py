@@ -3,14 +3,13 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from api.fleet import problems
-from api.fleet.problems import Problem
+from api.fleet import refusals
+from api.fleet.refusals import Refused
 
 MAX_BYTES = 64 * 1024
 MAX_SECONDS = 10.0
@@ -21,14 +20,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def read(request: web.Request, shape: type[M], *, media_types: tuple[str, ...] = (JSON,)) -> M:
-    """Return the body as `shape`; raises the `Problem` that says what is wrong with it."""
+    """Return the body as `shape`; raises the `Refused` that says what is wrong with it."""
     _require_type(request, media_types)
     try:
         async with asyncio.timeout(MAX_SECONDS):
             raw = await request.read()
     except TimeoutError as error:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT,
+        raise Refused(
             "body_too_slow",
             f"The body did not arrive within {MAX_SECONDS:.0f} s. Nothing was changed; send it again.",
             headers={"Connection": "close"},
@@ -36,15 +34,14 @@ async def read(request: web.Request, shape: type[M], *, media_types: tuple[str, 
     try:
         return shape.model_validate(_parse(raw))
     except ValidationError as error:
-        raise problems.invalid(error) from error
+        raise refusals.invalid(error) from error
 
 
 def _require_type(request: web.Request, media_types: tuple[str, ...]) -> None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     charset = (request.charset or "utf-8").lower()
     if request.content_type not in media_types or encoding != "identity" or charset not in {"utf-8", "utf8"}:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        raise Refused(
             "unsupported_media_type",
             f"The body must be JSON in UTF-8 and not compressed, with `Content-Type: {' or '.join(media_types)}`.",
         )
@@ -77,5 +74,5 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _not_json(why: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "bad_json", f"The body is not usable JSON: {why}. Nothing was changed.")
+def _not_json(why: str) -> Refused:
+    return Refused("bad_json", f"The body is not usable JSON: {why}. Nothing was changed.")

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.fleet import problems, texts
+from api.fleet import refusals, texts
 from monitor.domain import url as base_url
 from monitor.domain.availability import Status
 from monitor.domain.event import EventType
@@ -190,38 +190,38 @@ P = TypeVar("P", bound=Parameters)
 
 
 def last_event_id(headers: Mapping[str, str]) -> int | None:
-    """Return the number in `Last-Event-ID`, which a client sends when it connects again; raises a `Problem`."""
+    """Return the number in `Last-Event-ID`, which a client sends when it connects again; raises a `Refused`."""
     text = headers.get("Last-Event-ID", "")
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text) <= MAX_SEQ):
-        raise problems.invalid_field(
-            "Last-Event-ID", "send the id of the last event you have, or leave it out", is_query=True
+        raise refusals.invalid_field(
+            "Last-Event-ID", "send the id of the last event you have, or leave it out", is_question=True
         )
     return int(text)
 
 
 def read(query: MultiMapping[str], shape: type[P]) -> P:
-    """Return the parameters of a request; raises the `Problem` that says which one is wrong."""
+    """Return the parameters of a request; raises the `Refused` that says which one is wrong."""
     given: dict[str, Any] = {}
     for name in query:
         field = shape.model_fields.get(name)
         if field is None:
             known = ", ".join(shape.model_fields) or "none"
-            raise problems.invalid_field(
-                name[: problems.MAX_FIELD_LENGTH],
+            raise refusals.invalid_field(
+                name[: refusals.MAX_FIELD_LENGTH],
                 f"there is no such parameter here, but {known}",
                 code="unknown_parameter",
-                is_query=True,
+                is_question=True,
             )
         values = query.getall(name)
         if field.default_factory is not None:
             given[name] = values
         elif len(values) > 1:
-            raise problems.invalid_field(name, "give it once", is_query=True)
+            raise refusals.invalid_field(name, "give it once", is_question=True)
         else:
             given[name] = values[0]
     try:
         return shape.model_validate(given)
     except ValidationError as error:
-        raise problems.invalid(error, is_query=True) from error
+        raise refusals.invalid(error, is_question=True) from error

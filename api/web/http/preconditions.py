@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from api.fleet import problems
+from api.fleet import refusals
 
 NEVER = 0
 TAG_BYTES = 12
@@ -33,7 +33,7 @@ def if_match(request: web.Request) -> int | None:
         return None
     tag = _TAG.fullmatch(values[0].strip())
     if tag is None or len(values) > 1:
-        raise problems.invalid_field("If-Match", 'give one tag as ETag has it, for example "3", or *')
+        raise refusals.invalid_field("If-Match", 'give one tag as ETag has it, for example "3", or *')
     if tag["weak"] or not _VERSION.fullmatch(tag["text"]):
         return NEVER
     return int(tag["text"])

@@ -10,7 +10,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import BaseModel
 
-from api.fleet.problems import MEDIA_TYPE, Problem
+from api.fleet.refusals import Refused
+from api.web import problems
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 JSON_HEADERS = CIMultiDict({**HEADERS, "Content-Type": "application/json; charset=utf-8"})
@@ -61,13 +62,13 @@ def empty() -> web.Response:
     return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
 
 
-def problem(trouble: Problem) -> web.Response:
-    """Return a problem as RFC 9457 has it. ASCII only, since it may name a text that is not valid Unicode."""
+def problem(refused: Refused) -> web.Response:
+    """Return a refusal as RFC 9457 has it. ASCII only, since it may name a text that is not valid Unicode."""
     return web.Response(
-        body=json.dumps(trouble.document()).encode("ascii"),
-        status=trouble.status,
-        content_type=MEDIA_TYPE,
-        headers={**HEADERS, **trouble.headers},
+        body=json.dumps(problems.document(refused)).encode("ascii"),
+        status=problems.status(refused),
+        content_type=problems.MEDIA_TYPE,
+        headers={**HEADERS, **problems.headers(refused)},
     )
 
 

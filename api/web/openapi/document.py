@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.fleet.problems import MEDIA_TYPE, TYPE_PREFIX
+from api.web import problems
 from api.web.http.parameters import NoParameters
-from api.web.openapi.codes import CODES
 from api.web.openapi.components import Components
 from api.web.openapi.operation import Operation
+from api.web.problems import CODES, MEDIA_TYPE, TYPE_PREFIX
 
 VERSION = "3.1.0"
 DISTRIBUTION = "ollama-fleet"
@@ -176,7 +176,7 @@ def _example(code: str) -> dict[str, Any]:
     known = CODES[code]
     return {
         "type": TYPE_PREFIX + code,
-        "title": code.replace("_", " ").capitalize(),
+        "title": problems.title(code),
         "status": known.status.value,
         "code": code,
         "detail": known.meaning,

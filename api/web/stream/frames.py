@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from api.fleet import event_pages
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
+from api.web import problems
 from monitor.domain.event import Event, EventType
 
 # How long a browser waits before it connects again.
@@ -90,6 +91,6 @@ def message(name: str, document: str, *, seq: int | None = None) -> bytes:
     return f"{mark}event: {name}\ndata: {document}\n\n".encode()
 
 
-def error(problem: Problem) -> bytes:
+def error(refused: Refused) -> bytes:
     """Return the last message of a stream that cannot go on."""
-    return message("error", json.dumps(problem.document()))
+    return message("error", json.dumps(problems.document(refused)))

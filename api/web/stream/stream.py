@@ -5,12 +5,11 @@ Invariant: everything up to `cursor` that the filter lets through was written to
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 import structlog
 
 from api.fleet import event_pages
-from api.fleet.problems import Problem
+from api.fleet.refusals import Refused
 from api.web.http.packing import Shared
 from api.web.stream import frames
 from api.web.stream.fan_out import FanOut
@@ -20,7 +19,7 @@ from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 
 # While the database is away.
 RETRY_SECONDS = 1.0
-GONE_WRONG = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is a fault of the API; its log says more.")
+GONE_WRONG = Refused("internal", "This is a fault of the API; its log says more.")
 
 ReadOn = Callable[[int, Filter], Awaitable[event_pages.Stretch]]
 
@@ -83,7 +82,7 @@ class Stream:
     async def _write_or_tell(self, opening: list[Shared]) -> None:
         try:
             await self._write(opening)
-        except Problem as problem:
+        except Refused as problem:
             await self._outlet.send(frames.error(problem))
         except ConnectionError:
             raise

@@ -1,15 +1,14 @@
 """All event streams of this process: where one may begin, how it is run, and the end of all when the API stops."""
 
 import asyncio
-from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
 from api.fleet import event_pages
 from api.fleet.event_pages import Stretch
-from api.fleet.problems import RETRY_SECONDS, Problem
 from api.fleet.queries import events
+from api.fleet.refusals import Refused
 from api.web.gate import access
 from api.web.http.packing import Shared
 from api.web.http.parameters import EventStreamQuery
@@ -48,7 +47,7 @@ class Streams:
     async def serve(
         self, request: web.Request, query: EventStreamQuery, *, last_event_id: int | None
     ) -> web.StreamResponse:
-        """Answer a request with a stream, until it ends; raises a `Problem` when it cannot begin."""
+        """Answer a request with a stream, until it ends; raises a `Refused` when it cannot begin."""
         self._require_room()
         wanted = Filter(types=frozenset(query.type), server_id=query.server_id)
         generation = self.fan_out.generation
@@ -73,7 +72,7 @@ class Streams:
         try:
             async with access.lasting(request):
                 await stream.run(opening)
-        except Problem as problem:
+        except Refused as problem:
             outlet.push(frames.error(problem))
         finally:
             self._open.discard(stream)
@@ -94,11 +93,9 @@ class Streams:
 
     def _require_room(self) -> None:
         if self._is_closed or len(self._open) >= MOST_STREAMS:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
+            raise Refused(
                 "too_many_streams",
                 f"The API stops, or holds {MOST_STREAMS} streams already. Try again in a moment, or poll /api/events.",
-                headers={"Retry-After": RETRY_SECONDS},
             )
 
     async def _begin(
@@ -109,7 +106,7 @@ class Streams:
             if cursor is not None:
                 await self._require_held(cursor)
                 return cursor, []
-        except Problem:
+        except Refused:
             # Whoever takes snapshots is helped by a new one.
             if not query.snapshot:
                 raise

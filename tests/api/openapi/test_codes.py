@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from api.web.openapi.codes import CODES
+from api.web.problems import CODES
 from monitor.domain import resolver
 from tests.deploy.checkout import ROOT
 
@@ -21,9 +21,9 @@ def codes_raised() -> set[str]:
 
 
 def code_parts(node: ast.AST) -> Iterator[ast.AST]:
-    """The second argument of `Problem`, `code=` of a call, its default, and what is assigned to `code`."""
+    """The first argument of a refusal, `code=` of a call, its default, and what is assigned to `code`."""
     match node:
-        case ast.Call(func=ast.Name(id="Problem"), args=[_, code, *_]):
+        case ast.Call(func=ast.Name(id="Refused" | "HttpRefused"), args=[code, *_]):
             yield code
         case ast.keyword(arg="code", value=code):
             yield code

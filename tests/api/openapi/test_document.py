@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.fleet.problems import MEDIA_TYPE
-from api.web.openapi.codes import CODES
+from api.web.problems import CODES, MEDIA_TYPE
 from tests.api.client import ApiClient
 
 
