@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from api import occupant
+from api import port_owner
 from api.fleet.access import binding
 from api.fleet.access.token_table import TokenTable
 from api.fleet.registry import Registry
@@ -16,7 +16,7 @@ from api.fleet.resolution.mirror import Mirror
 from api.fleet.resolution.misses import Misses
 from api.fleet.resolution.outgoing import OutgoingHeaders
 from api.fleet.wakeup import Wakeup
-from api.occupant import Occupant
+from api.port_owner import PortOwner
 from api.web.frame import Frame
 from api.web.gate.gate import Gate
 from api.web.handlers.dashboard import DashboardHandler
@@ -169,7 +169,7 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     except OSError as error:
         where = f"{settings.api_host} port {settings.api_port}"
         if error.errno == errno.EADDRINUSE:
-            is_ours = await occupant.find(settings.api_host, settings.api_port) is Occupant.API
+            is_ours = await port_owner.find(settings.api_host, settings.api_port) is PortOwner.API
             who = "an API of ollama-fleet runs there already" if is_ours else "another program does"
             raise ConfigurationError(
                 f"The API cannot listen on {where}: {who}. Stop that one, or set OLLAMA_FLEET_API_PORT to a free port."

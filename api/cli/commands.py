@@ -8,12 +8,12 @@ import click
 from api.cli import completion
 from api.cli.access.key_commands import keys
 from api.cli.access.token_commands import token
+from api.cli.db import db
 from api.cli.doctor.commands import doctor
 from api.cli.events.commands import events
 from api.cli.groups import OrderedGroup
 from api.cli.importing.commands import import_env
 from api.cli.invocation import Invocation
-from api.cli.local.commands import db
 from api.cli.models.commands import models
 from api.cli.processes.commands import COMMANDS as PROCESSES
 from api.cli.resolve.commands import resolve

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from api.fleet.filters import ServerFilters
 from api.fleet.history.views import HistoryView
 from api.fleet.queries.events import Extract
 from api.fleet.resolution.answers import Resolution
@@ -20,7 +21,6 @@ from api.fleet.views import (
     ServerPage,
     ServerView,
 )
-from api.web.http.parameters import ServerFilters
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.selection import Request
 from monitor.domain.uptime import Window

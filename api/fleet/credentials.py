@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, PlainSerializer, SecretStr, SerializationInfo, Tag
 
 from api.fleet import texts
-from api.fleet.strict import Strict
+from api.fleet.texts import Strict
 from monitor.domain import credential as credentials
 from monitor.domain.credential import ApiKey, AuthType, Basic, Bearer, Credential
 

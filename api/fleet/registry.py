@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 
 from api.fleet import credentials as authentication
 from api.fleet import cursors, edits, inventories, references, refusals, views
+from api.fleet.access.scopes import LOCAL
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
+from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history.histories import Histories
 from api.fleet.history.views import HistoryView
 from api.fleet.on_demand import OnDemand
@@ -36,8 +38,6 @@ from api.fleet.views import (
     ServerView,
 )
 from api.fleet.wakeup import Wakeup
-from api.web.gate.access import LOCAL
-from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.credentials.vault import Vault
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.event import EventType

@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from api.fleet import texts
 from api.fleet.credentials import AuthInput
-from api.fleet.strict import Strict
-from api.web.http.parameters import Extra, Label, Session
+from api.fleet.filters import Extra, Label, Session
+from api.fleet.texts import Strict
 from monitor.domain import url
 from monitor.domain.probe import Api
 from monitor.domain.selection import MOST_CANDIDATES

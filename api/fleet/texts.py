@@ -1,14 +1,20 @@
-"""Texts and numbers that the API takes: what the database can hold and a screen can show, nothing else."""
+"""Texts, numbers and shapes that are taken: what the database can hold and a screen can show, nothing else."""
 
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_INT = 2**31 - 1
 MAX_LABELS = 64
 # Control characters, lone surrogates, line and paragraph separators.
 UNUSABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class Strict(BaseModel):
+    """Refuses unknown fields and values of another type, and repeats none in an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 def is_usable(text: str) -> bool:

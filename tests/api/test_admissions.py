@@ -9,8 +9,8 @@ from multidict import CIMultiDict
 
 from api.fleet.access import grant, token_table
 from api.fleet.access.grant import Grant
+from api.fleet.access.scopes import Access, Scope
 from api.web.gate import admissions
-from api.web.gate.access import Access, Scope
 from api.web.gate.admissions import Admissions
 
 HEADER = "Bearer olf_secret"

@@ -3,10 +3,9 @@
 import inspect
 import uuid
 
-from api.fleet.access import tokens
+from api.fleet.access import scopes, tokens
+from api.fleet.access.scopes import Scope
 from api.fleet.access.token_table import TokenTable
-from api.web.gate import access
-from api.web.gate.access import Scope
 
 
 def test_a_token_gives_its_id_and_never_comes_twice() -> None:
@@ -30,7 +29,7 @@ def test_a_secret_is_compared_in_constant_time() -> None:
 
 
 def test_write_contains_read_and_only_admin_contains_credentials() -> None:
-    assert access.implied([Scope.WRITE]) == {Scope.READ, Scope.WRITE}
-    assert access.implied([Scope.READ, Scope.CREDENTIALS]) == {Scope.READ, Scope.CREDENTIALS}
-    assert access.implied([Scope.ADMIN]) == set(Scope)
-    assert access.implied([]) == frozenset()
+    assert scopes.implied([Scope.WRITE]) == {Scope.READ, Scope.WRITE}
+    assert scopes.implied([Scope.READ, Scope.CREDENTIALS]) == {Scope.READ, Scope.CREDENTIALS}
+    assert scopes.implied([Scope.ADMIN]) == set(Scope)
+    assert scopes.implied([]) == frozenset()

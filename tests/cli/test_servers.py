@@ -179,7 +179,7 @@ def test_filters_leave_out_what_does_not_fit(typed: Typed) -> None:
 
 
 def test_more_servers_than_one_page_are_all_listed(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cli.servers.listing.PAGE", 2)
+    monkeypatch.setattr("api.cli.listing.PAGE", 2)
     for number in range(5):
         add(typed, f"gpu-{number}")
     assert names(typed) == [f"gpu-{number}" for number in range(5)]

@@ -4,10 +4,10 @@ import resource
 import shutil
 from pathlib import Path
 
-from api import occupant
+from api import port_owner
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.occupant import Occupant
+from api.port_owner import PortOwner
 from monitor.settings import Settings
 
 # For each server a probe and a connection watch, and something for the database, the API and its streams.
@@ -63,13 +63,13 @@ async def port(settings: Settings) -> Finding:
     """Look at who answers where the API is to be."""
     host, number = settings.api_host, settings.api_port
     where = f"{host} port {number}"
-    match await occupant.find(host, number):
-        case Occupant.NOBODY:
+    match await port_owner.find(host, number):
+        case PortOwner.NOBODY:
             next_step = "start `ollama-fleet up` or `ollama-fleet api` for the API."
             return finding.warning("port", f"nobody answers on {where}", next=next_step)
-        case Occupant.API:
+        case PortOwner.API:
             return finding.ok("port", f"the API answers on {where}")
-        case Occupant.OTHER:
+        case PortOwner.OTHER:
             return finding.failed(
                 "port",
                 f"another program answers on {where}",

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+from api.cli import listing
 from api.cli.doctor import finding, servers
 from api.cli.doctor.finding import Finding
 from api.cli.reach import FleetRegistry
 from api.cli.screen import wording
-from api.cli.servers import listing
 from api.fleet.readiness import OK
 from api.fleet.refusals import Refused
 from monitor.domain.errors import FleetError

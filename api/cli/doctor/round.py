@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from api.cli import listing
 from api.cli.doctor import database, finding, keys, machine, remote, servers, tokens
 from api.cli.doctor.finding import Finding, Health
 from api.cli.invocation import Invocation
-from api.cli.servers import listing
 from api.fleet.queries import diagnosis
 from api.fleet.registry import Registry
 from api.fleet.views import ServerView

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from api.cli import listing
 from api.cli.events.feed import EventFeed
 from api.cli.events.follower import EventFollower
 from api.cli.events.lines import EventPrinter
 from api.cli.reach import Reach
-from api.cli.servers import listing
 
 
 async def show(

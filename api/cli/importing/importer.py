@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 import structlog
 
+from api.cli import listing
 from api.cli.importing import view as import_view
 from api.cli.invocation import Invocation
 from api.cli.local import database as local_database
 from api.cli.reach import FleetRegistry
-from api.cli.servers import listing
 from api.fleet.importing import env_file, variables
 from api.fleet.importing.candidates import Gathering
 from api.fleet.importing.env_file import EnvFile

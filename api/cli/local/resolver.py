@@ -2,13 +2,13 @@
 
 import contextlib
 
+from api.fleet.filters import CatalogueFilters
 from api.fleet.refusals import Refused
 from api.fleet.resolution import catalogue, mirror, misses
 from api.fleet.resolution.answers import Resolution
 from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage
 from api.fleet.resolution.desk import Desk
 from api.fleet.resolution.outgoing import OutgoingHeaders
-from api.web.http.parameters import CatalogueFilters
 from monitor.domain import tie_break
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.selection import Request

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
+from api.cli import listing
 from api.cli.remote.connection import ApiConnection
-from api.cli.servers import listing
 from api.fleet import credentials as authentication
 from api.fleet import edits
+from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history.views import HistoryView
 from api.fleet.refusals import Refused
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
@@ -27,12 +28,11 @@ from api.fleet.views import (
     ServerPage,
     ServerView,
 )
-from api.web.http import bodies
-from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.domain.errors import FleetError
 from monitor.domain.uptime import Window
 
 SERVERS = "/api/servers"
+MERGE_PATCH = "application/merge-patch+json"
 READ_AT_ONCE = 8
 
 
@@ -123,7 +123,7 @@ class RemoteRegistry:
         return self._api.read(ReadinessReport, reply.document)
 
     async def _patch(self, path: str, patch: BaseModel) -> Any:
-        return await self._api.ask("PATCH", path, body=_given(patch), media_type=bodies.MERGE_PATCH)
+        return await self._api.ask("PATCH", path, body=_given(patch), media_type=MERGE_PATCH)
 
 
 def _given(shape: BaseModel) -> dict[str, Any]:

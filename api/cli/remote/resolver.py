@@ -3,9 +3,9 @@
 from urllib.parse import quote
 
 from api.cli.remote.connection import ApiConnection
+from api.fleet.filters import Extra
 from api.fleet.resolution.answers import Resolution, ResolutionView
 from api.fleet.resolution.catalogue import CatalogueAnswer, CatalogueAnswerView, CataloguePage, CataloguePageView
-from api.web.http.parameters import Extra
 from monitor.domain.selection import Request
 
 RESOLVE, MODELS = "/api/resolve", "/api/models"

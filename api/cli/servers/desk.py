@@ -5,15 +5,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from api.cli import listing
 from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
 from api.cli.screen import repetition, wording
-from api.cli.servers import listing
 from api.fleet import refusals
+from api.fleet.filters import ServerFilters
 from api.fleet.refusals import Refused
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch
 from api.fleet.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelView, ServerView
-from api.web.http.parameters import ServerFilters
 from monitor.domain.errors import FleetError
 
 Result = TypeVar("Result")

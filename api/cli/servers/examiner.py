@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
+from api.cli import listing
 from api.cli.invocation import Invocation
 from api.cli.reach import FleetRegistry
 from api.cli.screen import output
-from api.cli.servers import listing
 from api.fleet.views import ServerView
 from monitor.domain import url
 from monitor.domain.credential import Credential, Unreadable

@@ -45,7 +45,7 @@ def history(invocation: Invocation, /, *, reference: str, window: str, as_json: 
 
 
 def _found(invocation: Invocation, reference: str, window: str) -> "HistoryView":
-    from api.cli.servers import listing  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
+    from api.cli import listing  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
     from monitor.domain.uptime import Window  # noqa: PLC0415
 
     async def read(registry: "FleetRegistry") -> "HistoryView":

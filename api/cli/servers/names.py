@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from api.cli import listing
 from api.cli.invocation import Invocation
-from api.cli.servers import listing
 from monitor.domain.errors import FleetError
 from monitor.postgres import embedded
 

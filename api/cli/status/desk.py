@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
+from api.cli import listing
 from api.cli.invocation import Invocation
 from api.cli.reach import Reach
 from api.cli.screen import output, repetition, text
-from api.cli.servers import listing
 from api.cli.status import troubles
 from api.cli.status import view as status_view
 from api.cli.status.troubles import Overview

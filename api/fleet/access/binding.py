@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from api.fleet.access import host_names
 from api.fleet.access.token_table import TokenTable
-from api.web.gate import origins
 from monitor.domain.errors import ConfigurationError
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address; `0.0.0.0` and `::` are all addresses, so others do."""
-    return origins.is_local(f"[{host}]" if ":" in host else host)
+    return host_names.is_local(f"[{host}]" if ":" in host else host)
 
 
 def from_here(base_url: str) -> str:

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from api.fleet.access import grant, tokens
 from api.fleet.access.grant import Grant
+from api.fleet.access.scopes import LOCAL, Access, Scope, implied
 from api.fleet.queries import tokens as queries
 from api.fleet.queries.rows import Row
 from api.fleet.refusals import Refused
-from api.web.gate.access import LOCAL, Access, Scope, implied
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 from monitor.postgres.database import Database
 

@@ -8,11 +8,11 @@ from pydantic import RootModel
 from typing_extensions import TypedDict
 
 from api.fleet import cursors
+from api.fleet.filters import CatalogueFilters
 from api.fleet.refusals import Next, Refused
 from api.fleet.resolution import answers
 from api.fleet.resolution.answers import SnapshotView
 from api.fleet.resolution.mirror import Snapshot
-from api.web.http.parameters import CatalogueFilters
 from monitor.domain import model_name as model_names
 from monitor.domain import nearest
 from monitor.domain.directory import Directory

@@ -7,8 +7,7 @@ from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 from aiohttp.hdrs import METH_GET as GET
 
-from api.web.gate.access import Access
-from api.web.gate.memory import Memory
+from api.fleet.access.scopes import Access
 from api.web.http import targets
 
 MOST_REMEMBERED = 4096
@@ -24,7 +23,7 @@ class Admissions:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(KEY_BYTES)
-        self._known: Memory[tuple[str, bytes], Access] = Memory(most=MOST_REMEMBERED)
+        self._known: dict[tuple[str, bytes], Access] = {}
 
     def recall(self, request: web.Request) -> Access | None:
         """Return what a request may do that is the same as one before; None for one to look at closely."""
@@ -36,6 +35,8 @@ class Admissions:
         """Keep that a request was let in by its token, if it is one to be remembered."""
         mark = self._mark(request)
         if mark is not None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
             self._known[mark] = access
 
     def _mark(self, request: web.Request) -> tuple[str, bytes] | None:

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
+from api.fleet.access.scopes import Scope
 from api.fleet.refusals import Refused
 from api.web.gate import origins
-from api.web.gate.access import Scope
 
 # What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
 PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})

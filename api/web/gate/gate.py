@@ -8,10 +8,10 @@ import structlog
 from aiohttp import hdrs, web
 
 from api.fleet.access import grant, token_table
+from api.fleet.access.scopes import Access
 from api.fleet.access.token_table import TokenTable
 from api.fleet.refusals import Refused
 from api.web.gate import access, demands, origins
-from api.web.gate.access import Access
 from api.web.gate.admissions import Admissions
 from api.web.gate.failures import Failures, Outcome
 

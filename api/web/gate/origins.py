@@ -1,13 +1,11 @@
 """Requests that a foreign web page makes in somebody's browser: told by the Host and by what browsers add."""
 
-import ipaddress
-import re
 from collections.abc import Collection, Iterable
-from functools import lru_cache
 
 from aiohttp import web
 from yarl import URL
 
+from api.fleet.access import host_names
 from api.fleet.refusals import Refused
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -15,12 +13,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES = frozenset({"same-origin", "none"})
 # What a page can send to a foreign site without asking that first.
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 def require_own_host(request: web.Request, names: Collection[str]) -> None:
     """Refuse a request under a foreign name: a page in a browser could else reach us through its own DNS."""
-    if not is_local(request.host) and _host_name(request.host) not in names:
+    if not host_names.is_local(request.host) and host_names.name(request.host) not in names:
         raise Refused(
             "host_not_allowed",
             "The API answers only under localhost or a loopback address; ask it under one of these. Another name "
@@ -50,16 +47,6 @@ def require_own_site(request: web.Request, names: Collection[str]) -> None:
         )
 
 
-@lru_cache(256)
-def is_local(host: str) -> bool:
-    """Whether a Host header, or the address of a setting, names this machine."""
-    name = _host_name(host)
-    try:
-        return name in {"localhost", "localhost."} or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_own_origin(origin: str, host: str, names: Collection[str]) -> bool:
     # The scheme is left out: a proxy may speak TLS to the browser and none to us.
     try:
@@ -74,16 +61,4 @@ def _is_own_origin(origin: str, host: str, names: Collection[str]) -> bool:
 
 def spelt(names: Iterable[str]) -> frozenset[str]:
     """Return host names as browsers send them: in lower case and ASCII, without a port."""
-    return frozenset(map(_ascii, names)) - {""}
-
-
-def _host_name(host: str) -> str:
-    """Return the name in a Host header, empty for one that no browser sends and only a lenient parser understands."""
-    return _ascii(host) if _HOST.fullmatch(host) else ""
-
-
-def _ascii(host: str) -> str:
-    try:
-        return (URL(f"http://{host}").raw_host or "").lower()
-    except ValueError:
-        return ""
+    return frozenset(map(host_names.ascii_name, names)) - {""}

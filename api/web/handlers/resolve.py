@@ -8,6 +8,8 @@ from aiohttp import web
 from pydantic_core import to_json
 from yarl import URL
 
+from api.fleet.access.scopes import Scope
+from api.fleet.filters import Extra
 from api.fleet.refusals import Refused
 from api.fleet.resolution import catalogue, misses
 from api.fleet.resolution.answers import ResolutionView
@@ -18,9 +20,8 @@ from api.fleet.resolution.misses import Misses
 from api.fleet.resolution.outgoing import OutgoingHeaders
 from api.fleet.schemas import ResolveBody
 from api.web.gate import access
-from api.web.gate.access import Scope
 from api.web.http import bodies, parameters, preconditions, responses, targets
-from api.web.http.parameters import CatalogueListing, Extra, NoParameters, ResolveQuery
+from api.web.http.parameters import CatalogueListing, NoParameters, ResolveQuery
 from api.web.openapi.operation import Operation
 from monitor.domain import resolver, tie_break
 from monitor.domain.selection import Request

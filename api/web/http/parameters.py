@@ -1,25 +1,18 @@
 """The query parameters of each route, as strict shapes: an unknown name is refused, not ignored."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from multidict import MultiMapping
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
 from api.fleet import refusals, texts
-from monitor.domain import url as base_url
-from monitor.domain.availability import Status
+from api.fleet.filters import CatalogueFilters, Cursor, Extra, Label, Limit, Parameters, ServerFilters, Session, Switch
 from monitor.domain.event import EventType
 from monitor.domain.probe import Api
 from monitor.domain.selection import MOST_CANDIDATES
@@ -28,64 +21,10 @@ from monitor.domain.uptime import Window
 MAX_SEQ = 2**63 - 1
 MAX_DIGITS = len(str(MAX_SEQ))
 MAX_WAIT_SECONDS = 60.0
-MAX_SESSION = 512
-SWITCH = {"true": True, "false": False}
-
-
-def _switch(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value not in SWITCH:
-        raise ValueError("write true or false")
-    return SWITCH[value]
-
-
-def _label(value: object) -> object:
-    """Split `key=value` or `key:value`."""
-    if not isinstance(value, str):
-        return value
-    places = [place for place in (value.find("="), value.find(":")) if place > 0]
-    if not places:
-        raise ValueError("write key=value or key:value")
-    return value[: min(places)], value[min(places) + 1 :]
-
-
-Switch = Annotated[bool, BeforeValidator(_switch)]
-Label = Annotated[
-    tuple[texts.LabelKey, texts.LabelValue],
-    BeforeValidator(_label),
-    WithJsonSchema({"type": "string", "pattern": "^[^=:]+[=:]", "examples": ["room=attic"]}),
-]
-# Only ever hashed.
-Session = Annotated[str, Field(min_length=1, max_length=MAX_SESSION)]
-Limit = Annotated[int, Field(ge=1, le=1000)]
-Cursor = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(texts.usable)]
-
-
-class Parameters(BaseModel):
-    """Refuses parameters it does not know; a list is a parameter that may be repeated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class NoParameters(Parameters):
     """A route without parameters."""
-
-
-class ServerFilters(Parameters):
-    """Which servers are wanted: those for which all of this is true. A list of `status` is one of them."""
-
-    id: UUID | None = None
-    name: Annotated[str, Field(max_length=200), AfterValidator(texts.usable)] | None = None
-    url: Annotated[str, AfterValidator(base_url.normalize)] | None = None
-    is_active: Switch | None = None
-    is_available: Switch | None = None
-    status: list[Status] = Field(default_factory=list, max_length=10)
-    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
-    label: list[Label] = Field(default_factory=list, max_length=20)
-
-
-NO_FILTERS = ServerFilters()
 
 
 class ServerListing(ServerFilters):
@@ -113,12 +52,6 @@ class HistoriesQuery(HistoryQuery):
     server_id: list[UUID] = Field(default_factory=list, max_length=1000)
 
 
-class Extra(StrEnum):
-    """What an answer has only if it is asked for."""
-
-    CREDENTIALS = "credentials"
-
-
 class ResolveQuery(Parameters):
     """`GET /api/resolve`. `cloud` allows a model that a server only passes on to a cloud.
 
@@ -138,17 +71,6 @@ class ResolveQuery(Parameters):
     explain: Switch = False
     cloud: Switch = False
     include: list[Extra] = Field(default_factory=list, max_length=5)
-
-
-class CatalogueFilters(Parameters):
-    """Which models are wanted: those for which all of this is true somewhere, or nowhere where it says false."""
-
-    is_active: Switch | None = None
-    is_available: Switch | None = None
-    loaded: Switch | None = None
-    cloud: Switch | None = None
-    digest_drift: Switch | None = None
-    capability: list[texts.Capability] = Field(default_factory=list, max_length=20)
 
 
 class CatalogueListing(CatalogueFilters):

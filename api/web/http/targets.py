@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from api.web.http import parameters
+from api.fleet import filters
 
 SESSION = "session="
 # One of the requests at work is looked at in several places.
@@ -12,7 +12,7 @@ MOST_AT_WORK = 64
 _OTHER = r"(?!session=)[^&=%]+=[^&]*"
 _WITH_A_SESSION = re.compile(
     rf"(?P<before>[^?]*\?(?:{_OTHER}&)*)"
-    rf"session=(?P<session>[A-Za-z0-9._~:@/-]{{1,{parameters.MAX_SESSION}}})"
+    rf"session=(?P<session>[A-Za-z0-9._~:@/-]{{1,{filters.MAX_SESSION}}})"
     rf"(?P<after>(?:&{_OTHER})*)"
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.web.http.parameters import Parameters
+from api.fleet.filters import Parameters
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]

@@ -8,8 +8,9 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from api.fleet.filters import Parameters
 from api.web.http.bodies import JSON
-from api.web.http.parameters import NoParameters, Parameters
+from api.web.http.parameters import NoParameters
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 
 from api.cli.reach import FleetRegistry
+from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
-from api.web.http.parameters import NO_FILTERS, ServerFilters
 from monitor.domain.errors import FleetError
 
 PAGE = 500

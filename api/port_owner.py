@@ -8,7 +8,7 @@ SECONDS = 2.0
 MOST_BYTES = 65_536
 
 
-class Occupant(Enum):
+class PortOwner(Enum):
     """What answers at an address."""
 
     NOBODY = "nobody"
@@ -16,7 +16,7 @@ class Occupant(Enum):
     OTHER = "other"
 
 
-async def find(host: str, port: int) -> Occupant:
+async def find(host: str, port: int) -> PortOwner:
     """Ask at an address; what takes longer than two seconds is nobody."""
     try:
         async with asyncio.timeout(SECONDS):
@@ -27,6 +27,6 @@ async def find(host: str, port: int) -> Occupant:
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return Occupant.NOBODY
+        return PortOwner.NOBODY
     is_ours = answer.startswith(b"HTTP/1.1 200") and b'{"status":"ok"}' in answer
-    return Occupant.API if is_ours else Occupant.OTHER
+    return PortOwner.API if is_ours else PortOwner.OTHER
