@@ -3,12 +3,12 @@
 from uuid import UUID
 
 from api.fleet import edits, views
-from api.fleet.queries import models, requests, transactions
-from api.fleet.queries.rows import Row
+from api.fleet.queries import models, requests
+from api.fleet.queries.transactions import Attempts
 from api.fleet.schemas import ModelPatch
 from api.fleet.views import ModelPage, ModelView
 from monitor.domain import model_name as model_names
-from monitor.postgres.database import Connection, Database
+from monitor.postgres.database import Database
 
 
 async def of_server(database: Database, server_id: UUID, *, include_removed: bool) -> ModelPage:
@@ -37,11 +37,9 @@ async def edit(database: Database, server_id: UUID, model_name: str, *, patch: M
     model_id = next((row["id"] for row in names if model_names.key(row["model_name"]) == key), None)
     if model_id is None:
         raise edits.model_not_found(model_name)
-
-    async def write(connection: Connection) -> Row | None:
-        return await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
-
-    row = await transactions.run(database, write, actor=actor)
+    async for attempt in Attempts(database, actor=actor):
+        async with attempt as connection:
+            row = await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
     if row is None:
         raise edits.model_not_found(model_name)
     return views.model(row)

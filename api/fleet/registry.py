@@ -3,15 +3,15 @@
 Whatever cannot be done raises a `Refused`, and then nothing was written.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
-from api.fleet import credentials as authentication
-from api.fleet import cursors, edits, inventories, references, refusals, views
+from api.fleet import credentials, cursors, edits, inventories, references, refusals, views
 from api.fleet.access.scopes import LOCAL
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
@@ -19,10 +19,11 @@ from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history.histories import Histories
 from api.fleet.history.views import HistoryView
 from api.fleet.on_demand import OnDemand
-from api.fleet.queries import events, transactions
+from api.fleet.queries import events
 from api.fleet.queries.requests import Demand
 from api.fleet.queries.rows import Row, Values
 from api.fleet.queries.servers import Servers
+from api.fleet.queries.transactions import Attempts, TakenError
 from api.fleet.readiness import Readiness
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
 from api.fleet.views import (
@@ -32,7 +33,6 @@ from api.fleet.views import (
     EventPage,
     ModelPage,
     ModelView,
-    Notice,
     ReadinessReport,
     ServerPage,
     ServerView,
@@ -125,32 +125,32 @@ class Registry:
         """Add a server. As the default it takes the mark from the one that had it."""
         edits.require_allowed_address(new.url, self._allowed_networks)
         server_id = uuid4()
-
-        async def insert(servers: Servers) -> None:
-            await servers.insert(server_id, edits.created(new, seal=partial(self._vault.seal, server_id=server_id)))
-
-        return await self._write(server_id, insert, name=new.name, server_url=new.url, auth=new.auth)
+        async with self._naming_the_taker(new.name, new.url):
+            async for attempt in Attempts(self._database, actor=self._actor):
+                async with attempt as connection:
+                    await self._prepare_sealing(connection, new.auth)
+                    servers = Servers(connection, self._policy)
+                    await servers.insert(server_id, edits.created(new, seal=self._seal_of(server_id)))
+                    row = await servers.get(server_id)
+        return views.server(edits.require(row, server_id, if_match=None))
 
     async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> EditedServer:
         """Put a whole server in the place of another; `if_match` is the row version it must be at."""
-        decide = partial(edits.replaced, new=new, seal=partial(self._vault.seal, server_id=server_id))
+        decide = partial(edits.replaced, new=new, seal=self._seal_of(server_id))
         return await self._edit(server_id, decide, new, if_match=if_match)
 
     async def patch_server(self, server_id: UUID, patch: ServerPatch, *, if_match: int | None = None) -> EditedServer:
         """Change the fields that are given; `if_match` is the row version the server must be at."""
-        decide = partial(edits.patched, patch=patch, seal=partial(self._vault.seal, server_id=server_id))
+        decide = partial(edits.patched, patch=patch, seal=self._seal_of(server_id))
         return await self._edit(server_id, decide, patch, if_match=if_match)
 
     async def delete_server(self, server_id: UUID, *, if_match: int | None = None) -> None:
         """Delete a server and its models; `if_match` is the row version it must be at."""
-
-        def allow(current: Row | None) -> None:
-            edits.require(current, server_id, if_match=if_match)
-
-        async def delete(connection: Connection) -> None:
-            await Servers(connection, self._policy).delete(server_id, allow)
-
-        await transactions.run(self._database, delete, actor=self._actor)
+        async for attempt in Attempts(self._database, actor=self._actor):
+            async with attempt as connection:
+                servers = Servers(connection, self._policy)
+                edits.require(await servers.lock(server_id), server_id, if_match=if_match)
+                await servers.delete(server_id)
 
     async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
         """Return the models of a server by name; `include_removed` adds those it does not list any more."""
@@ -205,43 +205,34 @@ class Registry:
         self, server_id: UUID, decide: Decide, wanted: ServerCreate | ServerPatch, *, if_match: int | None
     ) -> EditedServer:
         edits.require_allowed_address(wanted.url, self._allowed_networks)
-        notices: list[Notice] = []
+        async with self._naming_the_taker(wanted.name, wanted.url):
+            async for attempt in Attempts(self._database, actor=self._actor):
+                async with attempt as connection:
+                    await self._prepare_sealing(connection, wanted.auth)
+                    servers = Servers(connection, self._policy)
+                    locked = await servers.lock(server_id, may_become_default=wanted.is_default is True)
+                    current = edits.require(locked, server_id, if_match=if_match)
+                    values = decide(current)
+                    await servers.update(current, values)
+                    row = await servers.get(server_id)
+        after = views.server(edits.require(row, server_id, if_match=None))
+        return views.edited(after, edits.notices(current, values, wanted))
 
-        def change(current: Row | None) -> Values:
-            present = edits.require(current, server_id, if_match=if_match)
-            values = decide(present)
-            notices[:] = edits.notices(present, values, wanted)
-            return values
+    async def _prepare_sealing(self, connection: Connection, auth: Auth | None) -> None:
+        if credentials.credential(auth) is not None:
+            await credential_store.prepare_sealing(connection, self._vault)
 
-        def work(servers: Servers) -> Awaitable[None]:
-            return servers.edit(server_id, change, may_become_default=wanted.is_default is True)
+    def _seal_of(self, server_id: UUID) -> edits.Seal:
+        return partial(self._vault.seal, server_id=server_id)
 
-        server = await self._write(server_id, work, name=wanted.name, server_url=wanted.url, auth=wanted.auth)
-        return views.edited(server, notices)
-
-    async def _write(
-        self,
-        server_id: UUID,
-        work: Callable[[Servers], Awaitable[None]],
-        *,
-        name: str | None,
-        server_url: str | None,
-        auth: Auth | None,
-    ) -> ServerView:
-        async def write_and_read(connection: Connection) -> Row | None:
-            if authentication.credential(auth) is not None:
-                await credential_store.prepare_sealing(connection, self._vault)
-            servers = Servers(connection, self._policy)
-            await work(servers)
-            return await servers.get(server_id)
-
+    @asynccontextmanager
+    async def _naming_the_taker(self, name: str | None, server_url: str | None) -> AsyncIterator[None]:
+        """Have the refusal of a name or URL that is taken say by which server."""
         try:
-            row = await transactions.run(self._database, write_and_read, actor=self._actor)
-        except transactions.TakenError as error:
+            yield
+        except TakenError as error:
             value = name if error.field == "name" else server_url
             async with self._database.session() as connection:
-                taker = (
-                    None if value is None else await Servers(connection, self._policy).find_taker(error.field, value)
-                )
+                servers = Servers(connection, self._policy)
+                taker = None if value is None else await servers.find_taker(error.field, value)
             raise edits.taken(error.field, value, taker) from error
-        return views.server(edits.require(row, server_id, if_match=None))

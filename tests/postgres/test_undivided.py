@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.fleet.queries import transactions
+from api.fleet.queries.transactions import Attempts, TakenError
 from monitor.postgres import undivided
 from monitor.postgres.database import Connection, Database
 
@@ -21,10 +21,9 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 
 
 async def add(database: Database, name: str) -> None:
-    async def insert(connection: Connection) -> None:
-        await connection.execute(INSERT, name, f"http://{name}")
-
-    await transactions.run(database, insert, actor="tests")
+    async for attempt in Attempts(database, actor="tests"):
+        async with attempt as connection:
+            await connection.execute(INSERT, name, f"http://{name}")
 
 
 async def names(connection: Connection) -> list[str]:
@@ -36,7 +35,7 @@ async def test_all_become_true_at_the_end_but_for_the_one_that_was_refused(
 ) -> None:
     async with undivided.transaction(database) as together:
         await add(together, "a")
-        with pytest.raises(transactions.TakenError):
+        with pytest.raises(TakenError):
             await add(together, "a")
         await add(together, "b")
         async with together.session() as session:

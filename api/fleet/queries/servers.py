@@ -1,6 +1,5 @@
 """Statements about servers: read them as they are shown, and write what an operator edits."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from api.fleet.queries.rows import Row, Values
@@ -133,21 +132,22 @@ class Servers:
             await self._connection.execute(CLEAR_DEFAULT, server_id)
         await self._connection.execute(INSERT, server_id, *(values[column] for column in EDITABLE))
 
-    async def edit(self, server_id: UUID, decide: Callable[[Row | None], Values], *, may_become_default: bool) -> None:
-        """Lock a server, let `decide` say its new values, and write those that are different.
+    async def lock(self, server_id: UUID, *, may_become_default: bool = False) -> Row | None:
+        """Return the values and `row_version` of a server that nobody else changes until the end of the transaction.
 
-        `decide` gets the values and `row_version`, or None when there is no such server.
+        One that may become the default locks the one that is, too.
         """
         locked = await self._connection.fetch(LOCK, server_id, may_become_default)
-        current = next((row for row in locked if row["id"] == server_id), None)
-        values = decide(current)
-        if current is None or all(values[column] == current[column] for column in EDITABLE):
+        return next((row for row in locked if row["id"] == server_id), None)
+
+    async def update(self, current: Row, values: Values) -> None:
+        """Write the new values of a locked server, unless it has them all."""
+        if all(values[column] == current[column] for column in EDITABLE):
             return
         if values["is_default"]:
-            await self._connection.execute(CLEAR_DEFAULT, server_id)
-        await self._connection.execute(UPDATE, server_id, *(values[column] for column in EDITABLE))
+            await self._connection.execute(CLEAR_DEFAULT, current["id"])
+        await self._connection.execute(UPDATE, current["id"], *(values[column] for column in EDITABLE))
 
-    async def delete(self, server_id: UUID, allow: Callable[[Row | None], None]) -> None:
-        """Lock a server, let `allow` object, and delete it with its models."""
-        allow(await self._connection.fetchrow(LOCK, server_id, False))
+    async def delete(self, server_id: UUID) -> None:
+        """Delete a server with its models."""
         await self._connection.execute(DELETE, server_id)
