@@ -11,13 +11,12 @@ from api import port_owner
 from api.fleet.access import binding
 from api.fleet.access.token_table import TokenTable
 from api.fleet.registry import Registry
-from api.fleet.resolution.desk import Desk
 from api.fleet.resolution.mirror import Mirror
-from api.fleet.resolution.misses import Misses
 from api.fleet.resolution.outgoing import OutgoingHeaders
+from api.fleet.resolution.rediscovery import Rediscovery
+from api.fleet.resolution.service import ResolverService
 from api.fleet.wakeup import Wakeup
 from api.port_owner import PortOwner
-from api.web.frame import Frame
 from api.web.gate.gate import Gate
 from api.web.handlers.dashboard import DashboardHandler
 from api.web.handlers.description import DescriptionHandler
@@ -32,6 +31,7 @@ from api.web.http import bodies, protocol_log
 from api.web.metrics.scrape import Scrape
 from api.web.metrics.traffic import Traffic
 from api.web.openapi.operation import Operation
+from api.web.pipeline import RequestPipeline
 from api.web.stream.fan_out import FanOut
 from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
@@ -62,7 +62,7 @@ def build(
     """Return the application on a database that is open."""
     registry = Registry(database, settings, wakeup=wakeup, vault=vault)
     gate = Gate(tokens, hostnames=settings.api_hostnames)
-    misses = Misses(database, settings.discovery_interval)
+    rediscovery = Rediscovery(database, settings.discovery_interval)
     traffic = Traffic()
     scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
     app = web.Application(client_max_size=bodies.MAX_BYTES)
@@ -72,8 +72,8 @@ def build(
         EventHandler(registry, streams),
         ResolveHandler(
             mirror,
-            Desk(settings.policy, settings.allowed_networks),
-            noticed=misses,
+            ResolverService(settings.policy, settings.allowed_networks),
+            rediscovery=rediscovery,
             outgoing=OutgoingHeaders(registry.credential),
         ),
         HistoryHandler(registry),
@@ -84,12 +84,12 @@ def build(
     app[OPERATIONS] = operations
     routes = [operation.route() for operation in operations]
     pages = [*DescriptionHandler(operations).routes(), *DashboardHandler().routes()]
-    app.add_routes(Frame(gate, traffic).around([*routes, *pages]))
+    app.add_routes(RequestPipeline(gate, traffic).wrap([*routes, *pages]))
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()
         streams.close()
-        await misses.close()
+        await rediscovery.close()
 
     app.on_shutdown.append(release_waiters)
     return app

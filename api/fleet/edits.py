@@ -6,7 +6,6 @@ from uuid import UUID
 from api.fleet import credentials as authentication
 from api.fleet import refusals, texts
 from api.fleet.credentials import Auth
-from api.fleet.queries.rows import Row, Values
 from api.fleet.queries.servers import EDITABLE
 from api.fleet.refusals import Next, Refused
 from api.fleet.schemas import ServerCreate, ServerPatch
@@ -17,6 +16,7 @@ from monitor.domain.credential import Credential
 from monitor.domain.errors import InvalidUrlError
 from monitor.ollama import guard
 from monitor.ollama.guard import Network
+from monitor.postgres.database import Row, Values
 
 CREDENTIAL_DROPPED = "credential_dropped"
 NO_CREDENTIAL = {"auth_type": "none", "auth_config": {}}

@@ -10,11 +10,10 @@ from uuid import UUID
 from api.fleet import edits
 from api.fleet.queries import requests
 from api.fleet.queries.requests import Demand
-from api.fleet.queries.rows import Row
 from api.fleet.refusals import Next, Refused
 from api.fleet.wakeup import Wakeup
 from monitor.domain.server import Policy
-from monitor.postgres.database import Database
+from monitor.postgres.database import Database, Row
 
 GRACE_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 0.05

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
-from api.fleet import credentials, cursors, edits, inventories, references, refusals, views
+from api.fleet import credentials, cursors, edits, inventories, refusals, texts, views
 from api.fleet.access.scopes import LOCAL
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
@@ -21,7 +21,6 @@ from api.fleet.history.views import HistoryView
 from api.fleet.on_demand import OnDemand
 from api.fleet.queries import events
 from api.fleet.queries.requests import Demand
-from api.fleet.queries.rows import Row, Values
 from api.fleet.queries.servers import Servers
 from api.fleet.queries.transactions import Attempts, TakenError
 from api.fleet.readiness import Readiness
@@ -39,12 +38,14 @@ from api.fleet.views import (
 )
 from api.fleet.wakeup import Wakeup
 from monitor.credentials.vault import Vault
+from monitor.domain import url as base_url
 from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.errors import InvalidUrlError
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
 from monitor.domain.uptime import Window
 from monitor.postgres import credential_store
-from monitor.postgres.database import Connection, Database
+from monitor.postgres.database import Connection, Database, Row, Values
 from monitor.settings import Settings
 
 Decide: TypeAlias = Callable[[Row], Values]
@@ -105,7 +106,7 @@ class Registry:
     async def find_server(self, reference: str) -> ServerView:
         """Return the server with this name, id or URL, looked for in this order."""
         async with self._database.session() as connection:
-            row = await references.find(Servers(connection, self._policy), reference)
+            row = await _find(Servers(connection, self._policy), reference)
         if row is None:
             raise edits.server_not_found(reference)
         return views.server(row)
@@ -236,3 +237,29 @@ class Registry:
                 servers = Servers(connection, self._policy)
                 taker = None if value is None else await servers.find_taker(error.field, value)
             raise edits.taken(error.field, value, taker) from error
+
+
+async def _find(servers: Servers, reference: str) -> Row | None:
+    """Return the row of the server that a text means."""
+    if not texts.is_usable(reference):
+        return None
+    row = await servers.get_by_name(reference)
+    if row is None and (server_id := _as_id(reference)) is not None:
+        row = await servers.get(server_id)
+    if row is None and (server_url := _as_url(reference)) is not None:
+        row = await servers.get_by_url(server_url)
+    return row
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _as_url(text: str) -> str | None:
+    try:
+        return base_url.normalize(text)
+    except InvalidUrlError:
+        return None

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.fleet.queries.isolation import Isolation
-from api.fleet.queries.rows import Row
 from monitor.domain.credential import AuthType
+from monitor.postgres.database import Row
 
 
 class AuthView(BaseModel):

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 else:  # At run time the driver's classes take no parameters.
     Connection, Pool = asyncpg.Connection, asyncpg.Pool
+
+# What statements read and take, named so that nobody else need know the driver.
+Row: TypeAlias = asyncpg.Record
+Values: TypeAlias = Mapping[str, Any]
 
 CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0

@@ -5,8 +5,8 @@ import random
 import uuid
 from typing import Any
 
-from api.fleet.resolution.desk import Desk
 from api.fleet.resolution.mirror import Snapshot
+from api.fleet.resolution.service import ResolverService
 from monitor.domain import folding, resolver
 from monitor.domain.directory import Directory
 from monitor.domain.selection import Request
@@ -47,7 +47,7 @@ def change(fleet: Directory, chance: random.Random) -> None:
             fleet.change(entry, {"is_flapping": not entry.is_flapping, "max_concurrent": 1 + chance.randrange(3)})
 
 
-def told(desk: Desk, request: Request, snapshot: Snapshot, tie: TieBreak) -> Any:
+def told(desk: ResolverService, request: Request, snapshot: Snapshot, tie: TieBreak) -> Any:
     """Return what is written."""
     key = resolver.key_of_plain(request)
     first = None if key is None else desk.write_first(key, snapshot, tie)
@@ -57,7 +57,7 @@ def told(desk: Desk, request: Request, snapshot: Snapshot, tie: TieBreak) -> Any
 def test_what_is_remembered_never_differs_from_a_fresh_answer() -> None:
     chance = random.Random(3)
     settings = Settings()
-    desk = Desk(settings.policy, settings.allowed_networks)
+    desk = ResolverService(settings.policy, settings.allowed_networks)
     models = (Has("m:latest", LOADED), Has("n:latest"))
     # Always there, so that each question has an answer.
     steady = Box("z", {**UP, "labels": {"room": "attic"}}, models)

@@ -9,9 +9,8 @@ from uuid import uuid4
 from api.cli.invocation import Invocation
 from api.fleet.access import tokens
 from api.fleet.queries import tokens as queries
-from api.fleet.queries.rows import Row
 from monitor.domain.errors import ConfigurationError, FleetError
-from monitor.postgres.database import Database
+from monitor.postgres.database import Database, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

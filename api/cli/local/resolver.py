@@ -4,11 +4,11 @@ import contextlib
 
 from api.fleet.filters import CatalogueFilters
 from api.fleet.refusals import Refused
-from api.fleet.resolution import catalogue, mirror, misses
+from api.fleet.resolution import catalogue, mirror, rediscovery
 from api.fleet.resolution.answers import Resolution
 from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage
-from api.fleet.resolution.desk import Desk
 from api.fleet.resolution.outgoing import OutgoingHeaders
+from api.fleet.resolution.service import ResolverService
 from monitor.domain import tie_break
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.selection import Request
@@ -23,7 +23,7 @@ class LocalResolver:
         self._database = database
         self._outgoing = outgoing
         self._interval = settings.discovery_interval
-        self._desk = Desk(settings.policy, settings.allowed_networks)
+        self._desk = ResolverService(settings.policy, settings.allowed_networks)
 
     async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request, and the headers that it wants."""
@@ -34,10 +34,10 @@ class LocalResolver:
                 return await self._desk.resolve_with_headers(request, snapshot, chance, self._outgoing)
             return self._desk.resolve(request, snapshot, chance)
         except Refused as problem:
-            if problem.code in misses.CODES:
+            if problem.code in rediscovery.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.
                 with contextlib.suppress(DatabaseUnavailableError):
-                    await misses.ask(self._database, self._interval)
+                    await rediscovery.ask(self._database, self._interval)
             raise
 
     async def models(self, *, limit: int, cursor: str | None) -> CataloguePage:

@@ -15,10 +15,9 @@ from api.fleet.access import grant, tokens
 from api.fleet.access.grant import Grant
 from api.fleet.access.scopes import LOCAL, Access, Scope, implied
 from api.fleet.queries import tokens as queries
-from api.fleet.queries.rows import Row
 from api.fleet.refusals import Refused
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
-from monitor.postgres.database import Database
+from monitor.postgres.database import Database, Row
 
 RELOAD_SECONDS = 1.0
 # The last use is noted for a person who looks for tokens that nobody needs.

@@ -10,11 +10,10 @@ from api.fleet import edits
 from api.fleet.history import strips
 from api.fleet.history.views import HistoryView, LatencyView, SlotView, StripsView, TransitionView, WindowView
 from api.fleet.queries import history as queries
-from api.fleet.queries.rows import Row
 from monitor.domain import uptime
 from monitor.domain.server import Policy
 from monitor.domain.uptime import Slot, Summary, Window
-from monitor.postgres.database import Database
+from monitor.postgres.database import Database, Row
 
 MOST_TRANSITIONS = 100
 # A strip changes slowly: it may be as old as a hundredth of a slot, but for the shortest window a second.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.fleet.history.views import StripsView, StripView
-from api.fleet.queries.rows import Row
 from monitor.domain import latency, timeline, uptime
 from monitor.domain.availability import Status
 from monitor.domain.timeline import TICKS
 from monitor.domain.uptime import Present, Window
+from monitor.postgres.database import Row
 
 # So many servers take a few milliseconds.
 STEP = 50

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.fleet.queries.rows import Row
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row
 
 SERVER = "SELECT current_setting('server_version') AS version, clock_timestamp() AS now"
 MONITORS = "SELECT owner_name FROM monitor_leases WHERE expires_at > clock_timestamp() ORDER BY shard"

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from api.fleet.queries.rows import Row
 from monitor.domain.history import FIVE_MINUTES, HOUR, Page
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import LONGEST
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row
 
 # From when on the status of now is known to have held: not before the monitor at work took its lease, and not
 # without a check by it. Until when: no longer than until the server reads as stale. $1 and $2 are the interval

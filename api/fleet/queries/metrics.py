@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.fleet.queries.rows import Row
 from api.fleet.queries.servers import STALE
 from monitor.domain.availability import Status
 from monitor.domain.server import Policy
-from monitor.postgres.database import Database
+from monitor.postgres.database import Database, Row
 
 SERVERS = f"""
 SELECT id, name, status, is_available, suspect_since IS NOT NULL AS suspect, latency_ms,

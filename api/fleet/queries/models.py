@@ -2,8 +2,7 @@
 
 from uuid import UUID
 
-from api.fleet.queries.rows import Row
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row
 
 # An unchanged listing writes only the server's row, so a listed model was last seen with its server's listing.
 VIEW = """

@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from api.fleet.queries.rows import Row
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row
 
 
 class Demand(StrEnum):

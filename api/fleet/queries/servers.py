@@ -2,9 +2,8 @@
 
 from uuid import UUID
 
-from api.fleet.queries.rows import Row, Values
 from monitor.domain.server import Policy
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row, Values
 
 # What an operator edits, in the order of the parameters of INSERT and UPDATE.
 EDITABLE = (

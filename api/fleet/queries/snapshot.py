@@ -5,10 +5,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from api.fleet.queries import models, servers
-from api.fleet.queries.rows import Row
 from monitor.domain.server import Policy
 from monitor.postgres import event_log
-from monitor.postgres.database import Connection, Database
+from monitor.postgres.database import Connection, Database, Row
 
 BATCH = 200
 SERVERS = f"{servers.VIEW} WHERE $3::uuid IS NULL OR id = $3 ORDER BY name, id"

@@ -6,9 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from api.fleet.queries.rows import Row
 from monitor.domain.errors import DatabaseUnavailableError, FleetError
-from monitor.postgres.database import Connection
+from monitor.postgres.database import Connection, Row
 
 # The time left is by the database's clock, which also wrote the end: that of this machine may be wrong.
 # A person may have written infinity for never, with which PostgreSQL before 17 does not calculate, nor do we.

@@ -11,7 +11,7 @@ from api.fleet.access import grant, token_table
 from api.fleet.access.scopes import Access
 from api.fleet.access.token_table import TokenTable
 from api.fleet.refusals import Refused
-from api.web.gate import access, demands, origins
+from api.web.gate import access, origins, route_scopes
 from api.web.gate.admissions import Admissions
 from api.web.gate.failures import Failures, Outcome
 
@@ -41,11 +41,11 @@ class Gate:
 
     async def _examine(self, request: web.Request) -> None:
         origins.require_own_site(request, self._hostnames)
-        demand = demands.of(request)
-        if demand:
+        scopes = route_scopes.required(request)
+        if scopes:
             found = self._table.open_access or await self._identify(request)
             access.note(request, found)
-            for scope in demand:
+            for scope in scopes:
                 found.require(scope)
             if found.token_id is not None:
                 self._admissions.remember(request, found)

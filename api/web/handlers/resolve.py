@@ -11,13 +11,14 @@ from yarl import URL
 from api.fleet.access.scopes import Scope
 from api.fleet.filters import Extra
 from api.fleet.refusals import Refused
-from api.fleet.resolution import catalogue, misses
+from api.fleet.resolution import catalogue
+from api.fleet.resolution import rediscovery as rediscoveries
 from api.fleet.resolution.answers import ResolutionView
 from api.fleet.resolution.catalogue import CatalogueAnswerView, CataloguePageView
-from api.fleet.resolution.desk import Desk
 from api.fleet.resolution.mirror import Mirror, Snapshot
-from api.fleet.resolution.misses import Misses
 from api.fleet.resolution.outgoing import OutgoingHeaders
+from api.fleet.resolution.rediscovery import Rediscovery
+from api.fleet.resolution.service import ResolverService
 from api.fleet.schemas import ResolveBody
 from api.web.gate import access
 from api.web.http import bodies, parameters, preconditions, responses, targets
@@ -46,11 +47,13 @@ class Asked(NamedTuple):
 class ResolveHandler:
     """Resolution and the catalogue over HTTP."""
 
-    def __init__(self, mirror: Mirror, desk: Desk, *, noticed: Misses, outgoing: OutgoingHeaders) -> None:
-        """`noticed` hears of what was not found."""
+    def __init__(
+        self, mirror: Mirror, service: ResolverService, *, rediscovery: Rediscovery, outgoing: OutgoingHeaders
+    ) -> None:
+        """`rediscovery` hears of what was not found."""
         self._mirror = mirror
-        self._desk = desk
-        self._noticed = noticed
+        self._service = service
+        self._rediscovery = rediscovery
         self._outgoing = outgoing
 
     def operations(self) -> list[Operation]:
@@ -140,12 +143,12 @@ class ResolveHandler:
         try:
             if asked.include:
                 return await self._answer_with_headers(request, asked, snapshot, chance)
-            written = None if asked.key is None else self._desk.write_first(asked.key, snapshot, chance)
+            written = None if asked.key is None else self._service.write_first(asked.key, snapshot, chance)
             if written is None:
-                written = self._desk.write(asked.request, snapshot, chance)
+                written = self._service.write(asked.request, snapshot, chance)
         except Refused as problem:
-            if problem.code in misses.CODES:
-                self._noticed.note()
+            if problem.code in rediscoveries.CODES:
+                self._rediscovery.note()
             raise
         if written.tag is None:
             return responses.fleeting(written.json)
@@ -155,7 +158,7 @@ class ResolveHandler:
         self, request: web.Request, asked: Asked, snapshot: Snapshot, chance: TieBreak
     ) -> web.Response:
         access.require(request, Scope.CREDENTIALS)
-        return responses.data(await self._desk.resolve_with_headers(asked.request, snapshot, chance, self._outgoing))
+        return responses.data(await self._service.resolve_with_headers(asked.request, snapshot, chance, self._outgoing))
 
 
 @lru_cache(MOST_REMEMBERED)

@@ -1,4 +1,4 @@
-"""The desk where REST and the command line ask the resolver: its answers as data or bytes, its refusals as problems."""
+"""The resolver for REST and the command line: its answers as data or bytes, its refusals with their facts."""
 
 import hashlib
 import zlib
@@ -63,7 +63,7 @@ class WrittenCopy(NamedTuple):
     tag: str
 
 
-class Desk:
+class ResolverService:
     """Asks the resolver; `policy` and `allowed_networks` are those of the settings.
 
     What `tie_break` a request has decides between equal servers.

@@ -31,7 +31,7 @@ OF_OLLAMA = re.compile(rf"/(api/({url.ROUTES_OF_OLLAMA})|v1/({url.ROUTES_OF_OPEN
 log = structlog.get_logger(__name__)
 
 
-class Frame:
+class RequestPipeline:
     """Gate, handler and count in one coroutine around each handler.
 
     As a middleware of aiohttp it would be three coroutines more, a tenth of what it costs to resolve a model. What
@@ -42,15 +42,15 @@ class Frame:
         self._gate = gate
         self._traffic = traffic
 
-    def around(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
-        """Return the routes in their frames, and after them one for all that fits none of them."""
-        framed = [
-            web.route(route.method, route.path, self._framed(route.handler, _pattern(route.path)), **route.kwargs)
+    def wrap(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
+        """Return the routes with the pipeline around each, and after them one for all that fits none of them."""
+        wrapped = [
+            web.route(route.method, route.path, self._wrapped(route.handler, _pattern(route.path)), **route.kwargs)
             for route in routes
         ]
-        return [*framed, web.route(hdrs.METH_ANY, ELSEWHERE, self._framed(_refuse, UNKNOWN))]
+        return [*wrapped, web.route(hdrs.METH_ANY, ELSEWHERE, self._wrapped(_refuse, UNKNOWN))]
 
-    def _framed(self, handler: Handler, pattern: str) -> Handler:
+    def _wrapped(self, handler: Handler, pattern: str) -> Handler:
         """Return a handler that answers whoever may ask; whatever goes wrong is a problem with a stable code.
 
         `pattern` is the pattern that the path of the request fits.

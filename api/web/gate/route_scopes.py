@@ -16,11 +16,10 @@ SECRET_PARAMETERS = frozenset(
     {"access_token", "api-key", "api_key", "apikey", "auth", "authorization", "bearer", "key", "token"}
 )
 
-Demand = tuple[Scope, ...]
-PUBLIC: Demand = ()
+PUBLIC: tuple[Scope, ...] = ()
 
 
-def of(request: web.Request) -> Demand:
+def required(request: web.Request) -> tuple[Scope, ...]:
     """Return the scopes that a request needs, all of them; none for what is public.
 
     Raises the `Refused` of a request that has a token in its address.

@@ -21,7 +21,7 @@ CODES = frozenset({Code.MODEL_NOT_FOUND, Code.NO_SERVER_AVAILABLE})
 log = structlog.get_logger(__name__)
 
 
-class Misses:
+class Rediscovery:
     """Asks the monitor for discoveries, at most once per discovery interval, and waits for none of them."""
 
     def __init__(self, database: Database, interval: timedelta, *, clock: Callable[[], float] = time.monotonic) -> None:
