@@ -71,6 +71,7 @@ def check_sources(report: Report) -> None:
     report.check("lint", ["ruff", "check", "."])
     report.check("types", ["mypy"], ["mypy", "deploy"])
     report.check("imports", ["lint-imports"])
+    report.check("dependencies", ["deptry", "."])
     examples = sorted(str(script.relative_to(ROOT)) for script in (ROOT / "deploy/examples").glob("*.sh"))
     report.check(
         "shell scripts",
