@@ -12,12 +12,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.domain.errors import ConfigurationError
-from monitor.postgres import migration, tables
+from monitor.postgres import migration
+from monitor.postgres.metadata import metadata
 
 
 def run(connection: Connection) -> None:
     """Run the wanted revisions in one transaction, so that a failure leaves the schema as it was."""
-    context.configure(connection=connection, target_metadata=tables.fleet_events.metadata, compare_server_default=True)
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
         connection.execute(text(migration.LOCK))
         context.run_migrations()
@@ -40,7 +41,7 @@ async def run_on_own_connection() -> None:
 
 handed_in = context.config.attributes.get("connection")
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=tables.fleet_events.metadata, literal_binds=True)
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 elif handed_in is not None:

@@ -82,7 +82,7 @@ async def test_it_hears_of_events_and_reads_log_and_tables(session: Connection, 
 async def test_of_a_server_it_reads_every_column_but_the_credential(connection: Connection, role: str) -> None:
     granted = {column for (column,) in await connection.fetch(COLUMNS, role)}
 
-    # A new column is read by subscribers when somebody has decided so, and has named it in the script.
+    # A new column is read by subscribers unless its role in tables.py is `secret`.
     assert granted == {column.name for column in tables.ollama_servers.columns} - {"auth_config"}
 
 

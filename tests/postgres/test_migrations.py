@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
+from migrations import sql
 from monitor.domain.errors import ConfigurationError, SchemaMismatchError
 from monitor.postgres import database, schema_version
 from monitor.postgres.database import Connection
@@ -212,12 +214,25 @@ async def test_upgrade_changes_nothing_in_a_newer_schema(dsn: str, connection: C
 
 
 async def test_upgrade_keeps_what_older_revisions_stored(empty_dsn: str) -> None:
-    await in_process(empty_dsn, command.upgrade, "002")
+    await in_process(empty_dsn, command.upgrade, "001")
     connection: Connection = await asyncpg.connect(empty_dsn)
-    await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('a', 'http://a')")
+    await connection.execute("SELECT fleet_event_stage('server.up', NULL, NULL, '{}')")
 
     assert await schema_version.upgrade(empty_dsn)
 
-    assert await connection.fetchval("SELECT name FROM ollama_servers") == "a"
-    assert await connection.fetchval("SELECT max(seq) FROM fleet_events") == 1
+    await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('a', 'http://a')")
+    told = await connection.fetch("SELECT seq, type FROM fleet_events ORDER BY seq")
+    assert [tuple(row) for row in told] == [(1, "server.up"), (2, "server.created")]
     await connection.close()
+
+
+def test_each_file_of_functions_is_run_by_one_revision() -> None:
+    versions = (CHECKOUT / "migrations" / "versions").glob("[0-9]*.py")
+    named = re.findall(r'"(\w+)"', "\n".join(_runs(file.read_text()) for file in versions))
+
+    assert sorted(named) == sorted(sql.topics())
+
+
+def _runs(revision: str) -> str:
+    """The lines of a revision that name files of functions."""
+    return "\n".join(re.findall(r"^(?:TOPICS = .*|    sql\.run\(\".*)$", revision, re.MULTILINE))

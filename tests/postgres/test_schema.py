@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from monitor.postgres import tables
+from monitor.postgres import metadata
 from monitor.postgres.database import Connection
 from tests.postgres.conftest import AddServer
 
@@ -39,7 +39,7 @@ ORDER BY 1, 2, 3
 async def test_tables_and_migrations_build_the_same(empty_dsn: str, connection: Connection) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(empty_dsn))
     async with engine.begin() as session:
-        await session.run_sync(tables.fleet_events.metadata.create_all)
+        await session.run_sync(metadata.metadata.create_all)
     await engine.dispose()
     stated: Connection = await asyncpg.connect(empty_dsn)
 
