@@ -2,8 +2,9 @@
 
 A file is changed in place. The newest revision that changes a file runs it: its name moves there from the revision that
 ran it before. So each file is run once, when all columns that it names are there. On the way down a revision drops
-what it ran: only the newest revision has functions that fit its tables, and the way back in production is a dump. Lists of columns are filled in from
-`monitor/postgres/tables.py`: `{servers.edited of NEW}` becomes `NEW.name, NEW.url, …`.
+what it ran: only the newest revision has functions, and the way back in production is a dump.
+
+Lists of columns are filled in from `monitor/postgres/tables.py`: `{servers.edited of NEW}` is `NEW.name, NEW.url, …`.
 """
 
 import re

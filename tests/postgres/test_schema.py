@@ -21,17 +21,18 @@ async def connection(undone: Connection) -> Connection:
 SHAPE = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, is_nullable, column_default,
        is_identity, identity_generation
-FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'ollama_fleet_alembic_version'
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid), '', '', '', ''
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')
-                     AND conrelid::regclass::text <> 'alembic_version'
+                     AND conrelid::regclass::text <> 'ollama_fleet_alembic_version'
 UNION ALL
 SELECT 'index', tablename, indexname, indexdef, '', '', '', '', ''
-FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'ollama_fleet_alembic_version'
 UNION ALL
 SELECT 'option', relname, reloptions::text, '', '', '', '', '', ''
-FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                AND relname <> 'ollama_fleet_alembic_version'
 ORDER BY 1, 2, 3
 """
 
