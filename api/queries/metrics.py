@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.queries.rows import Row
-from api.queries.servers import STALE
+from api.queries.staleness import STALE
 from monitor.domain.availability import Status
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database

@@ -4,17 +4,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from api.queries.rows import Row, Values
+from api.queries.staleness import STALE
 from monitor.domain.server import Policy
 from monitor.postgres.database import Connection
 from monitor.postgres.tables import ollama_servers
 
 # In the order of the parameters of INSERT and UPDATE.
 EDITABLE = ollama_servers.edited
-# $1 and $2 are the interval and the time-out, in seconds, of servers that override neither. By the
-# database's clock, which also wrote the times: a dead monitor cannot hide behind its last verdict.
-STALE = """(
-    is_active AND coalesce(last_checked_at, greatest(created_at, updated_at)) < clock_timestamp() - make_interval(
-        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2)))"""
 # Of a credential that there is one, and where it goes, which is no secret.
 CREDENTIAL = "auth_type <> 'none' AND auth_config <> '{}' AS auth_configured, auth_config->>'header' AS auth_header"
 # What REST shows in other words than the table has.
