@@ -28,7 +28,7 @@ REVOKE CREATE ON SCHEMA :schema FROM PUBLIC;
 
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA :schema TO :"role";
-GRANT SELECT ON fleet_events, fleet_event_head, ollama_models TO :"role";
+GRANT SELECT ON fleet_events, fleet_event_head, ollama_models, fleet_server_history TO :"role";
 -- Column by column: the schema knows which ones hold secrets. Hence no SELECT * of this table; name the columns.
 SELECT format('GRANT SELECT (%s) ON ollama_servers TO %I', string_agg(quote_ident(name), ', '), :'role')
 FROM unnest(fleet_readable_columns()) AS name \gexec

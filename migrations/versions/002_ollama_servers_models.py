@@ -57,7 +57,7 @@ TOKEN_RULES = {
     """AND scopes <@ '["read", "write", "credentials", "admin"]'""",
 }
 
-TOPICS = ("servers", "models", "truncation", "monitors", "subscribers")
+TOPICS = ("servers", "models", "truncation", "monitors", "history", "subscribers")
 
 
 def upgrade() -> None:

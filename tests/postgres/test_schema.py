@@ -22,6 +22,7 @@ SHAPE = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, is_nullable, column_default,
        is_identity, identity_generation
 FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'ollama_fleet_alembic_version'
+                                  AND table_name NOT IN (SELECT viewname FROM pg_views WHERE schemaname = 'public')
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid), '', '', '', ''
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')
