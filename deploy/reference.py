@@ -15,7 +15,6 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from api import app
-from api.cli.servers import advice
 from api.fleet.access.token_table import TokenTable
 from api.fleet.resolution.mirror import Mirror
 from api.fleet.wakeup import Wakeup
@@ -26,6 +25,7 @@ from api.web.stream.fan_out import FanOut
 from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
 from monitor.domain.probe import Reason
+from monitor.domain.reasons import EXPLANATIONS
 from monitor.durations import UNITS
 from monitor.postgres.database import Database
 from monitor.settings import PREFIX, Settings
@@ -41,28 +41,6 @@ STATUS = {
     Reason.BUSY: "`degraded`: it is alive",
     Reason.LIST_FAILED: "`degraded`: it is alive",
     Reason.LOCAL: "none: says nothing about the server",
-}
-SEEN = {
-    Reason.OK: "The server answered as Ollama does.",
-    Reason.DNS: "The name in the URL has no address.",
-    Reason.REFUSED: "The machine is there, and no program listens on the port.",
-    Reason.UNREACHABLE: "No network way leads to the address.",
-    Reason.CONNECT_TIMEOUT: "No answer at all to the attempt to connect.",
-    Reason.TIMEOUT: "Connected, but no whole answer within the time-out.",
-    Reason.RESET: "The connection was closed in mid-answer.",
-    Reason.TLS: "The certificate or the TLS handshake failed.",
-    Reason.AUTH: "401, or 403 with a body.",
-    Reason.HOST_RULE: "403 without a body: Ollama's own check of the `Host` header.",
-    Reason.NOT_OLLAMA: "404, a redirect, HTML, or JSON of another shape.",
-    Reason.BUSY: "429 or 503.",
-    Reason.SERVER_ERROR: "Another 5xx.",
-    Reason.PROTOCOL: "What came is not HTTP.",
-    Reason.TOO_LARGE: "The answer is longer than any true one.",
-    Reason.BAD_JSON: "The answer is not usable JSON.",
-    Reason.LIST_FAILED: "The server is alive, but its list of models fails.",
-    Reason.BLOCKED: "The address is one that is never connected to.",
-    Reason.CREDENTIAL: "The stored credential cannot be decrypted.",
-    Reason.LOCAL: "This machine itself had no descriptors, memory or network.",
 }
 
 
@@ -136,14 +114,14 @@ def settings_page() -> str:
 def reasons_page() -> str:
     """Return deploy/docs/reasons.md."""
     rows = [
-        f"| `{reason}` | {SEEN[reason]} | {STATUS.get(reason, DOWN)} | {advice.SENTENCES[reason].format_map(PLACE)} |"
-        for reason in Reason
+        f"| `{reason}` | {told.seen} | {STATUS.get(reason, DOWN)} | {told.advice.format_map(PLACE)} |"
+        for reason, told in EXPLANATIONS.items()
     ]
     return "\n".join(
         [
             "# Reasons",
             "",
-            WRITTEN.format(source="api/cli/servers/advice.py, or the texts of that program"),
+            WRITTEN.format(source="monitor/domain/reasons.py"),
             "`status_reason` of a server, `reason` of its events. `status_detail` has the particulars, and",
             "`ollama-fleet servers check NAME --explain` shows each step from where you are.",
             "",

@@ -1,6 +1,7 @@
 """Alembic's entry: runs the revisions on a handed-in connection, else on OLLAMA_FLEET_DATABASE_URL.
 
-An advisory lock makes programs that start at the same time migrate once, one after the other.
+An advisory lock makes programs that start at the same time migrate once, one after the other. With `--sql` the same
+statements are written as a script for psql. In a database that is shared, tables of others are left alone.
 """
 
 import asyncio
@@ -12,14 +13,33 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.domain.errors import ConfigurationError
-from monitor.postgres import migration, tables
+from monitor.postgres import migration, schema_version
+from monitor.postgres.metadata import metadata
 
 
-def run(connection: Connection) -> None:
-    """Run the wanted revisions in one transaction, so that a failure leaves the schema as it was."""
-    context.configure(connection=connection, target_metadata=tables.fleet_events.metadata, compare_server_default=True)
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether a thing of the database is compared with the tables that are stated."""
+    return kind != "table" or name in metadata.tables
+
+
+def run(connection: Connection | None) -> None:
+    """Run the wanted revisions in one transaction, so that a failure leaves the schema as it was.
+
+    Without a connection they are written as a script.
+    """
+    context.configure(
+        connection=connection,
+        dialect_name="postgresql",
+        # In a script a percent sign is a percent sign.
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=connection is None,
+        target_metadata=metadata,
+        version_table=schema_version.TABLE,
+        include_name=is_ours,
+        compare_server_default=True,
+    )
     with context.begin_transaction():
-        connection.execute(text(migration.LOCK))
+        context.execute(text(migration.LOCK))
         context.run_migrations()
 
 
@@ -39,11 +59,7 @@ async def run_on_own_connection() -> None:
 
 
 handed_in = context.config.attributes.get("connection")
-if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=tables.fleet_events.metadata, literal_binds=True)
-    with context.begin_transaction():
-        context.run_migrations()
-elif handed_in is not None:
+if context.is_offline_mode() or handed_in is not None:
     run(handed_in)
 else:
     asyncio.run(run_on_own_connection())

@@ -12,32 +12,15 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain.event import Event, EventType
+from monitor.postgres import tables
 from monitor.postgres.database import Connection
 
 Row = dict[str, Any]
 
 STATUS_TYPES = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN})
-_SILENT_OF_SERVERS = [
-    "auth_config",
-    "updated_at",
-    "status_changed_at",
-    "last_checked_at",
-    "next_check_at",
-    "latency_ms",
-    "models_listed_at",
-    "check_requested_at",
-    "check_answered_at",
-    "check_result",
-    "discovery_requested_at",
-    "discovery_answered_at",
-    "discovery_result",
-    "watch_state",
-    # Not each suspicion is told, but whether one is told now.
-    "suspect_since",
-    "suspect_reason",
-    "vram_seen",
-]
-_SILENT_OF_MODELS = ["last_seen_at", "expires_at"]
+# Not each suspicion is told, but whether one is told now.
+_SILENT_OF_SERVERS = [column for column in tables.ollama_servers.silent if column != "suspicion_told"]
+_SILENT_OF_MODELS = list(tables.ollama_models.silent)
 # In events alone: whether there is a credential, who made the change; and a time that an event tells only at loading.
 _SILENT_OF_EVENTS = frozenset({"expires_at", "auth_configured", "actor"})
 _TIMES = ("created_at", "flapping_since", "first_seen_at", "disabled_at", "removed_at")

@@ -1,5 +1,6 @@
 """What the API shows of servers, models and events; lenient, since psql may have written the rows."""
 
+import shlex
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,9 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.fleet.queries.isolation import Isolation
+from monitor.domain import reasons
 from monitor.domain.credential import AuthType
+from monitor.domain.probe import Reason
 from monitor.postgres.database import Row
 
 
@@ -27,7 +30,8 @@ class ApiKeyView(AuthView):
 class ServerView(BaseModel):
     """A server as it is read. `stale`: its last check is older than it may be, so its status is of the past.
 
-    `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `api` is what it has answered
+    `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `cause` and `advice` say what
+    `status_reason` means and what helps, None when nothing is wrong. `api` is what it has answered
     on, `native` or `openai`.
     """
 
@@ -56,6 +60,8 @@ class ServerView(BaseModel):
     flapping_since: datetime | None
     suspect_since: datetime | None
     suspect_reason: str | None
+    cause: str | None = None
+    advice: str | None = None
     stale: bool
     api: str | None
     server_version: str | None
@@ -209,7 +215,15 @@ def server(row: Row) -> ServerView:
     auth = AuthView(type=row["auth_type"], configured=row["auth_configured"])
     if auth.type == AuthType.API_KEY:
         auth = ApiKeyView(type=auth.type, configured=auth.configured, header=row["auth_header"])
-    return ServerView.model_validate({**dict(row), "auth": auth})
+    explained = {"cause": reasons.cause(row["status_reason"]), "advice": _advice(row)}
+    return ServerView.model_validate({**dict(row), "auth": auth, **explained})
+
+
+def _advice(row: Row) -> str | None:
+    reason = reasons.known(row["status_reason"])
+    if reason in {None, Reason.OK}:
+        return None
+    return reasons.advice(reason, row["url"], name=shlex.quote(row["name"]))
 
 
 def edited(server: ServerView, notices: list[Notice]) -> EditedServer:

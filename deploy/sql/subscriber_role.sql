@@ -28,20 +28,10 @@ REVOKE CREATE ON SCHEMA :schema FROM PUBLIC;
 
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA :schema TO :"role";
-GRANT SELECT ON fleet_events, fleet_event_head, ollama_models TO :"role";
--- Column by column, so that a column of a later version stays hidden until it is named here: of the
--- present ones only auth_config is left out. Hence no SELECT * of this table; name the columns.
-GRANT SELECT (
-    id, name, url, api_version, auth_type, is_active, is_default, capabilities, max_concurrent, priority, labels,
-    check_interval_seconds, check_timeout_seconds, rise, fall, connection_watch, site,
-    row_version, created_at, updated_at,
-    status, status_reason, status_detail, status_changed_at, flapping_since, is_available, server_version, watch_state,
-    -- suspicion_told is what server.suspected and server.cleared say, for those who begin with the tables.
-    suspect_since, suspect_reason, suspicion_told, api_seen, vram_seen,
-    last_checked_at, next_check_at, latency_ms, models_listed_at,
-    check_requested_at, check_answered_at, check_result,
-    discovery_requested_at, discovery_answered_at, discovery_result
-) ON ollama_servers TO :"role";
+GRANT SELECT ON fleet_events, fleet_event_head, ollama_models, fleet_server_history TO :"role";
+-- Column by column: the schema knows which ones hold secrets. Hence no SELECT * of this table; name the columns.
+SELECT format('GRANT SELECT (%s) ON ollama_servers TO %I', string_agg(quote_ident(name), ', '), :'role')
+FROM unnest(fleet_readable_columns()) AS name \gexec
 
 -- A listener that idles in an open transaction keeps PostgreSQL's queue of notifications from being
 -- emptied, and a full queue fails every writer's commit. These are defaults, good for honest programs.

@@ -46,16 +46,22 @@ def upgrade() -> None:
         sa.Column("body", JSONB, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_fleet_events"),
     )
+    op.create_index(
+        "ix_fleet_events_of_monitors", "fleet_events", ["seq"], postgresql_where=sa.text("type LIKE 'monitor.%'")
+    )
+    op.create_index(
+        "ix_fleet_events_of_verdicts",
+        "fleet_events",
+        ["server_id", "seq"],
+        postgresql_where=sa.text("type IN ('server.up', 'server.degraded', 'server.down')"),
+    )
     op.execute("INSERT INTO fleet_event_head DEFAULT VALUES")
-    for statement in sql.statements("001_fleet_events.sql"):
-        op.execute(statement)
+    sql.run("event_log")
 
 
 def downgrade() -> None:
     """Drop the log."""
+    sql.drop("event_log")
     op.drop_table("fleet_events")
     op.drop_table("fleet_event_pending")
     op.drop_table("fleet_event_head")
-    op.execute("DROP FUNCTION fleet_event_publish()")
-    op.execute("DROP FUNCTION fleet_event_stage(text, uuid, uuid, jsonb)")
-    op.execute("DROP FUNCTION fleet_changed_fields(jsonb, jsonb)")

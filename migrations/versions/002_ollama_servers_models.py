@@ -1,4 +1,6 @@
-"""Servers and their models, with the triggers that keep rows consistent and turn changes into events."""
+"""Servers and their models, their history, the monitors that check them, and the tokens of the API."""
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 INSTANT = sa.TIMESTAMP(timezone=True)
+TRUE, FALSE = sa.text("true"), sa.text("false")
 NOW, NEW_ID, EMPTY_ARRAY = sa.text("now()"), sa.text("gen_random_uuid()"), sa.text("'[]'::jsonb")
 
 # strict: a lax path would look into an array inside and take its texts for the elements.
@@ -31,6 +34,8 @@ SERVER_RULES = {
     "fall_is_sane": "fall BETWEEN 1 AND 100",
     "status_is_known": "status IN ('unknown', 'up', 'degraded', 'down')",
     "status_detail_is_short": "length(status_detail) <= 200",
+    "site_is_usable": "length(site) BETWEEN 1 AND 200 AND site !~ '[[:cntrl:]]'",
+    "api_seen_is_known": "api_seen IN ('native', 'openai')",
     "is_available_follows_status": "is_available = (status IN ('up', 'degraded'))",
 }
 
@@ -45,12 +50,33 @@ MODEL_RULES = {
 }
 
 
+TOKEN_RULES = {
+    "name_is_usable": "name ~ '^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$'",
+    "digest_is_sha256": "octet_length(digest) = 32",
+    "scopes_are_known": "jsonb_typeof(scopes) = 'array' AND scopes <> '[]' "
+    """AND scopes <@ '["read", "write", "credentials", "admin"]'""",
+}
+
+TOPICS = ("servers", "models", "truncation", "monitors", "history", "subscribers")
+
+
 def upgrade() -> None:
-    """Create both tables, their rules, indexes, functions and triggers."""
+    """Create the tables, their rules, indexes, functions and triggers."""
     _create_servers()
     _create_models()
-    for statement in sql.statements("002_ollama_servers_models.sql"):
-        op.execute(statement)
+    _create_monitors()
+    _create_history(
+        "server_history_recent",
+        sa.Column("start_at", INSTANT, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False, autoincrement=False),
+    )
+    _create_history(
+        "server_history",
+        sa.Column("span", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("start_at", INSTANT, nullable=False),
+    )
+    _create_tokens()
+    sql.run(*TOPICS)
 
 
 def _create_servers() -> None:
@@ -62,8 +88,8 @@ def _create_servers() -> None:
         sa.Column("api_version", sa.Text, nullable=False, server_default=sa.text("'v1'")),
         sa.Column("auth_type", sa.Text, nullable=False, server_default=sa.text("'none'")),
         sa.Column("auth_config", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
-        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
-        sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=TRUE),
+        sa.Column("is_default", sa.Boolean, nullable=False, server_default=FALSE),
         sa.Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
         sa.Column("max_concurrent", sa.Integer, nullable=False, server_default=sa.text("1")),
         sa.Column("priority", sa.Integer, nullable=False, server_default=sa.text("0")),
@@ -72,6 +98,8 @@ def _create_servers() -> None:
         sa.Column("check_timeout_seconds", sa.Double),
         sa.Column("rise", sa.Integer),
         sa.Column("fall", sa.Integer),
+        sa.Column("connection_watch", sa.Boolean, nullable=False, server_default=TRUE),
+        sa.Column("site", sa.Text),
         sa.Column("row_version", sa.Integer, nullable=False, server_default=sa.text("1")),
         sa.Column("created_at", INSTANT, nullable=False, server_default=NOW),
         sa.Column("updated_at", INSTANT, nullable=False, server_default=NOW),
@@ -79,18 +107,25 @@ def _create_servers() -> None:
         sa.Column("status_reason", sa.Text),
         sa.Column("status_detail", sa.Text),
         sa.Column("status_changed_at", INSTANT),
-        sa.Column("is_available", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("is_available", sa.Boolean, nullable=False, server_default=FALSE),
+        sa.Column("flapping_since", INSTANT),
+        sa.Column("suspect_since", INSTANT),
+        sa.Column("suspect_reason", sa.Text),
+        sa.Column("api_seen", sa.Text),
         sa.Column("server_version", sa.Text),
         sa.Column("last_checked_at", INSTANT),
         sa.Column("next_check_at", INSTANT),
         sa.Column("latency_ms", sa.Double),
         sa.Column("models_listed_at", INSTANT),
+        sa.Column("watch_state", sa.Text),
         sa.Column("check_requested_at", INSTANT),
         sa.Column("check_answered_at", INSTANT),
         sa.Column("check_result", JSONB),
         sa.Column("discovery_requested_at", INSTANT),
         sa.Column("discovery_answered_at", INSTANT),
         sa.Column("discovery_result", JSONB),
+        sa.Column("suspicion_told", sa.Boolean, nullable=False, server_default=FALSE),
+        sa.Column("vram_seen", sa.Boolean, nullable=False, server_default=FALSE),
         sa.PrimaryKeyConstraint("id", name="pk_ollama_servers"),
         sa.UniqueConstraint("name", name="uq_ollama_servers_name"),
         sa.UniqueConstraint("url", name="uq_ollama_servers_url"),
@@ -116,7 +151,7 @@ def _create_models() -> None:
         sa.Column("model_name", sa.Text, nullable=False),
         sa.Column("size_bytes", sa.BigInteger),
         sa.Column("digest", sa.Text),
-        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.text("true")),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=TRUE),
         sa.Column("capabilities", JSONB, nullable=False, server_default=EMPTY_ARRAY),
         sa.Column("capabilities_source", sa.Text, nullable=False, server_default=sa.text("'none'")),
         sa.Column("family", sa.Text),
@@ -141,15 +176,75 @@ def _create_models() -> None:
     op.create_index("ix_ollama_models_model_name", "ollama_models", ["model_name"])
 
 
+def _create_monitors() -> None:
+    op.create_table(
+        "monitor_leases",
+        sa.Column("shard", sa.SmallInteger, autoincrement=False),
+        sa.Column("owner", sa.Uuid),
+        sa.Column("owner_name", sa.Text),
+        sa.Column("epoch", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("expires_at", INSTANT, nullable=False, server_default=sa.text("'-infinity'")),
+        sa.Column("taken_at", INSTANT),
+        sa.PrimaryKeyConstraint("shard", name="pk_monitor_leases"),
+    )
+    op.execute("INSERT INTO monitor_leases (shard) VALUES (0)")
+    op.create_table(
+        "monitor_stats",
+        sa.Column("shard", sa.SmallInteger, autoincrement=False),
+        sa.Column("at", INSTANT, nullable=False),
+        sa.Column("body", JSONB, nullable=False),
+        sa.PrimaryKeyConstraint("shard", name="pk_monitor_stats"),
+        prefixes=["UNLOGGED"],
+    )
+
+
+def _create_history(name: str, *between: sa.Column[Any]) -> None:
+    op.create_table(
+        name,
+        sa.Column("server_id", sa.Uuid, nullable=False),
+        *between,
+        sa.Column("timeline", sa.LargeBinary, nullable=False),
+        sa.Column("good", sa.Integer, nullable=False),
+        sa.Column("bad", sa.Integer, nullable=False),
+        sa.Column("latencies", sa.LargeBinary, nullable=False),
+        sa.Column("medians", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("server_id", *(column.name for column in between), name=f"pk_{name}"),
+        sa.ForeignKeyConstraint(["server_id"], ["ollama_servers.id"], name=f"fk_{name}_server_id", ondelete="CASCADE"),
+    )
+
+
+def _create_tokens() -> None:
+    op.create_table(
+        "api_tokens",
+        sa.Column("id", sa.Uuid),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("scopes", JSONB, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False, server_default=NOW),
+        sa.Column("expires_at", INSTANT),
+        sa.Column("last_used_at", INSTANT),
+        sa.Column("revoked_at", INSTANT),
+        sa.PrimaryKeyConstraint("id", name="pk_api_tokens"),
+        *_checks("api_tokens", TOKEN_RULES),
+    )
+    # A name may be given again once its token is revoked; the old row stays, and with it who that was.
+    op.create_index(
+        "uq_api_tokens_name_in_use",
+        "api_tokens",
+        ["name"],
+        unique=True,
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    )
+
+
 def _checks(table: str, rules: dict[str, str]) -> list[sa.CheckConstraint]:
     return [sa.CheckConstraint(rule, name=op.f(f"ck_{table}_{name}")) for name, rule in rules.items()]
 
 
 def downgrade() -> None:
-    """Drop both tables and everything that belongs to them."""
-    op.execute("DROP FUNCTION fleet_public_server(ollama_servers)")
+    """Drop all of it."""
+    sql.drop(*reversed(TOPICS))
+    for table in ("api_tokens", "server_history", "server_history_recent", "monitor_stats", "monitor_leases"):
+        op.drop_table(table)
     op.drop_table("ollama_models")
     op.drop_table("ollama_servers")
-    for function in ("server_before", "server_capture", "request_announce", "model_before", "model_capture"):
-        op.execute(f"DROP FUNCTION fleet_{function}()")
-    op.execute("DROP FUNCTION fleet_refuse_truncate()")

@@ -61,7 +61,7 @@ _MODEL: dict[str, _Reading] = {
 }
 SERVER_COLUMNS, MODEL_COLUMNS = tuple(_SERVER), tuple(_MODEL)
 # An edit of these lets no verdict stand, and so no time of a check.
-_FORGETTING = frozenset({"url", "api_version", "auth_type", "auth_configured", "is_active"})
+FORGETTING = frozenset({"url", "api_version", "auth_type", "auth_configured", "is_active"})
 # What is read from the table, since not each change of it is told.
 _READ_ONLY = frozenset({EventType.SERVER_SUSPECTED, EventType.SERVER_CLEARED})
 _VERDICTS = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN})
@@ -106,7 +106,7 @@ def _apply_to_server(fleet: Directory, server_id: UUID, event: Event) -> None:
         fleet.change(_server(fleet, server_id), verdict)
     elif event.type not in _READ_ONLY:
         changes = _read(_SERVER, event.body)
-        if not _FORGETTING.isdisjoint(event.body):
+        if not FORGETTING.isdisjoint(event.body):
             changes["fresh_from"] = event.at.timestamp()
         fleet.change(_server(fleet, server_id), changes)
 

@@ -4,10 +4,12 @@ from monitor.domain.errors import SchemaMismatchError
 from monitor.postgres import database
 from monitor.postgres.database import Connection
 
-KNOWN = "010"
+KNOWN = "002"
 
-VERSION_TABLE = "SELECT to_regclass('alembic_version') IS NOT NULL"
-VERSION = "SELECT version_num FROM alembic_version"
+# Of our own: in a shared database `alembic_version` may be another program's.
+TABLE = "ollama_fleet_alembic_version"
+VERSION_TABLE = f"SELECT to_regclass('{TABLE}') IS NOT NULL"
+VERSION = f"SELECT version_num FROM {TABLE}"
 
 
 async def current(connection: Connection) -> str | None:

@@ -8,14 +8,13 @@ from typing import Any
 import asyncpg
 
 from monitor.credentials.vault import Vault
-from monitor.domain import suspicion
+from monitor.domain import reasons, suspicion
 from monitor.domain.availability import Availability, Status
 from monitor.domain.credential import Unreadable
 from monitor.domain.event import Event
 from monitor.domain.flap import Flap
 from monitor.domain.fleet import Watched
 from monitor.domain.lease import Lease
-from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Policy, Server, ServerId
 from monitor.domain.suspicion import Suspicion
@@ -169,7 +168,7 @@ class PostgresServerStore:
 def _availability(row: asyncpg.Record) -> Availability:
     return Availability(
         status=Status(row["status"]),
-        reason=_reason(row["status_reason"]),
+        reason=reasons.known(row["status_reason"]),
         detail=row["status_detail"] or "",
         flap=Flap(since=None if row["flapping_for"] is None else time.monotonic() - row["flapping_for"]),
     )
@@ -180,15 +179,11 @@ def _suspicion(row: asyncpg.Record) -> Suspicion:
     since = None if row["suspect_for"] is None else now - row["suspect_for"]
     return Suspicion(
         since=since,
-        reason=_reason(row["suspect_reason"]),
+        reason=reasons.known(row["suspect_reason"]),
         told=told,
         # When exactly is not stored; taken for now, it keeps the next telling away for long enough.
         told_at=now if told else suspicion.NEVER,
     )
-
-
-def _reason(text: str | None) -> Reason | None:
-    return next((reason for reason in Reason if reason == text), None)
 
 
 def _seconds(number: float | None) -> timedelta | None:

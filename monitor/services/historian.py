@@ -18,14 +18,13 @@ from monitor.domain.fleet import Fleet
 from monitor.domain.lease import Lease
 from monitor.domain.ledger import Ledger
 from monitor.domain.record import ServerRecord
+from monitor.domain.staleness import fresh_for
 from monitor.ports import HistoryStore
 
 LOOK = 1.0
 MOST_PAGES = 500
 # The database's clock was set: what is open was counted by another time.
 LARGEST_STEP = 5.0
-# As long as it takes until a server reads as stale: so many intervals, and the time-out.
-PATIENCE_INTERVALS = 3
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +61,7 @@ class Historian:
             at=record.checked_at + self._offset,
             good=record.good,
             milliseconds=None if record.latency is None else record.latency.total_seconds() * 1000,
-            patience=(PATIENCE_INTERVALS * policy.interval + policy.timeout).total_seconds(),
+            patience=fresh_for(interval=policy.interval.total_seconds(), timeout=policy.timeout.total_seconds()),
         )
 
     def clear(self) -> None:

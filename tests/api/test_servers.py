@@ -158,3 +158,22 @@ async def test_a_server_that_flaps_is_shown_as_such(api: ApiClient, psql: Connec
     await psql.execute("UPDATE ollama_servers SET flapping_since = '2030-01-01T00:00:00Z'")
     shown = await api.ask("GET", f"/api/servers/{server['id']}")
     assert shown.body["flapping_since"] == "2030-01-01T00:00:00Z"
+
+
+async def test_a_server_that_is_down_says_what_is_wrong_and_what_helps(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("gpu 1", url="http://gpu-1:8000")
+    path = f"/api/servers/{server['id']}"
+    said = []
+    for verdict in (
+        "status = 'down', status_reason = 'auth'",
+        "status = 'up', status_reason = 'ok'",
+        "status = 'down', status_reason = 'gremlins'",
+    ):
+        await psql.execute(f"UPDATE ollama_servers SET {verdict}")
+        body = (await api.ask("GET", path)).body
+        said.append((body["cause"], body["advice"]))
+
+    assert (server["cause"], server["advice"]) == (None, None)
+    assert said[0][0] == "It wants a credential, or another one"
+    assert "`ollama-fleet servers set 'gpu 1' --auth-type …`" in said[0][1]
+    assert said[1:] == [(None, None)] * 2

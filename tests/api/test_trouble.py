@@ -76,7 +76,7 @@ async def test_events_still_wake_a_long_poll_after_the_listener_lost_its_session
 
 
 async def test_a_schema_that_is_not_known_ends_the_api(settings: Settings, psql: Connection, dsn: str) -> None:
-    await psql.execute("UPDATE alembic_version SET version_num = '999'")
+    await psql.execute("UPDATE ollama_fleet_alembic_version SET version_num = '999'")
     with pytest.raises(BaseExceptionGroup) as caught:
         await asyncio.wait_for(app.serve(settings, dsn=dsn, stop=asyncio.Event()), 20)
     assert caught.group_contains(SchemaMismatchError, match="newer")

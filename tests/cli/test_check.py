@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
-from api.cli.servers import advice, check_view
+from api.cli.servers import check_view
 from api.fleet.views import CheckAnswer, ServerView
 from monitor import app, logs
+from monitor.domain import reasons
 from monitor.domain.probe import Reason
 from monitor.settings import LogFormat, LogLevel, Settings
 from tests.cli.conftest import Outcome, Typed
@@ -125,4 +126,4 @@ def test_a_reason_of_a_later_version_has_no_advice(typed: Typed) -> None:
 
 
 def test_a_port_that_is_right_is_not_asked_about() -> None:
-    assert advice.sentence(Reason.REFUSED, "http://127.0.0.1:11434") == "Start Ollama on this machine (`ollama serve`)."
+    assert reasons.advice(Reason.REFUSED, "http://127.0.0.1:11434") == "Start Ollama on this machine (`ollama serve`)."

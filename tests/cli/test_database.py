@@ -80,7 +80,7 @@ def test_a_rehearsal_makes_no_database(typed: Typed, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("on_database")
 @pytest.mark.parametrize("command", ["servers list", "events", "migrate", "migrate --dry-run", "up"])
 def test_a_schema_from_the_future_is_left_alone(typed: Typed, command: str) -> None:
-    typed("db", "psql", "--", "-qc", "UPDATE alembic_version SET version_num = '999'")
+    typed("db", "psql", "--", "-qc", "UPDATE ollama_fleet_alembic_version SET version_num = '999'")
     outcome = typed(*command.split())
     assert (outcome.code, outcome.out) == (1, "")
     assert "The database schema is at 999, newer than" in outcome.err

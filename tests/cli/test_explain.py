@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.servers import advice
+from monitor.domain import reasons
 from monitor.domain.probe import Reason
 from tests.cli.conftest import CHECKOUT, COMMAND, PATIENCE, Outcome, Typed
 from tests.fakes import behaviours
@@ -41,16 +41,16 @@ def free_url() -> Iterator[str]:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_an_advice_of_one_paragraph(reason: Reason) -> None:
     for url in ("http://10.0.0.5:11434", "https://[::1]/a/b", "http://garbage?"):
-        said = advice.sentence(reason, url)
+        said = reasons.advice(reason, url)
         assert re.fullmatch(r"[^\n{}]{20,300}[.?]", said), said
 
 
 def test_the_advice_names_host_and_port() -> None:
-    assert advice.sentence(Reason.REFUSED, "http://10.0.0.5:11434").startswith(
+    assert reasons.advice(Reason.REFUSED, "http://10.0.0.5:11434").startswith(
         "Nothing listens on port 11434 of 10.0.0.5: is Ollama running there"
     )
     for here in ("127.0.0.1", "localhost", "[::1]"):
-        assert advice.sentence(Reason.REFUSED, f"http://{here}:11999").startswith("Start Ollama on this machine")
+        assert reasons.advice(Reason.REFUSED, f"http://{here}:11999").startswith("Start Ollama on this machine")
 
 
 def test_a_url_is_explained_by_a_real_process_that_has_no_database(
@@ -140,7 +140,7 @@ def test_a_program_gets_all_of_it_and_the_exit_code(typed: Typed, free_url: str)
         "server_version": None,
         "latency_ms": None,
         "trouble": "refused",
-        "advice": advice.sentence(Reason.REFUSED, free_url),
+        "advice": reasons.advice(Reason.REFUSED, free_url),
     }
 
 

@@ -11,6 +11,7 @@ from yarl import URL
 from api.web.http import assets
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
+from monitor.postgres.tables import ollama_servers
 from tests.dashboard.stage import Stage
 from tests.deploy.checkout import ROOT
 
@@ -85,3 +86,9 @@ def test_a_file_says_first_what_it_is_stays_short_and_names_no_other_host(path: 
     assert not hosts
     assert "unsafeHTML" not in text
     assert not re.search(r'\sstyle="', text)
+
+
+def test_the_page_reads_again_what_rest_shows_and_no_event_tells() -> None:
+    (listed,) = re.findall(r"^const SILENT = (\[.*?\]);", (FOLDER / "fleet.js").read_text(), re.MULTILINE | re.DOTALL)
+    silent = set(ollama_servers.shown) - set(ollama_servers.told) - {"updated_at"}
+    assert set(re.findall(r'"(\w+)"', listed)) == silent | {"stale"}

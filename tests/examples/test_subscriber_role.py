@@ -33,6 +33,7 @@ FORBIDDEN = [
     "COPY ollama_servers TO STDOUT",
     "SELECT * FROM fleet_event_pending",
     "SELECT * FROM monitor_leases",
+    "SELECT * FROM server_history",
     "SELECT name FROM api_tokens",
     "INSERT INTO ollama_servers (name, url) VALUES ('x', 'http://x')",
     "UPDATE ollama_servers SET priority = 1",
@@ -77,12 +78,13 @@ async def test_it_hears_of_events_and_reads_log_and_tables(session: Connection, 
     assert await session.fetchval("SELECT seq FROM fleet_event_head") == 2
     assert await session.fetchval("SELECT model_name FROM ollama_models") == "m"
     assert await session.fetchval("SELECT name FROM ollama_servers WHERE is_active") == "a"
+    assert await session.fetch("SELECT * FROM fleet_server_history") == []
 
 
 async def test_of_a_server_it_reads_every_column_but_the_credential(connection: Connection, role: str) -> None:
     granted = {column for (column,) in await connection.fetch(COLUMNS, role)}
 
-    # A new column is read by subscribers when somebody has decided so, and has named it in the script.
+    # A new column is read by subscribers unless its role in tables.py is `secret`.
     assert granted == {column.name for column in tables.ollama_servers.columns} - {"auth_config"}
 
 
@@ -96,7 +98,8 @@ async def test_it_can_do_nothing_else(session: Connection, connection: Connectio
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await session.execute(statement)
     granted = {tuple(row) for row in await connection.fetch(GRANTS, role)}
-    assert granted == {(table, "SELECT") for table in ("fleet_events", "fleet_event_head", "ollama_models")}
+    readable = ("fleet_events", "fleet_event_head", "ollama_models", "fleet_server_history")
+    assert granted == {(table, "SELECT") for table in readable}
 
 
 async def test_a_second_run_changes_nothing_and_takes_back_what_was_too_much(
@@ -111,7 +114,7 @@ async def test_a_second_run_changes_nothing_and_takes_back_what_was_too_much(
 
     assert said == ""
     assert await connection.fetch(f"{COLUMNS} ORDER BY 1", role) == columns
-    assert len(await connection.fetch(GRANTS, role)) == 3
+    assert len(await connection.fetch(GRANTS, role)) == 4
 
 
 async def test_its_sessions_do_not_hold_the_database_up(dsn: str, role: str) -> None:

@@ -1,10 +1,7 @@
 """The event log in another home: an older PostgreSQL, and a database restored from a dump."""
 
-import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -12,8 +9,8 @@ import pytest
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
 from monitor.postgres.embedded import EmbeddedServer
-from monitor.postgres.local.binaries import environment
 from tests import fold
+from tests.postgres import programs
 
 LIFE = """
 INSERT INTO ollama_servers (name, url, capabilities, labels) VALUES ('{0}', 'http://{0}', '["chat"]', '{{"a": "b"}}');
@@ -49,16 +46,6 @@ async def two_databases(server: EmbeddedServer) -> AsyncIterator[list[str]]:
     await owner.close()
 
 
-async def run(program: Path, arguments: Sequence[str], given: bytes = b"") -> bytes:
-    """One of PostgreSQL's own programs."""
-    process = await asyncio.create_subprocess_exec(
-        program, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    )
-    said, complaints = await process.communicate(given)
-    assert process.returncode == 0, complaints.decode()
-    return said
-
-
 async def live(session: Connection, name: str) -> None:
     """Make events of all usual kinds, a transaction each."""
     for statement in LIFE.format(name).strip().splitlines():
@@ -82,8 +69,10 @@ async def test_numbering_goes_on_after_dump_and_restore(server: EmbeddedServer, 
     told = await check(before)
     assert told == 10
 
-    dump = await run(server.binaries.folder / "pg_dump", ["--dbname", before_dsn])
-    await run(server.binaries.psql, ["--dbname", after_dsn, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"], dump)
+    dump = await programs.run(server.binaries.folder / "pg_dump", ["--dbname", before_dsn])
+    await programs.run(
+        server.binaries.psql, ["--dbname", after_dsn, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"], dump
+    )
 
     after: Connection = await asyncpg.connect(after_dsn)
     await schema_version.verify(after)

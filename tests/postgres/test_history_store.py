@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from monitor.domain import history, timeline
+from monitor.domain import history, latency, timeline
 from monitor.domain.history import DAY, FIVE_MINUTES, HOUR, Page
 from monitor.domain.latency import Counts
 from monitor.domain.lease import Lease
@@ -149,6 +151,85 @@ async def test_days_beyond_the_retention_go(
     assert await rows(connection) == (0, 0, 4)
     await histories.delete_older(timedelta(days=400), lease)
     assert await rows(connection) == (0, 0, 2)
+
+
+READABLE = """
+SELECT extract(epoch FROM "from")::bigint, extract(epoch FROM "to" - "from")::int, up_seconds, degraded_seconds,
+    down_seconds, unknown_seconds, checks, p50_ms, p95_ms, p99_ms
+FROM fleet_server_history WHERE server_id = $1 ORDER BY "from"
+"""
+
+
+async def test_history_can_be_read_with_sql(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    server_id = await add_server()
+    at = START * TICKS
+    runs = [(at, at + 1205, 0), (at + 1205, at + 2000, 1), (at + 2000, at + 2600, 2)]
+    latencies = Counts({60: 90, 80: 8, 90: 2})
+    first = history.page(ServerId(server_id), START, runs=runs, good=100, bad=3, latencies=latencies)
+    usual = latency.milliseconds(60), latency.milliseconds(80), latency.milliseconds(90)
+    silent = history.page(ServerId(server_id), START + HOUR, runs=[], good=0, bad=1, latencies=Counts())
+    await histories.write([first, silent], lease)
+    told = 120.5, 79.5, 60.0
+
+    fine = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
+    await roll_up(histories, HOUR, lease, before=START + DAY)
+    hours = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
+    await roll_up(histories, DAY, lease, before=START + DAY)
+    days = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
+
+    nothing = (0, 0, 0)
+    assert fine == [
+        (START, 300, *told, 40.0, 103, *usual),
+        (START + HOUR, 300, *nothing, 300.0, 1, None, None, None),
+    ]
+    assert hours == [
+        (START, HOUR, *told, 3340.0, 103, *usual),
+        (START + HOUR, HOUR, *nothing, 3600.0, 1, None, None, None),
+    ]
+    assert days == [(START, DAY, *told, 86140.0, 104, *usual)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 900), st.integers(1, 900_000), st.integers(0, 2)), max_size=30),
+    st.dictionaries(st.integers(1, 255), st.integers(1, 10**6), max_size=40),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+async def test_sql_unpacks_what_the_domain_packs(
+    undone: Connection, parts: list[tuple[int, int, int]], counts: dict[int, int]
+) -> None:
+    runs: list[timeline.Run] = []
+    at = 0
+    for gap, length, status in parts:
+        timeline.append(runs, (at + gap, at + gap + length, status))
+        at += gap + length
+    unpack = "SELECT fleet_timeline_seconds($1), fleet_latency_percentiles($2)"
+
+    found = await undone.fetchrow(unpack, timeline.encode(runs, 0), latency.encode(counts))
+
+    assert found is not None
+    assert found[0] == [ticks / TICKS for ticks in timeline.totals(runs, 0, at)]
+    shares = [latency.percentile(counts, share) for share in (0.5, 0.95, 0.99)]
+    assert found[1] == pytest.approx([latency.milliseconds(bucket) for bucket in shares if counts])
+
+
+async def test_five_minutes_that_two_monitors_share_are_one_row(
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+) -> None:
+    server_id = await add_server()
+    at = START * TICKS
+    early, late = (
+        history.page(ServerId(server_id), START, runs=[run], good=2, bad=0, latencies=Counts())
+        for run in ((at, at + 1000, 0), (at + 1000, at + 2500, 2))
+    )
+    await histories.write([early], lease)
+    await connection.execute("UPDATE monitor_leases SET epoch = epoch + 1")
+    await histories.write([late], replace(lease, epoch=lease.epoch + 1))
+
+    (row,) = await connection.fetch(READABLE, server_id)
+
+    assert tuple(row)[2:7] == (100.0, 0.0, 150.0, 50.0, 4)
 
 
 async def test_a_year_of_ten_thousand_servers_stays_under_ten_gigabytes(

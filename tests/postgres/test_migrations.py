@@ -1,8 +1,8 @@
 """The schema's history: up, down, at once from many programs, and by alembic's own command."""
 
 import asyncio
-import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,21 +17,25 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
+from migrations import sql
 from monitor.domain.errors import ConfigurationError, SchemaMismatchError
 from monitor.postgres import database, schema_version
 from monitor.postgres.database import Connection
+from monitor.postgres.embedded import EmbeddedServer
+from tests.postgres import programs
 
 CHECKOUT = Path(migrations.__path__[0]).parent
 SCRIPTS = str(CHECKOUT / "migrations").replace("%", "%%")
 # Everything in the schema but alembic's own table: relations, functions, constraints, triggers and types.
 CATALOGUE = """
 SELECT relkind::text || ' ' || relname FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relname !~ '^alembic_version'
+WHERE relnamespace = 'public'::regnamespace AND relname !~ '^ollama_fleet_alembic_version'
 UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
-          WHERE connamespace = 'public'::regnamespace AND conname !~ '^alembic_version'
+          WHERE connamespace = 'public'::regnamespace AND conname !~ '^ollama_fleet_alembic_version'
 UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typname !~ 'alembic_version'
+UNION ALL SELECT typname FROM pg_type
+          WHERE typnamespace = 'public'::regnamespace AND typname !~ 'ollama_fleet_alembic_version'
 ORDER BY 1
 """
 
@@ -138,15 +142,55 @@ async def test_alembic_without_an_address_says_which_variable_to_set() -> None:
     assert "OLLAMA_FLEET_DATABASE_URL is not set" in done.stderr
 
 
-def test_alembic_writes_the_whole_script_without_a_database() -> None:
-    script = io.StringIO()
-    config = Config(output_buffer=script)
-    config.set_main_option("script_location", SCRIPTS)
+async def test_the_script_for_psql_builds_what_an_upgrade_builds(
+    postgres: EmbeddedServer, dsn: str, empty_dsn: str
+) -> None:
+    script = await alembic(None, "upgrade", "head", "--sql")
+    assert script.returncode == 0, script.stderr
 
-    command.upgrade(config, "head", sql=True)
+    psql = ("--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", empty_dsn)
+    said = await programs.run(postgres.binaries.psql, psql, script.stdout.encode())
 
-    assert "CREATE TABLE ollama_servers" in script.getvalue()
-    assert "CREATE CONSTRAINT TRIGGER fleet_event_publish" in script.getvalue()
+    assert not await schema_version.is_due(empty_dsn)
+    assert await dumped(postgres, empty_dsn) == await dumped(postgres, dsn)
+    assert b"ERROR" not in said
+
+
+async def dumped(server: EmbeddedServer, dsn: str) -> list[str]:
+    """The schema as pg_dump writes it, and what it is filled with from the start."""
+    arguments = ("--schema-only", "--no-owner", dsn)
+    schema = (await programs.run(server.binaries.folder / "pg_dump", arguments)).decode()
+    rows = ("--data-only", "--no-owner", "--table=fleet_event_head", "--table=monitor_leases", dsn)
+    filled = (await programs.run(server.binaries.folder / "pg_dump", rows)).decode()
+    # These lines have a key that is new each time.
+    return [line for line in (schema + filled).splitlines() if not line.startswith((r"\restrict", r"\unrestrict"))]
+
+
+FOREIGN = """
+CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
+INSERT INTO alembic_version VALUES ('f0e1d2c3b4a5');
+CREATE TABLE of_another_program (id int PRIMARY KEY);
+"""
+
+
+async def test_a_database_may_be_shared_with_another_program_that_uses_alembic(empty_dsn: str) -> None:
+    connection: Connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(FOREIGN)
+    with pytest.raises(SchemaMismatchError, match="holds no ollama-fleet schema"):
+        await schema_version.verify(connection)
+
+    upgraded = await alembic(empty_dsn, "upgrade", "head")
+    checked = await alembic(empty_dsn, "check")
+
+    assert [upgraded.returncode, checked.returncode] == [0, 0], upgraded.stderr + checked.stderr
+    await schema_version.verify(connection)
+    assert not await schema_version.upgrade(empty_dsn)
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == "f0e1d2c3b4a5"
+
+    await in_process(empty_dsn, command.downgrade, "base")
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == "f0e1d2c3b4a5"
+    assert await connection.fetchval("SELECT to_regclass('of_another_program') IS NOT NULL")
+    await connection.close()
 
 
 async def test_programs_that_start_at_once_migrate_once(empty_dsn: str) -> None:
@@ -154,7 +198,7 @@ async def test_programs_that_start_at_once_migrate_once(empty_dsn: str) -> None:
 
     connection = await database.connect(empty_dsn, name="test")
     await schema_version.verify(connection)
-    assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
+    assert await connection.fetchval("SELECT count(*) FROM ollama_fleet_alembic_version") == 1
     assert await connection.fetchval("SELECT count(*) FROM fleet_event_head") == 1
     await connection.close()
 
@@ -181,9 +225,9 @@ async def test_a_failing_revision_leaves_the_schema_as_it_was(empty_dsn: str) ->
     ],
 )
 async def test_verify_says_what_helps(undone: Connection, found: str | None, advice: str) -> None:
-    await undone.execute("DELETE FROM alembic_version")
+    await undone.execute("DELETE FROM ollama_fleet_alembic_version")
     if found is not None:
-        await undone.execute("INSERT INTO alembic_version VALUES ($1)", found)
+        await undone.execute("INSERT INTO ollama_fleet_alembic_version VALUES ($1)", found)
 
     with pytest.raises(SchemaMismatchError, match=advice):
         await schema_version.verify(undone)
@@ -201,7 +245,7 @@ async def test_verify_accepts_the_known_version(undone: Connection) -> None:
 
 
 async def test_upgrade_changes_nothing_in_a_newer_schema(dsn: str, connection: Connection) -> None:
-    await connection.execute("UPDATE alembic_version SET version_num = '999'")
+    await connection.execute("UPDATE ollama_fleet_alembic_version SET version_num = '999'")
     before = await catalogue(dsn)
 
     with pytest.raises(SchemaMismatchError, match=r"newer .* nothing was changed"):
@@ -212,12 +256,25 @@ async def test_upgrade_changes_nothing_in_a_newer_schema(dsn: str, connection: C
 
 
 async def test_upgrade_keeps_what_older_revisions_stored(empty_dsn: str) -> None:
-    await in_process(empty_dsn, command.upgrade, "002")
+    await in_process(empty_dsn, command.upgrade, "001")
     connection: Connection = await asyncpg.connect(empty_dsn)
-    await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('a', 'http://a')")
+    await connection.execute("SELECT fleet_event_stage('server.up', NULL, NULL, '{}')")
 
     assert await schema_version.upgrade(empty_dsn)
 
-    assert await connection.fetchval("SELECT name FROM ollama_servers") == "a"
-    assert await connection.fetchval("SELECT max(seq) FROM fleet_events") == 1
+    await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('a', 'http://a')")
+    told = await connection.fetch("SELECT seq, type FROM fleet_events ORDER BY seq")
+    assert [tuple(row) for row in told] == [(1, "server.up"), (2, "server.created")]
     await connection.close()
+
+
+def test_each_file_of_functions_is_run_by_one_revision() -> None:
+    versions = (CHECKOUT / "migrations" / "versions").glob("[0-9]*.py")
+    named = re.findall(r'"(\w+)"', "\n".join(_runs(file.read_text()) for file in versions))
+
+    assert sorted(named) == sorted(sql.topics())
+
+
+def _runs(revision: str) -> str:
+    """The lines of a revision that name files of functions."""
+    return "\n".join(re.findall(r"^(?:TOPICS = .*|    sql\.run\(\".*)$", revision, re.MULTILINE))

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from monitor.postgres import tables
+from monitor.postgres import metadata
 from monitor.postgres.database import Connection
 from tests.postgres.conftest import AddServer
 
@@ -21,17 +21,19 @@ async def connection(undone: Connection) -> Connection:
 SHAPE = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, is_nullable, column_default,
        is_identity, identity_generation
-FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'ollama_fleet_alembic_version'
+                                  AND table_name NOT IN (SELECT viewname FROM pg_views WHERE schemaname = 'public')
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid), '', '', '', ''
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')
-                     AND conrelid::regclass::text <> 'alembic_version'
+                     AND conrelid::regclass::text <> 'ollama_fleet_alembic_version'
 UNION ALL
 SELECT 'index', tablename, indexname, indexdef, '', '', '', '', ''
-FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'ollama_fleet_alembic_version'
 UNION ALL
 SELECT 'option', relname, reloptions::text, '', '', '', '', '', ''
-FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                AND relname <> 'ollama_fleet_alembic_version'
 ORDER BY 1, 2, 3
 """
 
@@ -39,7 +41,7 @@ ORDER BY 1, 2, 3
 async def test_tables_and_migrations_build_the_same(empty_dsn: str, connection: Connection) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(empty_dsn))
     async with engine.begin() as session:
-        await session.run_sync(tables.fleet_events.metadata.create_all)
+        await session.run_sync(metadata.metadata.create_all)
     await engine.dispose()
     stated: Connection = await asyncpg.connect(empty_dsn)
 

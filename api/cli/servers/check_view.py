@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.cli.screen import output, text
-from api.cli.servers import advice
 from api.fleet.views import CheckAnswer
+from monitor.domain import reasons
 from monitor.domain.availability import Status
 from monitor.domain.probe import Reason
 
@@ -46,5 +46,5 @@ def next_step(answer: CheckAnswer) -> str:
     if probe.reason == Reason.OK and server.status == Status.DOWN:
         return COMES_BACK if server.flapping_since is None else STAYS_DOWN
     told = probe.reason if probe.reason != Reason.OK else server.status_reason
-    reason = next((reason for reason in Reason if reason == told), None)
-    return "" if reason is None else advice.sentence(reason, server.url, name=shlex.quote(server.name))
+    reason = reasons.known(told)
+    return "" if reason is None else reasons.advice(reason, server.url, name=shlex.quote(server.name))

@@ -6,8 +6,8 @@ from typing import Any
 
 from api.cli.screen import output, text
 from api.cli.screen.column import Column
-from api.cli.servers import advice
 from api.cli.servers.examiner import Subject
+from monitor.domain import reasons
 from monitor.domain.probe import Reason
 from monitor.ollama.examination import Examination
 
@@ -60,7 +60,7 @@ def document(subject: Subject, examination: Examination) -> dict[str, Any]:
 
 def _advice(subject: Subject, examination: Examination) -> str:
     name = shlex.quote(subject.server.name) if subject.is_registered else "NAME"
-    return advice.sentence(examination.trouble, examination.url, name=name)
+    return reasons.advice(examination.trouble, examination.url, name=name)
 
 
 def _verdict(examination: Examination) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.cli.servers import advice
 from api.fleet.views import ReadinessReport, ServerView
 from monitor.domain.availability import Status
-from monitor.domain.probe import Reason
 
 WELL = frozenset({Status.UP})
 
@@ -71,13 +69,12 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
             next="See that a monitor runs: `ollama-fleet doctor`.",
         )
     elif server.status not in WELL | {Status.UNKNOWN}:
-        reason = next((reason for reason in Reason if reason == server.status_reason), None)
         yield Trouble(
             server=server,
             what=server.status,
             since=server.status_changed_at,
             why=": ".join(part for part in (server.status_reason, server.status_detail) if part),
-            next="" if reason is None else advice.sentence(reason, server.url, name=shlex.quote(server.name)),
+            next=server.advice or "",
         )
     if server.suspect_since is not None and not server.stale:
         yield _suspicion(server, since=server.suspect_since)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from api.fleet.queries.staleness import FRESH_FOR
 from monitor.domain.history import FIVE_MINUTES, HOUR, Page
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import LONGEST
@@ -12,12 +13,11 @@ from monitor.postgres.database import Connection, Row
 # From when on the status of now is known to have held: not before the monitor at work took its lease, and not
 # without a check by it. Until when: no longer than until the server reads as stale. $1 and $2 are the interval
 # and the time-out of servers that override neither.
-PRESENT = """
+PRESENT = f"""
     extract(epoch FROM clock_timestamp())::float8 AS now, status,
     extract(epoch FROM CASE WHEN is_active AND last_checked_at >= lease.taken_at
         THEN greatest(status_changed_at, lease.taken_at) END)::float8 AS since,
-    extract(epoch FROM least(clock_timestamp(), last_checked_at + make_interval(
-        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2))))::float8 AS until
+    extract(epoch FROM least(clock_timestamp(), last_checked_at + {FRESH_FOR}))::float8 AS until
 """
 READ_PRESENT = f"""
 SELECT {PRESENT} FROM ollama_servers LEFT JOIN monitor_leases AS lease ON shard = 0 WHERE id = $3

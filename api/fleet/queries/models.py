@@ -3,14 +3,14 @@
 from uuid import UUID
 
 from monitor.postgres.database import Connection, Row
+from monitor.postgres.tables import ollama_models
 
 # An unchanged listing writes only the server's row, so a listed model was last seen with its server's listing.
-VIEW = """
-SELECT model.id, server_id, server.name AS server_name, model.name, model_name, model.is_active,
-    model.capabilities, capabilities_source, size_bytes, digest, family, parameter_size, quantization,
-    context_length, remote_host, loaded_size_bytes, size_vram, expires_at, first_seen_at,
-    CASE WHEN removed_at IS NULL THEN greatest(last_seen_at, models_listed_at) ELSE last_seen_at END AS last_seen_at,
-    disabled_at, removed_at
+LAST_SEEN = "CASE WHEN removed_at IS NULL THEN greatest(last_seen_at, models_listed_at) ELSE last_seen_at END"
+WORDS = {"last_seen_at": f"{LAST_SEEN} AS last_seen_at"}
+SHOWN = ", ".join(WORDS.get(column, f"model.{column}") for column in ollama_models.shown)
+VIEW = f"""
+SELECT {SHOWN}, server.name AS server_name
 FROM ollama_models AS model JOIN ollama_servers AS server ON server.id = server_id
 """
 READ_ONE = f"{VIEW} WHERE model.id = $1"

@@ -2,45 +2,22 @@
 
 from uuid import UUID
 
+from api.fleet.queries.staleness import STALE
 from monitor.domain.server import Policy
 from monitor.postgres.database import Connection, Row, Values
+from monitor.postgres.tables import ollama_servers
 
-# What an operator edits, in the order of the parameters of INSERT and UPDATE.
-EDITABLE = (
-    "name",
-    "url",
-    "api_version",
-    "auth_type",
-    "auth_config",
-    "is_active",
-    "is_default",
-    "capabilities",
-    "max_concurrent",
-    "priority",
-    "labels",
-    "check_interval_seconds",
-    "check_timeout_seconds",
-    "rise",
-    "fall",
-    "connection_watch",
-    "site",
-)
-# $1 and $2 are the interval and the time-out, in seconds, of servers that override neither. By the
-# database's clock, which also wrote the times: a dead monitor cannot hide behind its last verdict.
-STALE = """(
-    is_active AND coalesce(last_checked_at, greatest(created_at, updated_at)) < clock_timestamp() - make_interval(
-        secs => 3 * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2)))"""
-VIEW = f"""
-SELECT id, name, url, api_version, auth_type, auth_type <> 'none' AND auth_config <> '{{}}' AS auth_configured,
-    auth_config->>'header' AS auth_header, is_active, is_default,
-    capabilities, max_concurrent, priority, labels, check_interval_seconds, check_timeout_seconds, rise, fall,
-    connection_watch, site, status, status_reason, status_detail, status_changed_at, is_available, flapping_since,
-    suspect_since, suspect_reason, api_seen AS api, server_version, latency_ms, last_checked_at, next_check_at,
-    models_listed_at,
-    CASE WHEN is_active AND is_available THEN watch_state END AS watch_state, row_version, created_at, updated_at,
-    {STALE} AS stale
-FROM ollama_servers
-"""
+# In the order of the parameters of INSERT and UPDATE.
+EDITABLE = ollama_servers.edited
+# Of a credential that there is one, and where it goes, which is no secret.
+CREDENTIAL = "auth_type <> 'none' AND auth_config <> '{}' AS auth_configured, auth_config->>'header' AS auth_header"
+# What REST shows in other words than the table has.
+WORDS = {
+    "api_seen": "api_seen AS api",
+    "watch_state": "CASE WHEN is_active AND is_available THEN watch_state END AS watch_state",
+}
+SHOWN = ", ".join(WORDS.get(column, column) for column in ollama_servers.shown)
+VIEW = f"SELECT {SHOWN}, {CREDENTIAL}, {STALE} AS stale FROM ollama_servers"
 READ_ONE = f"{VIEW} WHERE id = $3"
 READ_BY_NAME = f"{VIEW} WHERE name = $3"
 READ_BY_URL = f"{VIEW} WHERE url = $3"

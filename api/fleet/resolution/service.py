@@ -20,6 +20,7 @@ from monitor.domain.entry import Copy, Entry
 from monitor.domain.resolver import Answer, Code, Refusal
 from monitor.domain.selection import Request
 from monitor.domain.server import Policy
+from monitor.domain.staleness import fresh_for
 from monitor.domain.tie_break import TieBreak
 from monitor.ollama.guard import Network
 
@@ -166,7 +167,7 @@ class ResolverService:
         return entry.is_active and snapshot.at - entry.fresh_from > self._fresh_for(entry)
 
     def _fresh_for(self, entry: Entry) -> float:
-        return 3 * (entry.interval or self._interval) + (entry.timeout or self._timeout)
+        return fresh_for(interval=entry.interval or self._interval, timeout=entry.timeout or self._timeout)
 
 
 def _digest(json: bytes) -> str:
