@@ -18,6 +18,7 @@ import structlog
 from monitor import database_gate, lifecycle, systemd, watchdog
 from monitor.credentials.vault import Vault
 from monitor.domain.availability import Availability
+from monitor.domain.counters import Counters
 from monitor.domain.event import MODEL_CHANNEL, REQUEST_CHANNEL, SERVER_CHANNEL
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import Reason
@@ -71,6 +72,7 @@ class Monitor:
 
     def __init__(self, settings: Settings, *, dsn: str, client: OllamaClient, vault: Vault) -> None:
         self._vault = vault
+        counters = Counters()
         pooler = settings.listen_database_url is not None
         self._database = Database(dsn, name=NAME, size=4, behind_pooler=pooler)
         # Of its own, so that a thousand listings at once keep no result and no lease waiting.
@@ -85,8 +87,8 @@ class Monitor:
         fleet, checks, listings = Fleet(), Schedule(), Schedule()
         self._keeper = LeaseKeeper(leases, changed=self._lease_changed)
         history = PostgresHistoryStore(self._database)
-        self._historian = Historian(history, fleet=fleet, lease=self._keeper.current)
-        self.recorder = BatchRecorder(servers, lease=self._keeper.current, note=self._historian.note)
+        self._historian = Historian(history, fleet=fleet, lease=self._keeper.current, counters=counters)
+        self.recorder = BatchRecorder(servers, lease=self._keeper.current, counters=counters, note=self._historian.note)
         self._announcer = Announcer(PostgresAnnouncementStore(self._database), lease=self._keeper.current)
         self._health = OwnHealth(
             fleet=fleet,
@@ -94,6 +96,7 @@ class Monitor:
             ask=self._check_soon,
             publish=self._publish,
             announce=self._announcer.announce,
+            counters=counters,
             is_here=client.dialer.is_here,
             looked_up_at=lambda: client.dialer.looked_up_at,
         )
@@ -118,6 +121,7 @@ class Monitor:
             doubt=self._health,
             discover=self._discover_again,
             suspect=self._suspicions.add,
+            counters=counters,
         )
         self._checks = Dispatcher(self.check, name="check", limit=settings.max_concurrent_checks)
         self._watch = FleetWatch(
@@ -145,7 +149,7 @@ class Monitor:
             PostgresEventLog(self._database), retention=settings.event_retention, lease=self._keeper.current
         )
         keep_history = HistoryKeeper(history, retention=settings.history_retention, lease=self._keeper.current)
-        sweep = self._sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP)
+        self._sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
         beats = [
             Beat(name="checks", every=CHECK_SWEEP, act=self._sweep_checks),
             Beat(name="listings", every=LISTING_SWEEP, act=Sweep(listings, self._discover_again, every=LISTING_SWEEP)),
@@ -162,12 +166,10 @@ class Monitor:
             sender=self._database,
         )
         self._stats = Stats(
-            check=self.check,
-            sweep=sweep,
+            counters=counters,
             checks=self._checks,
             discoveries=self._discoveries,
             recorder=self.recorder,
-            historian=self._historian,
             health=self._health,
             listener=self._listener,
         )

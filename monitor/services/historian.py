@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from monitor.domain.counters import Counters
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet
 from monitor.domain.lease import Lease
@@ -33,19 +34,16 @@ log = structlog.get_logger(__name__)
 class Historian:
     """Told of every record; the times of history are those of the database's clock."""
 
-    def __init__(self, store: HistoryStore, *, fleet: Fleet, lease: Callable[[], Lease | None]) -> None:
+    def __init__(
+        self, store: HistoryStore, *, fleet: Fleet, lease: Callable[[], Lease | None], counters: Counters
+    ) -> None:
         self._store = store
         self._fleet = fleet
         self._lease = lease
         self._ledger = Ledger()
         # What the database's clock is ahead of our monotonic one; None until it was asked.
         self._offset: float | None = None
-        self.pages = 0
-
-    @property
-    def lost(self) -> int:
-        """How many pages found no room while the database was away."""
-        return self._ledger.lost
+        self._counters = counters
 
     def note(self, record: ServerRecord) -> None:
         """Take in what a check or a listing found."""
@@ -108,9 +106,9 @@ class Historian:
             clock = await self._store.write(pages, lease)
         except (DatabaseUnavailableError, asyncio.CancelledError):
             if self._lease() == lease:
-                self._ledger.put_back(pages)
+                self._counters.history_pages_lost += self._ledger.put_back(pages)
             raise
-        self.pages += len(pages)
+        self._counters.history_pages += len(pages)
         self._compare(clock)
         return True
 

@@ -13,7 +13,7 @@ import structlog
 
 from monitor.domain import evaluation
 from monitor.domain.availability import Availability, Status
-from monitor.domain.distribution import SECONDS, Distribution
+from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.lateness import Lateness
@@ -51,6 +51,7 @@ class OwnHealth:
         ask: Callable[[ServerId], None],
         publish: Callable[[Watched, Availability], None],
         announce: Callable[[Announcement], None],
+        counters: Counters,
         is_here: Callable[[str], bool] = lambda _host: False,
         looked_up_at: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
@@ -71,9 +72,7 @@ class OwnHealth:
         self._counted_at = float("-inf")
         # The verdicts that wait, each with what was watched when it was given.
         self._held: dict[ServerId, tuple[Watched, Availability]] = {}
-        self.lag = Distribution(SECONDS)
-        # How often a verdict was held back, once for each check that would have given it.
-        self.held = 0
+        self._counters = counters
 
     @property
     def is_isolated(self) -> bool:
@@ -87,7 +86,7 @@ class OwnHealth:
             await asyncio.sleep(BEAT)
             at = time.monotonic()
             lag = self._lateness.beat(at)
-            self.lag.observe(lag)
+            self._counters.loop_lag.observe(lag)
             if lag >= WORTH_TELLING:
                 log.warning("loop_late", seconds=round(lag, 1))
             if not self._guard.is_calm:
@@ -147,7 +146,7 @@ class OwnHealth:
         if after.status is not Status.DOWN or before.status is Status.DOWN:
             return after
         if self._guard.holds(silence.reason, of=self._census(at), at=at):
-            self.held += 1
+            self._counters.verdicts_held += 1
             self._held[server_id] = watched, after
             return evaluation.hold(before, after)
         self._guard.forget(server_id)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from monitor.domain.distribution import RECORDS, SECONDS, Distribution
+from monitor.domain.counters import Counters
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.domain.record import ServerRecord
@@ -36,6 +36,7 @@ class BatchRecorder:
         store: ResultStore,
         *,
         lease: Callable[[], Lease | None],
+        counters: Counters,
         note: Callable[[ServerRecord], None] = lambda _: None,
     ) -> None:
         """`note` is told of every record, also of those that a newer one replaces before they are written."""
@@ -49,9 +50,7 @@ class BatchRecorder:
         self._all_written_at = float("-inf")
         self._stuck = False
         self.turns = 0
-        self.dropped = 0
-        self.batch_records = Distribution(RECORDS)
-        self.batch_seconds = Distribution(SECONDS)
+        self._counters = counters
 
     @property
     def waiting(self) -> int:
@@ -130,8 +129,8 @@ class BatchRecorder:
             if self._stuck:
                 log.info("results_written_again", servers=len(batch))
             self._stuck = False
-            self.batch_records.observe(len(batch))
-            self.batch_seconds.observe(time.monotonic() - began)
+            self._counters.batch_records.observe(len(batch))
+            self._counters.batch_seconds.observe(time.monotonic() - began)
 
     def _put_back(self, batch: list[ServerRecord], lease: Lease) -> None:
         if self._lease() != lease:
@@ -150,10 +149,10 @@ class BatchRecorder:
         except Exception:
             if len(batch) == 1:
                 log.exception("result_refused", server_id=str(batch[0].server_id))
-                self.dropped += 1
+                self._counters.results_dropped += 1
                 return
             middle = len(batch) // 2
             await self._write(batch[:middle], lease)
             await self._write(batch[middle:], lease)
         else:
-            self.dropped += len(batch) - written
+            self._counters.results_dropped += len(batch) - written

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from monitor.domain.distribution import SECONDS, Distribution
+from monitor.domain.distribution import Distribution
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 
@@ -19,14 +19,20 @@ FINEST = 0.01
 class Sweep:
     """The act of a beat; what goes wrong between two beats goes wrong at the next one again, and is fatal there."""
 
-    def __init__(self, agenda: Schedule, submit: Callable[[ServerId], None], *, every: timedelta) -> None:
-        """`every` is the time between two beats."""
+    def __init__(
+        self,
+        agenda: Schedule,
+        submit: Callable[[ServerId], None],
+        *,
+        every: timedelta,
+        lag: Distribution | None = None,
+    ) -> None:
+        """`every` is the time between two beats; `lag` learns how long after it was due each piece was handed over."""
         self._agenda = agenda
         self._submit = submit
         self._every = every.total_seconds()
         self._timer: asyncio.TimerHandle | None = None
-        # How long after it was due each piece of work was handed over.
-        self.lag = Distribution(SECONDS)
+        self._lag = lag
 
     async def __call__(self) -> None:
         """Hand over what is due now, and arm the timer for what is to be punctual before the next beat."""
@@ -39,7 +45,8 @@ class Sweep:
         now = time.monotonic()
         for server_id, due in self._agenda.due(now):
             self._submit(server_id)
-            self.lag.observe(now - due)
+            if self._lag is not None:
+                self._lag.observe(now - due)
         soonest = self._agenda.soonest_punctual()
         if soonest is not None and soonest < next_beat:
             delay = max(soonest - now, FINEST)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.domain.availability import Availability, Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.record import ServerRecord
@@ -31,6 +32,7 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
         self.discovered: list[ServerId] = []
+        self.counters = Counters()
         self.suspected: list[Watched] = []
         self.check = Check(
             fleet=self.fleet,
@@ -40,6 +42,7 @@ class Bench:
             doubt=NoDoubt(),
             discover=self.discovered.append,
             suspect=self.suspected.append,
+            counters=self.counters,
         )
         self.entry = entry or watched()
         self.id = self.entry.server.id
@@ -77,7 +80,7 @@ async def test_the_first_good_answer_is_a_transition_and_starts_a_discovery() ->
     assert before <= record.checked_at <= time.monotonic()
     assert 13.5 <= record.next_check_at - record.checked_at <= 16.5
     assert bench.discovered == [bench.id]
-    assert bench.check.answers == {Reason.OK: 1}
+    assert bench.counters.answers == {Reason.OK: 1}
     assert (bench.entry.availability.status, bench.entry.server_version) == (Status.UP, "0.9.6")
     assert bench.due_in() == pytest.approx(record.next_check_at - time.monotonic(), abs=1)
 

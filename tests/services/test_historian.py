@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from monitor.domain import timeline
 from monitor.domain.availability import Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet
 from monitor.domain.history import DAY, HOUR
 from monitor.domain.probe import Reason
@@ -46,9 +47,15 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-def keeper(database: MemoryDatabase, store: MemoryHistory, fleet: Fleet) -> Historian:
+def counters() -> Counters:
+    """What the historian counts."""
+    return Counters()
+
+
+@pytest.fixture
+def keeper(database: MemoryDatabase, store: MemoryHistory, fleet: Fleet, counters: Counters) -> Historian:
     """A historian that has whatever lease the database has."""
-    return Historian(store, fleet=fleet, lease=lambda: database.lease)
+    return Historian(store, fleet=fleet, lease=lambda: database.lease, counters=counters)
 
 
 def check(number: int = 1, *, ago: float, good: bool = True) -> ServerRecord:
@@ -79,7 +86,7 @@ async def knows_the_time(keeper: Historian, running: Running) -> None:
 
 
 async def test_full_pages_are_written_in_parts_and_open_ones_at_the_end(
-    keeper: Historian, store: MemoryHistory, running: Running, monkeypatch: pytest.MonkeyPatch
+    keeper: Historian, store: MemoryHistory, running: Running, monkeypatch: pytest.MonkeyPatch, counters: Counters
 ) -> None:
     monkeypatch.setattr(historian, "MOST_PAGES", 2)
     await knows_the_time(keeper, running)
@@ -91,14 +98,14 @@ async def test_full_pages_are_written_in_parts_and_open_ones_at_the_end(
     # For so long as until they read as stale.
     assert [sum(timeline.totals(page.runs, 0, 2**60)) for page in store.written] == [50 * TICKS] * 3
     await keeper.flush()
-    assert keeper.pages == len(store.written) == 6
+    assert counters.history_pages == len(store.written) == 6
     open_page = store.written[3]
     assert sum(timeline.totals(open_page.runs, 0, 2**60)) >= 9
     assert (open_page.good, open_page.bad) == (1, 0)
 
 
 async def test_pages_wait_for_the_database(
-    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
+    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running, counters: Counters
 ) -> None:
     await knows_the_time(keeper, running)
     database.away = True
@@ -109,7 +116,7 @@ async def test_pages_wait_for_the_database(
             assert store.written == []
             database.away = False
             await until(lambda: store.written)
-    assert keeper.lost == 0
+    assert counters.history_pages_lost == 0
 
 
 async def test_stopping_without_the_database_says_what_is_lost(

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.domain import watching
 from monitor.domain.availability import Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.schedule import Schedule
@@ -38,6 +39,7 @@ class Probing:
             doubt=NoDoubt(),
             discover=lambda _: None,
             suspect=lambda _: None,
+            counters=Counters(),
         )
 
     async def is_hurried(self, reason: Reason) -> bool:

@@ -14,6 +14,7 @@ from asyncpg.pgproto.pgproto import UUID
 from monitor.app import CHECK_SWEEP, CONNECTION_SWEEP, MOST_CONNECTING
 from monitor.domain import schedule
 from monitor.domain.availability import Availability, Status
+from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import Reason
@@ -43,6 +44,7 @@ class Daemon:
         self._fleet, self._agenda = Fleet(), Schedule()
         self.recorder = NotingRecorder(loop)
         self.isolations = 0
+        self._counters = Counters()
         self._suspicions = Suspicions(fleet=self._fleet, recorder=self.recorder)
         self._health = self._wire_health(client)
         self._check = self._wire_check(SimulatedProber(loop, client))
@@ -68,6 +70,7 @@ class Daemon:
             ask=self._check_soon,
             publish=self._publish,
             announce=self._announced,
+            counters=self._counters,
             looked_up_at=lambda: client.looked_up_at,
         )
 
@@ -80,6 +83,7 @@ class Daemon:
             doubt=self._health,
             discover=lambda _: None,
             suspect=self._suspicions.add,
+            counters=self._counters,
         )
 
     def _watch(self, server: Server, *, now: float) -> None:
