@@ -20,19 +20,21 @@ WHERE last.type = 'monitor.isolated'
 class PostgresAnnouncementStore:
     """Implements `ports.AnnouncementStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
         self._database = database
+        self._lease = lease
 
-    async def announce(self, announcement: Announcement, lease: Lease, /) -> bool:
+    async def announce(self, announcement: Announcement, /) -> bool:
         """Write the event, unless the last one says the same; False when the lease is not ours any more."""
         age = timedelta(seconds=max(0.0, time.monotonic() - announcement.since))
         async with self._database.session() as connection:
             written: bool = await connection.fetchval(
-                ANNOUNCE, announcement.type.value, announcement.body, age, lease.owner, lease.epoch
+                ANNOUNCE, announcement.type.value, announcement.body, age, self._lease.owner, self._lease.epoch
             )
         return written
 
-    async def close_open(self, lease: Lease, /) -> None:
+    async def close_open(self) -> None:
         """Write the end of an isolation that a monitor before this one left open."""
         async with self._database.session() as connection:
-            await connection.execute(CLOSE_OPEN, lease.owner, lease.epoch)
+            await connection.execute(CLOSE_OPEN, self._lease.owner, self._lease.epoch)

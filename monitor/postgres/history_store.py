@@ -75,8 +75,10 @@ WHERE span = {DAY} AND start_at < clock_timestamp() - $3::interval AND EXISTS ({
 class PostgresHistoryStore:
     """Implements `ports.HistoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
         self._database = database
+        self._lease = lease
 
     async def clock(self) -> float:
         """Return the database's time, in seconds since 1970."""
@@ -84,30 +86,28 @@ class PostgresHistoryStore:
             now: float = await connection.fetchval(CLOCK)
         return now
 
-    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
-        """Write pages of five minutes unless the lease is somebody else's; return the database's time."""
+    async def write(self, pages: Sequence[Page], /) -> float:
+        """Write pages of five minutes; return the database's time."""
         starts, *columns = _columns(pages)
         ids = [page.server_id for page in pages]
         async with self._database.session() as connection:
-            now: float = await connection.fetchval(WRITE, lease.owner, lease.epoch, ids, starts, *columns)
+            now: float = await connection.fetchval(WRITE, self._lease.owner, self._lease.epoch, ids, starts, *columns)
         return now
 
-    async def roll_up(
-        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
-    ) -> list[ServerId]:
+    async def roll_up(self, span: int, /, *, before: int, after: ServerId | None, limit: int) -> list[ServerId]:
         """Make pages of `span` of the finer ones that begin before a time; return whose they were, in order."""
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(LEASE, lease.owner, lease.epoch):
+            if not await connection.fetchval(LEASE, self._lease.owner, self._lease.epoch):
                 return []
             due = [server_id for (server_id,) in await connection.fetch(DUE[span], after, before, limit)]
             servers = [server_id for (server_id,) in await connection.fetch(SERVERS, due)]
             await _roll_up(connection, servers, span, before)
         return due
 
-    async def delete_older(self, age: timedelta, lease: Lease, /) -> None:
+    async def delete_older(self, age: timedelta, /) -> None:
         """Delete days beyond an age."""
         async with self._database.session() as connection:
-            await connection.execute(DELETE_OLD, lease.owner, lease.epoch, age)
+            await connection.execute(DELETE_OLD, self._lease.owner, self._lease.epoch, age)
 
 
 async def _roll_up(connection: Connection, servers: list[ServerId], span: int, before: int) -> None:

@@ -56,8 +56,10 @@ SET_LOADED = "UPDATE ollama_models SET loaded_size_bytes = $2, size_vram = $3, e
 class PostgresInventoryStore:
     """Implements `ports.InventoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
         self._database = database
+        self._lease = lease
 
     async def known(self, server_id: ServerId) -> list[KnownModel]:
         """Read all models on record of one server, tombstones too."""
@@ -70,7 +72,6 @@ class PostgresInventoryStore:
         server: Server,
         difference: Difference,
         *,
-        lease: Lease,
         listed: bool,
         answered_at: datetime | None = None,
         answer: dict[str, Any] | None = None,
@@ -83,7 +84,7 @@ class PostgresInventoryStore:
         async with self._database.transaction() as connection:
             await connection.execute(SIGN)
             claimed = await connection.fetchval(
-                CLAIM, lease.owner, lease.epoch, server.id, server.row_version, listed, answered_at, answer
+                CLAIM, self._lease.owner, self._lease.epoch, server.id, server.row_version, listed, answered_at, answer
             )
             if claimed is None:
                 return False
@@ -95,9 +96,7 @@ class PostgresInventoryStore:
                 await connection.execute(REMOVE, [record.id for record in difference.removed])
         return True
 
-    async def write_loaded(
-        self, server: Server, changes: Mapping[ModelId, LoadedModel | None], *, lease: Lease
-    ) -> bool:
+    async def write_loaded(self, server: Server, changes: Mapping[ModelId, LoadedModel | None]) -> bool:
         """Write which models came into memory or left it; returns as `write` does."""
         rows = [
             (model_id, state and state.size_bytes, state and state.size_vram, state and state.expires_at)
@@ -106,7 +105,7 @@ class PostgresInventoryStore:
         async with self._database.transaction() as connection:
             await connection.execute(SIGN)
             claimed = await connection.fetchval(
-                CLAIM, lease.owner, lease.epoch, server.id, server.row_version, False, None, None
+                CLAIM, self._lease.owner, self._lease.epoch, server.id, server.row_version, False, None, None
             )
             if claimed is None:
                 return False

@@ -93,12 +93,6 @@ class OwnHealth:
                 self._guard.keep(self._is_watched)
                 self._decide(at)
 
-    def clear(self) -> None:
-        """Forget the fleet: it is somebody else's now."""
-        self._guard.clear()
-        self._held.clear()
-        self._standing, self._counted_at = [], float("-inf")
-
     def own_fault(self, result: ProbeResult, /, *, began: float, at: float, timeout: timedelta) -> ProbeResult:
         """Return the result, as `local` where what it says may well be our own doing."""
         if result.reason in evaluation.ALIVE or result.reason is Reason.LOCAL:

@@ -36,9 +36,14 @@ class Sweep:
 
     async def __call__(self) -> None:
         """Hand over what is due now, and arm the timer for what is to be punctual before the next beat."""
+        self.stop()
+        self._look(time.monotonic() + self._every)
+
+    def stop(self) -> None:
+        """Hand over nothing until the next beat."""
         if self._timer is not None:
             self._timer.cancel()
-        self._look(time.monotonic() + self._every)
+            self._timer = None
 
     def _look(self, next_beat: float) -> None:
         self._timer = None

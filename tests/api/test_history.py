@@ -22,13 +22,10 @@ async def write(dsn: str, psql: Connection, server_id: str, *statuses: int) -> N
     assert row is not None
     database = Database(dsn, name="the test")
     await database.open()
-    store = PostgresHistoryStore(database)
+    store = PostgresHistoryStore(database, Lease(owner=row["owner"], epoch=row["epoch"]))
     end = int(await store.clock()) // FIVE_MINUTES * FIVE_MINUTES
     start = end - len(statuses) * FIVE_MINUTES
-    await store.write(
-        [_page(server_id, start + place * FIVE_MINUTES, status) for place, status in enumerate(statuses)],
-        Lease(owner=row["owner"], epoch=row["epoch"]),
-    )
+    await store.write([_page(server_id, start + place * FIVE_MINUTES, status) for place, status in enumerate(statuses)])
     await database.close()
 
 

@@ -23,6 +23,7 @@ from monitor.postgres.database import Connection, Database
 from monitor.postgres.embedded import EmbeddedServer
 from monitor.postgres.lease_store import PostgresLeaseStore
 from monitor.postgres.local import binaries
+from monitor.postgres.result_store import PostgresResultStore
 from monitor.postgres.server_store import PostgresServerStore
 from tests.conftest import TEMPLATE
 from tests.postgres import pretended_programs
@@ -106,6 +107,12 @@ async def lease(fleet_database: Database) -> Lease:
     taken = await store.take(timedelta(hours=1))
     assert taken is not None
     return taken
+
+
+@pytest.fixture
+def results(fleet_database: Database, lease: Lease) -> PostgresResultStore:
+    """On the test's database, for the lease."""
+    return PostgresResultStore(fleet_database, lease)
 
 
 @pytest.fixture

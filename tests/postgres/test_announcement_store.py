@@ -18,9 +18,9 @@ CALL = "SELECT fleet_monitor_event($1, '{}', '0', $2, $3)"
 
 
 @pytest.fixture
-def announcements(fleet_database: Database) -> PostgresAnnouncementStore:
-    """On the test's database."""
-    return PostgresAnnouncementStore(fleet_database)
+def announcements(fleet_database: Database, lease: Lease) -> PostgresAnnouncementStore:
+    """On the test's database, for the lease."""
+    return PostgresAnnouncementStore(fleet_database, lease)
 
 
 def isolated(seconds_ago: float = 0.0) -> Announcement:
@@ -32,7 +32,7 @@ def isolated(seconds_ago: float = 0.0) -> Announcement:
 async def test_an_announcement_is_an_event_of_no_server(
     announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection
 ) -> None:
-    assert await announcements.announce(isolated(60), lease)
+    assert await announcements.announce(isolated(60))
     (event,) = await fold.read_events(connection)
     assert (event.seq, event.type, event.server_id, event.model_id) == (1, EventType.MONITOR_ISOLATED, None, None)
     since = datetime.fromisoformat(event.body.pop("since"))
@@ -44,10 +44,10 @@ async def test_an_announcement_is_an_event_of_no_server(
 
 @pytest.mark.parametrize("stale", ["epoch", "owner"])
 async def test_without_the_lease_nothing_is_announced(
-    announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection, stale: str
+    announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection, stale: str, fleet_database: Database
 ) -> None:
     changed = replace(lease, epoch=lease.epoch - 1) if stale == "epoch" else replace(lease, owner=uuid.uuid4())
-    assert not await announcements.announce(isolated(), changed)
+    assert not await PostgresAnnouncementStore(fleet_database, changed).announce(isolated())
     assert await fold.read_events(connection) == []
 
 
@@ -75,16 +75,17 @@ async def test_another_role_needs_the_right_to_announce_and_no_other(
 
 
 async def test_an_isolation_left_open_is_closed_and_one_that_is_over_stays_over(
-    announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection
+    announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection, fleet_database: Database
 ) -> None:
-    await announcements.close_open(lease)
+    await announcements.close_open()
     assert await fold.read_events(connection) == []
-    await announcements.announce(isolated(60), lease)
+    await announcements.announce(isolated(60))
+    stale = PostgresAnnouncementStore(fleet_database, replace(lease, epoch=lease.epoch - 1))
     for _ in range(2):
-        await announcements.close_open(replace(lease, epoch=lease.epoch - 1))
+        await stale.close_open()
     assert len(await fold.read_events(connection)) == 1
     for _ in range(2):
-        await announcements.close_open(lease)
+        await announcements.close_open()
     begun, ended = await fold.read_events(connection)
     assert ended.type is EventType.MONITOR_RECOVERED
     assert ended.body == {**begun.body, "outage": None}
@@ -94,5 +95,5 @@ async def test_what_was_said_already_is_not_said_again(
     announcements: PostgresAnnouncementStore, lease: Lease, connection: Connection
 ) -> None:
     for _ in range(2):
-        assert await announcements.announce(isolated(), lease)
+        assert await announcements.announce(isolated())
     assert len(await fold.read_events(connection)) == 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.event import Event, EventType
+from monitor.domain.event import Announcement, Event, EventType
 from monitor.domain.fleet import Watched
 from monitor.domain.history import Page
 from monitor.domain.lease import Lease
@@ -83,8 +83,10 @@ class MemoryLeases:
 class MemoryServers:
     """Implements `ports.ServerStore` and `ports.ResultStore`."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
         self._database = database
+        self._lease = lease or database.lease
         self.snapshots = 0
         self.batches: list[list[ServerRecord]] = []
         self.poisoned: set[ServerId] = set()
@@ -115,13 +117,13 @@ class MemoryServers:
         waiting = [each.server.id for each in servers if each.check_requested_at or each.discovery_requested_at]
         return events, waiting
 
-    async def write(self, records: Sequence[ServerRecord], lease: Lease, /) -> int:
+    async def write(self, records: Sequence[ServerRecord], /) -> int:
         """Keep the records if the lease still holds; a poisoned one spoils its batch."""
         await self.gate.wait()
         self._database.reach()
         if any(record.server_id in self.poisoned for record in records):
             raise ValueError("a record that the database does not take")
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return 0
         self.batches.append(list(records))
         return len(records)
@@ -144,11 +146,43 @@ class MemoryEvents:
         return step
 
 
+class MemoryAnnouncements:
+    """Implements `ports.AnnouncementStore`: keeps what is said, in words."""
+
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
+        self._database = database
+        self._lease = lease or database.lease
+        self.log: list[str] = []
+        self.refuses = False
+        self.left_open = False
+        self.gate = open_gate()
+
+    async def announce(self, announcement: Announcement, /) -> bool:
+        """Keep what is said if the lease still holds."""
+        await self.gate.wait()
+        self._database.reach()
+        if self.refuses:
+            raise ValueError("no right to say so")
+        if self._database.lease != self._lease:
+            return False
+        self.log.append(f"{announcement.type.value.removeprefix('monitor.')} {announcement.since:g}")
+        return True
+
+    async def close_open(self) -> None:
+        """Say that what was left open is over."""
+        self._database.reach()
+        if self.left_open and self._database.lease == self._lease:
+            self.log.append("recovered, inherited")
+
+
 class MemoryHistory:
     """Implements `ports.HistoryStore`: keeps what is written, and tells the time that a test says it is."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
         self._database = database
+        self._lease = lease or database.lease
         # In the middle of five minutes, so that no test comes upon their end.
         self.ahead = 1_800_000_150 - time.monotonic()
         self.written: list[Page] = []
@@ -163,20 +197,18 @@ class MemoryHistory:
         self._database.reach()
         return time.monotonic() + self.ahead
 
-    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
+    async def write(self, pages: Sequence[Page], /) -> float:
         """Keep the pages if the lease still holds."""
         self._database.reach()
-        if self._database.lease == lease:
+        if self._database.lease == self._lease:
             self.written += pages
             self.batches.append(len(pages))
         return await self.clock()
 
-    async def roll_up(
-        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
-    ) -> list[ServerId]:
+    async def roll_up(self, span: int, /, *, before: int, after: ServerId | None, limit: int) -> list[ServerId]:
         """Take out those that are due."""
         self._database.reach()
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return []
         self.steps.append((span, before))
         if self.is_broken:
@@ -184,7 +216,7 @@ class MemoryHistory:
         due = [each for each in self.due.get(span, []) if after is None or each > after]
         return due[:limit]
 
-    async def delete_older(self, _age: timedelta, _lease: Lease, /) -> None:
+    async def delete_older(self, _age: timedelta, /) -> None:
         """Count how often that is asked."""
         self._database.reach()
         self.expired += 1

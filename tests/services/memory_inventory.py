@@ -17,8 +17,10 @@ from tests.services.fakes import MemoryDatabase
 class MemoryInventory:
     """Implements `ports.InventoryStore` for one server."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
         self._database = database
+        self._lease = lease or database.lease
         self.models: list[KnownModel] = []
         self.reads = 0
         self.writes: list[tuple[Difference, bool, dict[str, Any] | None]] = []
@@ -41,14 +43,13 @@ class MemoryInventory:
         difference: Difference,
         /,
         *,
-        lease: Lease,
         listed: bool,
         answered_at: datetime | None = None,
         answer: dict[str, Any] | None = None,
     ) -> bool:
         """Apply the difference if the lease still holds."""
         self._database.reach()
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return False
         self.writes.append((difference, listed, answer if answered_at else None))
         gone = {model.id for model in difference.removed}
@@ -64,12 +65,10 @@ class MemoryInventory:
             self.models.append(KnownModel(id=ModelId(uuid.uuid4()), facts=new.facts, source=new.source))
         return True
 
-    async def write_loaded(
-        self, _server: Server, changes: Mapping[ModelId, LoadedModel | None], /, *, lease: Lease
-    ) -> bool:
+    async def write_loaded(self, _server: Server, changes: Mapping[ModelId, LoadedModel | None], /) -> bool:
         """Keep what is in memory if the lease still holds."""
         self._database.reach()
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return False
         self.residency_writes += 1
         self.models = [replace(each, loaded=changes.get(each.id, each.loaded)) for each in self.models]

@@ -31,7 +31,6 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.lister, self.recorder = ToldLister(), KeepingRecorder()
         self.store = MemoryInventory(database)
-        self.lease = database.lease
         self.discovery = Discovery(
             fleet=self.fleet,
             agenda=self.agenda,
@@ -39,7 +38,6 @@ class Bench:
             store=self.store,
             recorder=self.recorder,
             doubt=NoDoubt(),
-            lease=lambda: self.lease,
             interval=timedelta(seconds=60),
         )
         self.entry = entry or watched(status=Status.UP)
@@ -60,7 +58,7 @@ class Bench:
 
 @pytest.fixture
 def bench(database: MemoryDatabase) -> Bench:
-    """A discovery that holds the lease."""
+    """A discovery whose store was made for the lease."""
     return Bench(database)
 
 
@@ -199,22 +197,15 @@ async def test_a_listing_that_comes_after_an_edit_is_dropped(bench: Bench) -> No
     assert (bench.store.writes, bench.recorder.taken, bench.store.residency_writes) == ([], [], 0)
 
 
-async def test_without_the_lease_nothing_is_written_and_the_request_stays(bench: Bench) -> None:
-    bench.lease = None
-    bench.entry.discovery_requested_at = REQUESTED
-    await bench.lists(TINY)
-    assert bench.store.writes == []
-    assert bench.entry.discovery_requested_at == REQUESTED
-
-
 async def test_what_a_stale_lease_could_not_write_is_not_taken_for_written(
     bench: Bench, database: MemoryDatabase
 ) -> None:
-    assert database.lease is not None
-    database.lease = replace(database.lease, epoch=2)
+    held = database.lease
+    assert held is not None
+    database.lease = replace(held, epoch=2)
     await bench.lists(TINY)
     assert bench.entry.known_list is None
-    bench.lease = database.lease
+    database.lease = held
     await bench.lists(TINY)
     assert bench.store.active == {"tiny:1b"}
 

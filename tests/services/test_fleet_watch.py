@@ -1,7 +1,6 @@
-"""The fleet in memory follows the one in the database: snapshot, events, requests, and a lease that comes and goes."""
+"""The fleet in memory follows the one in the database: snapshot, events, requests."""
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,7 +27,6 @@ class Bench:
         self.database = database
         self.fleet, self.checks, self.listings = Fleet(), Schedule(), Schedule()
         self.store = MemoryServers(database)
-        self.lease = database.lease
         self.checked: list[ServerId] = []
         self.discovered: list[ServerId] = []
         self.watch = FleetWatch(
@@ -37,7 +35,6 @@ class Bench:
             checks=self.checks,
             listings=self.listings,
             listing_interval=timedelta(seconds=60),
-            lease=lambda: self.lease,
             check=self.checked.append,
             discover=self.discovered.append,
             rest=0.0,
@@ -66,7 +63,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(database: MemoryDatabase) -> Bench:
-    """A watch that holds the lease."""
+    """A watch of an empty fleet."""
     return Bench(database)
 
 
@@ -200,25 +197,6 @@ async def test_more_events_than_fit_on_a_page_are_followed_to_the_end(
             bench.database.save(watched(number))
         bench.watch.wake()
         await until(lambda: len(bench.fleet) == 5)
-
-
-async def test_without_the_lease_no_server_is_watched(bench: Bench, running: Running) -> None:
-    bench.database.save(watched(1))
-    held, bench.lease = bench.lease, None
-    async with running(bench.watch.run()):
-        await bench.look()
-        assert len(bench.fleet) == 0
-        bench.lease = held
-        await bench.look()
-        assert bench.names == {"gpu-1"}
-        bench.lease = None
-        await bench.look()
-        assert (len(bench.fleet), len(bench.checks), len(bench.listings)) == (0, 0, 0)
-        assert held is not None
-        bench.lease = replace(held, epoch=2)
-        await bench.look()
-        assert bench.names == {"gpu-1"}
-        assert bench.store.snapshots == 2
 
 
 async def test_with_the_database_away_it_catches_up_when_it_is_back(bench: Bench, running: Running) -> None:

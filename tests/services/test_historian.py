@@ -53,9 +53,9 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def keeper(database: MemoryDatabase, store: MemoryHistory, fleet: Fleet, counters: Counters) -> Historian:
-    """A historian that has whatever lease the database has."""
-    return Historian(store, fleet=fleet, lease=lambda: database.lease, counters=counters)
+def keeper(store: MemoryHistory, fleet: Fleet, counters: Counters) -> Historian:
+    """Writes to the store."""
+    return Historian(store, fleet=fleet, counters=counters)
 
 
 def check(number: int = 1, *, ago: float, good: bool = True) -> ServerRecord:
@@ -131,19 +131,6 @@ async def test_stopping_without_the_database_says_what_is_lost(
     assert store.written == []
 
 
-async def test_what_was_seen_under_a_lost_lease_is_forgotten(
-    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
-) -> None:
-    await knows_the_time(keeper, running)
-    note_two(keeper)
-    assert database.lease is not None
-    held, database.lease = database.lease, None
-    keeper.clear()
-    database.lease = replace(held, epoch=2)
-    await keeper.flush()
-    assert store.written == []
-
-
 async def test_before_the_time_is_known_and_of_servers_that_are_gone_nothing_is_noted(
     keeper: Historian, store: MemoryHistory, running: Running
 ) -> None:
@@ -175,7 +162,7 @@ async def test_hours_and_days_are_rolled_up_once_in_steps(
 ) -> None:
     monkeypatch.setattr(history_keeper, "STEP", 2)
     store.due = {HOUR: [watched(number).server.id for number in (1, 2, 3)]}
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: database.lease)
+    keeper = HistoryKeeper(store, retention=YEAR)
     await keeper()
     now = int(await store.clock())
     hour, day = now // HOUR * HOUR - HOUR, now // DAY * DAY - DAY
@@ -188,17 +175,12 @@ async def test_hours_and_days_are_rolled_up_once_in_steps(
     assert store.steps[3] == (HOUR, hour + HOUR)
 
 
-async def test_rolling_up_is_put_off_without_the_database_or_the_lease(
-    database: MemoryDatabase, store: MemoryHistory
-) -> None:
-    held = [database.lease]
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: held[0])
+async def test_rolling_up_is_put_off_without_the_database(database: MemoryDatabase, store: MemoryHistory) -> None:
+    keeper = HistoryKeeper(store, retention=YEAR)
     database.away = True
     await keeper()
-    database.away, held[0] = False, None
-    await keeper()
     assert store.steps == []
-    held[0] = database.lease
+    database.away = False
     await keeper()
     assert len(store.steps) == 2
 
@@ -207,7 +189,7 @@ async def test_history_that_cannot_be_read_is_told_and_harms_nothing_else(
     database: MemoryDatabase, store: MemoryHistory
 ) -> None:
     store.is_broken = True
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: database.lease)
+    keeper = HistoryKeeper(store, retention=YEAR)
     with capture_logs() as logs:
         await keeper()
         await keeper()

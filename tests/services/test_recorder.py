@@ -8,7 +8,6 @@ from structlog.testing import capture_logs
 
 from monitor.domain.availability import Status
 from monitor.domain.counters import Counters
-from monitor.domain.lease import Lease
 from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.services import recorder
@@ -32,10 +31,9 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def records(database: MemoryDatabase, store: MemoryServers, counters: Counters) -> BatchRecorder:
-    """A recorder that holds the database's lease."""
-    lease = database.lease
-    return BatchRecorder(store, lease=lambda: lease, counters=counters)
+def records(store: MemoryServers, counters: Counters) -> BatchRecorder:
+    """Writes to the store."""
+    return BatchRecorder(store, counters=counters)
 
 
 def found(number: int = 1, *, at: float = 1.0, status: Status = Status.UP) -> ServerRecord:
@@ -94,7 +92,7 @@ async def test_every_record_is_noted_also_those_that_are_never_written(
     store: MemoryServers, database: MemoryDatabase, counters: Counters
 ) -> None:
     noted: list[ServerRecord] = []
-    records = BatchRecorder(store, lease=lambda: database.lease, counters=counters, note=noted.append)
+    records = BatchRecorder(store, counters=counters, note=noted.append)
     told = [found(at=1.0), found(at=2.0)]
     for each in told:
         records.record(each, at_once=False)
@@ -171,40 +169,6 @@ async def test_what_the_database_does_not_want_is_counted(
     records.record(found(2), at_once=False)
     await records.flush()
     assert (store.batches, counters.results_dropped) == ([], 2)
-
-
-async def test_without_the_lease_nothing_is_written_and_clear_forgets_it(
-    store: MemoryServers, database: MemoryDatabase, counters: Counters
-) -> None:
-    held: list[Lease | None] = [None]
-    records = BatchRecorder(store, lease=lambda: held[0], counters=counters)
-    records.record(found(1), at_once=False)
-    await records.flush()
-    assert store.batches == []
-    records.clear()
-    held[0] = database.lease
-    await records.flush()
-    assert store.batches == []
-
-
-async def test_records_of_a_lease_that_is_lost_during_a_failed_write_are_forgotten(
-    store: MemoryServers, database: MemoryDatabase, counters: Counters
-) -> None:
-    held = [database.lease]
-    records = BatchRecorder(store, lease=lambda: held[0], counters=counters)
-    database.away = True
-    store.gate.clear()
-    records.record(found(1), at_once=False)
-    writing = asyncio.create_task(records.flush())
-    await settled()
-    held[0] = None
-    records.clear()
-    store.gate.set()
-    await writing
-    database.away = False
-    held[0] = database.lease
-    await records.flush()
-    assert store.batches == []
 
 
 async def test_a_write_that_hangs_does_not_stop_the_turns_and_is_saved_when_it_is_cancelled(

@@ -1,4 +1,4 @@
-"""The monitor's real parts over a simulated network: the only wiring, to be kept like that of `monitor/app.py`.
+"""The monitor's real parts over a simulated network: the only wiring, to be kept like that of `monitor/lease_scope.py`.
 
 Left out are the database, the listings, and the metronome, which is APScheduler on the clock on the wall: what it
 beats, beats here in virtual time.
@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from asyncpg.pgproto.pgproto import UUID
 
-from monitor.app import CHECK_SWEEP, CONNECTION_SWEEP, MOST_CONNECTING
 from monitor.domain import schedule
 from monitor.domain.availability import Availability, Status
 from monitor.domain.counters import Counters
@@ -20,6 +19,7 @@ from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import Server, ServerId
+from monitor.lease_scope import CHECK_SWEEP, CONNECTION_SWEEP, MOST_CONNECTING
 from monitor.services.check import Check
 from monitor.services.dispatcher import Dispatcher
 from monitor.services.own_health import OwnHealth
