@@ -10,11 +10,10 @@ from monitor.domain.record import ServerRecord
 from monitor.domain.suspicion import Suspicion
 from monitor.postgres.database import Database
 
-# FOR SHARE: nobody takes the lease over between this look and the commit.
+# The lease first: a monitor that has lost it changes nothing.
 # An older row version means that the operator edited the server meanwhile: that result is dropped.
 WRITE = """
-WITH lease AS MATERIALIZED (
-    SELECT 1 FROM monitor_leases WHERE shard = 0 AND owner = $1 AND epoch = $2 FOR SHARE)
+WITH lease AS MATERIALIZED (SELECT WHERE fleet_lease_held($1, $2, $3))
 UPDATE ollama_servers AS server SET
     status = record.status,
     status_reason = record.reason,
@@ -38,9 +37,9 @@ UPDATE ollama_servers AS server SET
                                          WHEN false THEN NULL ELSE server.suspect_reason END,
     suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),
     api_seen = coalesce(record.api, server.api_seen)
-FROM lease, unnest($3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::interval[],
-                   $10::interval[], $11::float8[], $12::interval[], $13::timestamptz[], $14::jsonb[], $15::bool[],
-                   $16::text[], $17::bool[], $18::interval[], $19::text[], $20::bool[], $21::text[])
+FROM lease, unnest($4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[],
+                   $11::interval[], $12::float8[], $13::interval[], $14::timestamptz[], $15::jsonb[], $16::bool[],
+                   $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[])
     AS record (id, row_version, status, reason, detail, server_version, checked_ago,
                next_check_in, latency_ms, listed_ago, answered_at, answer, flapping, watch_state,
                suspect, suspect_ago, suspect_reason, suspicion_told, api)
@@ -69,7 +68,7 @@ class PostgresResultStore:
         ordered = sorted(records, key=lambda record: record.server_id)
         columns = zip(*(_row(record, now) for record in ordered), strict=True)
         async with self._database.session() as connection:
-            written = await connection.fetch(WRITE, self._lease.owner, self._lease.epoch, *columns)
+            written = await connection.fetch(WRITE, *self._lease.fence, *columns)
         return len(written)
 
 

@@ -4,7 +4,7 @@ from monitor.domain.errors import SchemaMismatchError
 from monitor.postgres import database
 from monitor.postgres.database import Connection
 
-KNOWN = "010"
+KNOWN = "011"
 
 VERSION_TABLE = "SELECT to_regclass('alembic_version') IS NOT NULL"
 VERSION = "SELECT version_num FROM alembic_version"

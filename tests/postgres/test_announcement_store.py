@@ -14,7 +14,7 @@ from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Connection, Database
 from tests import fold
 
-CALL = "SELECT fleet_monitor_event($1, '{}', '0', $2, $3)"
+CALL = "SELECT fleet_monitor_event($1, '{}', '0', $2, $3, $4)"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_without_the_lease_nothing_is_announced(
 
 async def test_no_other_event_can_be_made_that_way(lease: Lease, connection: Connection) -> None:
     with pytest.raises(asyncpg.RaiseError, match=r"no event server\.down"):
-        await connection.execute(CALL, "server.down", lease.owner, lease.epoch)
+        await connection.execute(CALL, "server.down", *lease.fence)
 
 
 async def test_another_role_needs_the_right_to_announce_and_no_other(
@@ -63,11 +63,11 @@ async def test_another_role_needs_the_right_to_announce_and_no_other(
     other: Connection = await asyncpg.connect(dsn, user="announcing")
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await other.execute(CALL, "monitor.isolated", lease.owner, lease.epoch)
+            await other.execute(CALL, "monitor.isolated", *lease.fence)
         await connection.execute(
-            "GRANT EXECUTE ON FUNCTION fleet_monitor_event(text, jsonb, interval, uuid, bigint) TO announcing"
+            "GRANT EXECUTE ON FUNCTION fleet_monitor_event(text, jsonb, interval, smallint, uuid, bigint) TO announcing"
         )
-        assert await other.fetchval(CALL, "monitor.isolated", lease.owner, lease.epoch)
+        assert await other.fetchval(CALL, "monitor.isolated", *lease.fence)
     finally:
         await other.close()
         await connection.execute("DROP OWNED BY announcing CASCADE; DROP ROLE announcing")

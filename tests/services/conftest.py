@@ -23,7 +23,7 @@ Running = Callable[[Coroutine[Any, Any, None]], AbstractAsyncContextManager[asyn
 def database() -> MemoryDatabase:
     """A database whose lease is taken."""
     database = MemoryDatabase()
-    database.lease = Lease(owner=uuid.uuid4(), epoch=1)
+    database.lease = Lease(shard=0, owner=uuid.uuid4(), epoch=1)
     return database
 
 

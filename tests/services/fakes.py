@@ -64,7 +64,7 @@ class MemoryLeases:
         if self._database.lease is not None:
             return None
         self._epoch += 1
-        self._database.lease = Lease(owner=self._owner, epoch=self._epoch)
+        self._database.lease = Lease(shard=0, owner=self._owner, epoch=self._epoch)
         return self._database.lease
 
     async def renew(self, lease: Lease, _ttl: timedelta, /) -> bool:

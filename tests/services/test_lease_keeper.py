@@ -14,7 +14,7 @@ from tests.services.conftest import Running, settled, until
 from tests.services.fakes import MemoryDatabase, MemoryLeases
 
 NEVER = 3600.0
-STRANGER = Lease(owner=uuid.uuid4(), epoch=99)
+STRANGER = Lease(shard=0, owner=uuid.uuid4(), epoch=99)
 
 
 class Holder:

@@ -116,11 +116,11 @@ async def bench(database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch) -> Be
 
 
 async def test_standing_by_nobody_is_asked_anything(bench: Bench, database: MemoryDatabase) -> None:
-    database.lease = Lease(owner=watched(9).server.id, epoch=7)
+    database.lease = Lease(shard=0, owner=watched(9).server.id, epoch=7)
     async with bench.at_work():
         await settled()
         assert (bench.scopes, bench.prober.asked, bench.events.steps) == ([], [], [])
-    assert database.lease == Lease(owner=watched(9).server.id, epoch=7)
+    assert database.lease == Lease(shard=0, owner=watched(9).server.id, epoch=7)
 
 
 async def test_with_the_lease_the_fleet_is_read_and_checked(bench: Bench, database: MemoryDatabase) -> None:
