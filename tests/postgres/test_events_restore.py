@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from monitor.embedded.binaries import environment
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
-from monitor.postgres.local.binaries import environment
 from tests import fold
 
 LIFE = """

@@ -11,7 +11,7 @@ from api.queries import diagnosis
 from api.registry import Registry
 from api.views import ServerView
 from monitor.credentials.vault import Vault
-from monitor.postgres import embedded
+from monitor.embedded import postgres as embedded
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 
