@@ -33,7 +33,7 @@ from monitor.services.announcer import Announcer
 from monitor.services.check import Check
 from monitor.services.discovery import Discovery
 from monitor.services.dispatcher import Dispatcher
-from monitor.services.fleet_watch import FleetWatch
+from monitor.services.fleet_sync import FleetSync
 from monitor.services.historian import Historian
 from monitor.services.history_keeper import HistoryKeeper
 from monitor.services.housekeeping import Housekeeping
@@ -114,7 +114,7 @@ class LeaseScope:
             doubt=self.health,
             interval=settings.discovery_interval,
         )
-        self.discoveries = Dispatcher(discovery, name="discovery", limit=MOST_LISTINGS)
+        self.discoveries = Dispatcher(discovery.run, name="discovery", limit=MOST_LISTINGS)
         self._refuses = network.refuses
         self._check = Check(
             fleet=fleet,
@@ -126,8 +126,8 @@ class LeaseScope:
             suspect=self._suspicions.add,
             counters=counters,
         )
-        self.checks = Dispatcher(self._check, name="check", limit=settings.max_concurrent_checks)
-        self._watch = FleetWatch(
+        self.checks = Dispatcher(self._check.run, name="check", limit=settings.max_concurrent_checks)
+        self._sync = FleetSync(
             store=stores.servers,
             fleet=fleet,
             checks=checks,
@@ -146,7 +146,7 @@ class LeaseScope:
             on=settings.connection_watch,
             closed=self._connection_closed,
         )
-        self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
+        self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         self._check_sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
         self._listing_sweep = Sweep(listings, self._discover_again, every=LISTING_SWEEP)
         housekeeping = Housekeeping(stores.events, retention=settings.event_retention)
@@ -154,16 +154,16 @@ class LeaseScope:
         self._metronome = Metronome(
             [
                 Beat(name="checks", every=CHECK_SWEEP, act=self._sweep_checks),
-                Beat(name="listings", every=LISTING_SWEEP, act=self._listing_sweep),
+                Beat(name="listings", every=LISTING_SWEEP, act=self._listing_sweep.look),
                 Beat(name="connections", every=CONNECTION_SWEEP, act=self._sweep_connections),
-                Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping),
-                Beat(name="history", every=HOUSEKEEPING, act=history_keeper),
+                Beat(name="housekeeping", every=HOUSEKEEPING, act=housekeeping.delete_old),
+                Beat(name="history", every=HOUSEKEEPING, act=history_keeper.roll_up),
             ]
         )
 
     def wake(self) -> None:
         """Look soon what has changed in the database."""
-        self._watch.wake()
+        self._sync.wake()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -192,7 +192,7 @@ class LeaseScope:
             part(name="recorder", run=self.recorder.run, then=(self.recorder.flush,)),
             part(name="historian", run=self._historian.run, then=(self._historian.flush,)),
             part(name="announcer", run=self._announcer.run, then=(self._announcer.flush,)),
-            part(name="fleet_watch", run=self._watch.run),
+            part(name="fleet_sync", run=self._sync.run),
         ]
 
     async def _finish_work(self) -> None:
@@ -206,7 +206,7 @@ class LeaseScope:
         await self._sentry.stop()
 
     async def _sweep_checks(self) -> None:
-        await self._check_sweep()
+        await self._check_sweep.look()
         self._suspicions.sweep()
 
     async def _sweep_connections(self) -> None:

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Check:
-    """Checks one server at a time when called with its id."""
+    """Checks servers, one at a time with each call."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Check:
         self._suspect = suspect
         self._counters = counters
 
-    async def __call__(self, server_id: ServerId) -> None:
+    async def run(self, server_id: ServerId) -> None:
         """Check the server once; a result that comes after its server was edited or deleted is dropped."""
         watched = self._fleet.get(server_id)
         if watched is None:

@@ -53,7 +53,7 @@ class ShownModels:
 
 
 class Discovery:
-    """Discovers one server at a time when called with its id."""
+    """Discovers what servers have, one server with each call."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Discovery:
         self._interval = interval.total_seconds()
         self._shown = ShownModels(lister)
 
-    async def __call__(self, server_id: ServerId) -> None:
+    async def run(self, server_id: ServerId) -> None:
         """Discover the server once; what comes after its server was edited or deleted is dropped."""
         watched = self._fleet.get(server_id)
         if watched is None:

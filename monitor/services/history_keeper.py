@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class HistoryKeeper:
-    """Called once a minute. The pages of the current and the last hour, or day, stay as they are, so that the
+    """Looks once a minute. The pages of the current and the last hour, or day, stay as they are, so that the
     shorter windows are cut at five minutes, or an hour. Each span is gone through once per span."""
 
     def __init__(self, store: HistoryStore, *, retention: timedelta) -> None:
@@ -28,7 +28,7 @@ class HistoryKeeper:
         self._retention = retention
         self._rolled_up: dict[int, int] = {}
 
-    async def __call__(self) -> None:
+    async def roll_up(self) -> None:
         """Roll up what is due; with the database away, next minute is early enough."""
         try:
             now = int(await self._store.clock())
@@ -42,14 +42,14 @@ class HistoryKeeper:
 
     async def _try_to_roll_up(self, span: int, before: int) -> None:
         try:
-            await self._roll_up(span, before)
+            await self._roll_up_span(span, before)
         except DatabaseUnavailableError:
             raise
         except Exception:
             # A row that somebody wrote by hand, perhaps: history is not worth an end of all checks.
             log.exception("history_not_rolled_up", span_s=span)
 
-    async def _roll_up(self, span: int, before: int) -> None:
+    async def _roll_up_span(self, span: int, before: int) -> None:
         began = time.monotonic()
         after: ServerId | None = None
         servers = 0

@@ -14,14 +14,14 @@ log = structlog.get_logger(__name__)
 
 
 class Housekeeping:
-    """Called once a minute; deletes at most 100,000 events each time."""
+    """Once a minute it deletes at most 100,000 events each time."""
 
     def __init__(self, events: EventLog, *, retention: timedelta) -> None:
         """Events older than `retention` go."""
         self._events = events
         self._retention = retention
 
-    async def __call__(self) -> None:
+    async def delete_old(self) -> None:
         """Delete what is too old; with the database away, next minute is early enough."""
         deleted = 0
         try:

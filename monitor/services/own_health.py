@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,6 @@ from monitor.domain.availability import Availability, Status
 from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.lateness import Lateness
 from monitor.domain.mass_failure import SILENT, Isolation, MassFailure, Silence, Turn
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.server import Policy, ServerId
@@ -31,8 +31,38 @@ UNASKED = evaluation.CERTAIN | {Reason.BLOCKED}
 OPINIONS = 8
 CENSUS_LASTS = 1.0
 MOST_HOSTS = 65_536
+LAGS_KEPT = 200
+LEAST_LAG = 0.05
 
 log = structlog.get_logger(__name__)
+
+
+class Lateness:
+    """How late we were ourselves: a time-out that fired meanwhile says nothing about a server.
+
+    Learns from beats that are meant to come `every` so many seconds; times are monotonic seconds.
+    """
+
+    def __init__(self, every: float, *, at: float) -> None:
+        self._every = every
+        self._expected = at + every
+        self._late: deque[tuple[float, float]] = deque(maxlen=LAGS_KEPT)
+
+    def beat(self, at: float) -> float:
+        """Take in a beat; return by how much it was late."""
+        lag = max(0.0, at - self._expected)
+        if lag >= LEAST_LAG:
+            self._late.append((self._expected, at))
+        self._expected = at + self._every
+        return lag
+
+    def longest_since(self, began: float, *, at: float) -> float:
+        """Return for how long at a stretch, between `began` and `at`, nothing could be done.
+
+        A beat that is overdue counts: what was kept waiting may come to its turn before the beat does.
+        """
+        spans = [*self._late, (self._expected, at)]
+        return max(0.0, *(end - max(start, began) for start, end in spans))
 
 
 class OwnHealth:

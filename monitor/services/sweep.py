@@ -34,10 +34,10 @@ class Sweep:
         self._timer: asyncio.TimerHandle | None = None
         self._lag = lag
 
-    async def __call__(self) -> None:
+    async def look(self) -> None:
         """Hand over what is due now, and arm the timer for what is to be punctual before the next beat."""
         self.stop()
-        self._look(time.monotonic() + self._every)
+        self._hand_over(time.monotonic() + self._every)
 
     def stop(self) -> None:
         """Hand over nothing until the next beat."""
@@ -45,7 +45,7 @@ class Sweep:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self, next_beat: float) -> None:
+    def _hand_over(self, next_beat: float) -> None:
         self._timer = None
         now = time.monotonic()
         for server_id, due in self._agenda.due(now):
@@ -55,4 +55,4 @@ class Sweep:
         soonest = self._agenda.soonest_punctual()
         if soonest is not None and soonest < next_beat:
             delay = max(soonest - now, FINEST)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._look, next_beat)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._hand_over, next_beat)

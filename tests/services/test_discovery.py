@@ -47,7 +47,7 @@ class Bench:
     async def lists(self, *models: ListedModel) -> None:
         """Discover the server while it has these models."""
         self.lister.models = models
-        await self.discovery(self.id)
+        await self.discovery.run(self.id)
 
     async def asked_for(self, *models: ListedModel) -> dict[str, Any] | None:
         """Discover the server on request; return the answer."""
@@ -182,14 +182,14 @@ async def test_a_server_that_is_down_is_not_listed_but_stays_on_the_schedule(ben
 
 
 async def test_a_server_that_is_not_watched_is_not_listed(bench: Bench) -> None:
-    await bench.discovery(watched(2).server.id)
+    await bench.discovery.run(watched(2).server.id)
     assert (bench.lister.lists, len(bench.agenda)) == (0, 0)
 
 
 async def test_a_listing_that_comes_after_an_edit_is_dropped(bench: Bench) -> None:
     bench.lister.gate.clear()
     bench.lister.models = (TINY,)
-    listing = asyncio.create_task(bench.discovery(bench.id))
+    listing = asyncio.create_task(bench.discovery.run(bench.id))
     await settled()
     bench.fleet.put(watched(row_version=2))
     bench.lister.gate.set()

@@ -163,25 +163,25 @@ async def test_hours_and_days_are_rolled_up_once_in_steps(
     monkeypatch.setattr(history_keeper, "STEP", 2)
     store.due = {HOUR: [watched(number).server.id for number in (1, 2, 3)]}
     keeper = HistoryKeeper(store, retention=YEAR)
-    await keeper()
+    await keeper.roll_up()
     now = int(await store.clock())
     hour, day = now // HOUR * HOUR - HOUR, now // DAY * DAY - DAY
     assert store.steps == [(HOUR, hour), (HOUR, hour), (DAY, day)]
     assert store.expired == 1
-    await keeper()
+    await keeper.roll_up()
     assert len(store.steps) == 3
     store.ahead += HOUR
-    await keeper()
+    await keeper.roll_up()
     assert store.steps[3] == (HOUR, hour + HOUR)
 
 
 async def test_rolling_up_is_put_off_without_the_database(database: MemoryDatabase, store: MemoryHistory) -> None:
     keeper = HistoryKeeper(store, retention=YEAR)
     database.away = True
-    await keeper()
+    await keeper.roll_up()
     assert store.steps == []
     database.away = False
-    await keeper()
+    await keeper.roll_up()
     assert len(store.steps) == 2
 
 
@@ -191,7 +191,7 @@ async def test_history_that_cannot_be_read_is_told_and_harms_nothing_else(
     store.is_broken = True
     keeper = HistoryKeeper(store, retention=YEAR)
     with capture_logs() as logs:
-        await keeper()
-        await keeper()
+        await keeper.roll_up()
+        await keeper.roll_up()
     assert [line["event"] for line in logs] == ["history_not_rolled_up"] * 2
     assert [span for span, _ in store.steps] == [HOUR, DAY]

@@ -13,7 +13,7 @@ WEEK = timedelta(days=7)
 async def test_what_is_too_old_goes_in_steps(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=12_000)
     with capture_logs() as logs:
-        await Housekeeping(events, retention=WEEK)()
+        await Housekeeping(events, retention=WEEK).delete_old()
     assert events.steps == [5000, 5000, 2000]
     assert [(line["event"], line["deleted"]) for line in logs] == [("events_expired", 12_000)]
 
@@ -21,17 +21,17 @@ async def test_what_is_too_old_goes_in_steps(database: MemoryDatabase) -> None:
 async def test_at_most_100_000_events_go_at_a_time(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=250_000)
     housekeeping = Housekeeping(events, retention=WEEK)
-    await housekeeping()
+    await housekeeping.delete_old()
     assert events.old == 150_000
-    await housekeeping()
-    await housekeeping()
+    await housekeeping.delete_old()
+    await housekeeping.delete_old()
     assert events.old == 0
 
 
 async def test_nothing_to_delete_is_nothing_to_say(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=0)
     with capture_logs() as logs:
-        await Housekeeping(events, retention=WEEK)()
+        await Housekeeping(events, retention=WEEK).delete_old()
     assert (events.steps, logs) == ([0], [])
 
 
@@ -39,7 +39,7 @@ async def test_with_the_database_away_it_is_put_off(database: MemoryDatabase) ->
     events = MemoryEvents(database, old=10)
     housekeeping = Housekeeping(events, retention=WEEK)
     database.away = True
-    await housekeeping()
+    await housekeeping.delete_old()
     database.away = False
-    await housekeeping()
+    await housekeeping.delete_old()
     assert events.old == 0

@@ -71,7 +71,7 @@ class Bench:
         self.prober.answer = result
         for number in numbers:
             for _ in range(times):
-                await self.check(watched(number).server.id)
+                await self.check.run(watched(number).server.id)
 
     @property
     def statuses(self) -> Counter[Status]:

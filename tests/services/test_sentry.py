@@ -195,7 +195,7 @@ async def test_a_connection_that_comes_too_late_is_closed(bench: Bench, how: str
     bench.now += 2
     bench.holder.gate.clear()
     assert bench.sentry.sweep() == [ONE]
-    connecting = asyncio.create_task(bench.sentry(ONE))
+    connecting = asyncio.create_task(bench.sentry.connect(ONE))
     await settled()
     if how == "removed":
         bench.fleet.remove(ONE)

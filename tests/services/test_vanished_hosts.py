@@ -45,7 +45,7 @@ class Probing:
     async def is_hurried(self, reason: Reason) -> bool:
         """Check once, with that answer; return whether there was little time to connect."""
         self._prober.answer = ProbeResult(reason=reason)
-        await self._check(ONE)
+        await self._check.run(ONE)
         assert self._prober.connect_within in {None, WITHIN}
         return self._prober.connect_within is not None
 

@@ -49,7 +49,7 @@ class Daemon:
         self._health = self._wire_health(client)
         self._check = self._wire_check(SimulatedProber(loop, client))
         self._sweep = Sweep(self._agenda, self._check_again, every=CHECK_SWEEP)
-        self._checks = Dispatcher(self._check, name="check", limit=SETTINGS.max_concurrent_checks)
+        self._checks = Dispatcher(self._check.run, name="check", limit=SETTINGS.max_concurrent_checks)
         self._sentry = Sentry(
             fleet=self._fleet,
             holder=SimulatedHolder(loop, client),
@@ -59,7 +59,7 @@ class Daemon:
             most=len(hosts),
             on=SETTINGS.connection_watch,
         )
-        self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
+        self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         for host in hosts:
             self._watch(server(host, chance), now=loop.time())
 
@@ -108,7 +108,7 @@ class Daemon:
         self.isolations += announcement.type is EventType.MONITOR_ISOLATED
 
     async def _sweep_checks(self) -> None:
-        await self._sweep()
+        await self._sweep.look()
         self._suspicions.sweep()
 
     async def _sweep_connections(self) -> None:

@@ -24,7 +24,7 @@ EDITS = frozenset({EventType.SERVER_CREATED, EventType.SERVER_UPDATED, EventType
 log = structlog.get_logger(__name__)
 
 
-class FleetWatch:
+class FleetSync:
     """Reads all servers once, then what changes; how many it misses while the database is away does not matter."""
 
     def __init__(
