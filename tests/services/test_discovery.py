@@ -43,6 +43,7 @@ class Bench:
         self.entry = entry or watched(status=Status.UP)
         self.id = self.entry.server.id
         self.fleet.put(self.entry)
+        database.save(self.entry)
 
     async def lists(self, *models: ListedModel) -> None:
         """Discover the server while it has these models."""

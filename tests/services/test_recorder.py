@@ -20,7 +20,9 @@ NEVER = 3600.0
 
 @pytest.fixture
 def store(database: MemoryDatabase) -> MemoryServers:
-    """Where the records go."""
+    """Where the records of a hundred servers go."""
+    for number in range(101):
+        database.save(watched(number))
     return MemoryServers(database)
 
 
