@@ -61,7 +61,6 @@ class Monitor:
             sender=self._database,
         )
         self._scope: LeaseScope | None = None
-        self._stop = asyncio.Event()
         self._stats = Stats(counters=Counters(), listener=self._listener, scope=lambda: self._scope)
         leases = PostgresLeaseStore(
             self._database,
@@ -73,36 +72,35 @@ class Monitor:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
         """Run until `stop` is set; a part that ends by itself raises, with its name."""
-        self._stop = stop
         await self._database.open()
         await self._inventory_database.open()
         try:
             async with watchdog.fed_while_waiting():
                 await database_gate.wait(self._database, self._vault, stop=stop, ready=ready)
             if not stop.is_set():
-                async with lifecycle.running(self._parts()):
+                async with lifecycle.running(self._parts(stop)):
                     await self._keeper.run(stop)
                 log.info("stopped")
         finally:
             await self._inventory_database.close()
             await self._database.close()
 
-    def _parts(self) -> list[lifecycle.Part]:
+    def _parts(self, stop: asyncio.Event) -> list[lifecycle.Part]:
         """Return all that runs whether the lease is held or not, in the order in which it ends."""
         part = lifecycle.Part
         return [
-            part(name="stop_notice", run=self._tell_of_the_stop),
+            part(name="stop_notice", run=partial(_tell_of_the_stop, stop)),
             part(name="listener", run=self._listener.run),
             part(name="watchdog", run=partial(watchdog.feed, self._progress)),
         ]
 
-    async def _work(self, lease: Lease) -> None:
-        """Check the fleet for as long as the lease is held."""
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+        """Check the fleet for as long as the lease is held, and until `stop` is set."""
         stores = self._stores(lease)
         counters = self._stats.counters
         self._scope = LeaseScope(self._settings, network=self._network, stores=stores, counters=counters)
         try:
-            await self._scope.run(self._stop)
+            await self._scope.run(stop)
         finally:
             self._scope = None
 
@@ -125,10 +123,11 @@ class Monitor:
         # Standing by, there is nothing to prove but that the event loop moves.
         return () if self._scope is None else self._scope.progress
 
-    async def _tell_of_the_stop(self) -> None:
-        await self._stop.wait()
-        systemd.notify("STOPPING=1")
-        await asyncio.Event().wait()
+
+async def _tell_of_the_stop(stop: asyncio.Event) -> None:
+    await stop.wait()
+    systemd.notify("STOPPING=1")
+    await asyncio.Event().wait()
 
 
 def _network(client: OllamaClient) -> Network:

@@ -27,8 +27,8 @@ class LeaseKeeper:
     taken it when the database is back, the database refuses our results by their epoch.
     """
 
-    def __init__(self, store: LeaseStore, *, work: Callable[[Lease], Coroutine[Any, Any, None]]) -> None:
-        """`work` runs under each lease that is won: it is cancelled when the lease is lost, else ends when it is to."""
+    def __init__(self, store: LeaseStore, *, work: Callable[[Lease, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+        """`work` runs under each lease that is won, until it is to stop; it is cancelled when the lease is lost."""
         self._store = store
         self._work = work
         self._wake = asyncio.Event()
@@ -41,7 +41,7 @@ class LeaseKeeper:
         """Hold the lease whenever it can be had; once `stop` is set and the work has ended, it is given up."""
         while (lease := await lifecycle.unless(stop, self._take())) is not None:
             log.info("lease_won", epoch=lease.epoch)
-            if await self._held_to_the_end(lease):
+            if await self._held_to_the_end(lease, stop):
                 await lifecycle.end("lease", self._give_up(lease))
                 return
 
@@ -56,10 +56,10 @@ class LeaseKeeper:
                 async with asyncio.timeout(STANDBY):
                     await self._wake.wait()
 
-    async def _held_to_the_end(self, lease: Lease) -> bool:
+    async def _held_to_the_end(self, lease: Lease, stop: asyncio.Event) -> bool:
         """Do the work, and renew the lease meanwhile; False when it was lost before the work had ended."""
         async with asyncio.TaskGroup() as group:
-            working = group.create_task(self._work(lease), name="work under the lease")
+            working = group.create_task(self._work(lease, stop), name="work under the lease")
             renewing = group.create_task(self._renew(lease, lost=working.cancel), name="lease")
             await asyncio.wait([working])
             renewing.cancel()

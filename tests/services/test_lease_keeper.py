@@ -27,10 +27,10 @@ class Holder:
         self.stop = asyncio.Event()
         self._database = database
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
         self.changes.append(lease)
         try:
-            await self.stop.wait()
+            await stop.wait()
         except asyncio.CancelledError:
             if self._database.lease != lease:
                 self.changes.append(None)
@@ -156,7 +156,7 @@ async def test_standing_by_it_ends_when_it_is_to_stop(
 
 
 async def test_work_that_fails_is_not_kept_quiet(database: MemoryDatabase) -> None:
-    async def fail(_lease: Lease) -> None:
+    async def fail(_lease: Lease, _stop: asyncio.Event) -> None:
         raise RuntimeError("a bug")
 
     database.lease = None

@@ -62,7 +62,7 @@ class Bench:
             most_connections=100,
         )
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
         self.results.append(MemoryServers(self.database, lease))
         self.histories.append(MemoryHistory(self.database, lease))
         self.announcements.append(MemoryAnnouncements(self.database, lease))
@@ -77,7 +77,7 @@ class Bench:
         self.scopes.append(LeaseScope(SETTINGS, network=self.network, stores=stores, counters=self.counters))
         self.is_working = True
         try:
-            await self.scopes[-1].run(self.stop)
+            await self.scopes[-1].run(stop)
         finally:
             self.is_working = False
 
