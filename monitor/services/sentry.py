@@ -1,7 +1,7 @@
 """Holds one idle connection to each available server; its end wakes a check at once, and never is a verdict.
 
 Twice a second the connections that are held are compared with the fleet as it is believed to be, so
-nobody has to tell of servers that come, go, are edited, or of a lease that is lost.
+nobody has to tell of servers that come, go or are edited.
 """
 
 import functools
