@@ -1,9 +1,10 @@
 """How the long-lived parts of a process run and end: each named, none ends unnoticed, each stop is bounded."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -13,7 +14,7 @@ STEP_LIMIT = 2.0
 
 log = structlog.get_logger(__name__)
 
-
+T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -27,21 +28,35 @@ class Part:
     limit: float = STEP_LIMIT
 
 
-async def run(parts: Sequence[Part], stop: asyncio.Event) -> None:
-    """Run all parts until `stop` is set, then end them one after the other, in the order given.
+@asynccontextmanager
+async def running(parts: Sequence[Part]) -> AsyncIterator[None]:
+    """Run all parts during the block, then end them one after the other, in the order given.
 
-    A part that ends by itself ends all others and raises `FleetError` in a group.
+    A part that ends by itself ends the block and all others, and raises `FleetError` in a group. When the block
+    is cancelled or fails, the parts are cancelled, and the steps that would come after them are not taken.
     """
     async with asyncio.TaskGroup() as group:
         tasks = {
             part.name: group.create_task(endless(part.name, part.run()), name=part.name) for part in parts if part.run
         }
-        await stop.wait()
+        yield
         for part in parts:
             if part.name in tasks:
                 await end(part.name, cancel(tasks[part.name]), limit=part.limit)
             for step in part.then:
                 await end(part.name, step(), limit=part.limit)
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `work` returns; None if `stop` is set before, and then `work` is cancelled."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.wait([working, stopping])
 
 
 async def endless(name: str, part: Coroutine[Any, Any, None]) -> None:

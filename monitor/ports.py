@@ -94,15 +94,15 @@ class ServerStore(Protocol):
 
 
 class ResultStore(Protocol):
-    """Where the newest state of servers is kept."""
+    """Where the newest state of servers is kept; made for one lease, without which nothing is wanted any more."""
 
-    async def write(self, records: Sequence[ServerRecord], lease: Lease, /) -> int:
+    async def write(self, records: Sequence[ServerRecord], /) -> int:
         """Write all records at once; return how many were still wanted."""
         ...
 
 
 class InventoryStore(Protocol):
-    """Where the models of servers are kept."""
+    """Where the models of servers are kept; made for one lease, without which nothing is written any more."""
 
     async def known(self, server_id: ServerId, /) -> list[KnownModel]:
         """Return the models on record, tombstones too."""
@@ -114,7 +114,6 @@ class InventoryStore(Protocol):
         difference: Difference,
         /,
         *,
-        lease: Lease,
         listed: bool,
         answered_at: datetime | None = None,
         answer: dict[str, Any] | None = None,
@@ -122,9 +121,7 @@ class InventoryStore(Protocol):
         """Write a difference and the answer to a request; False when it is not wanted any more."""
         ...
 
-    async def write_loaded(
-        self, server: Server, changes: Mapping[ModelId, LoadedModel | None], /, *, lease: Lease
-    ) -> bool:
+    async def write_loaded(self, server: Server, changes: Mapping[ModelId, LoadedModel | None], /) -> bool:
         """Write which models are in memory; False when it is not wanted any more."""
         ...
 
@@ -138,13 +135,13 @@ class Recorder(Protocol):
 
 
 class AnnouncementStore(Protocol):
-    """Where the monitor says how it is doing itself."""
+    """Where the monitor says how it is doing itself; made for one lease, without which nothing is said any more."""
 
-    async def announce(self, announcement: Announcement, lease: Lease, /) -> bool:
+    async def announce(self, announcement: Announcement, /) -> bool:
         """Write an event about the monitor; False when the lease is not ours any more."""
         ...
 
-    async def close_open(self, lease: Lease, /) -> None:
+    async def close_open(self) -> None:
         """Write that an isolation is over if one is on record that is not."""
         ...
 
@@ -164,24 +161,22 @@ class Doubt(Protocol):
 
 
 class HistoryStore(Protocol):
-    """Where the history of servers is kept."""
+    """Where the history of servers is kept; made for one lease, without which nothing is written any more."""
 
     async def clock(self) -> float:
         """Return the time that history counts by, in seconds since 1970."""
         ...
 
-    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
-        """Write pages of five minutes unless the lease is somebody else's; return the time."""
+    async def write(self, pages: Sequence[Page], /) -> float:
+        """Write pages of five minutes; return the time."""
         ...
 
-    async def roll_up(
-        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
-    ) -> list[ServerId]:
+    async def roll_up(self, span: int, /, *, before: int, after: ServerId | None, limit: int) -> list[ServerId]:
         """Make pages of `span` of the finer ones that begin before a time, of at most `limit` servers after one;
         return whose there were, in order."""
         ...
 
-    async def delete_older(self, age: timedelta, lease: Lease, /) -> None:
+    async def delete_older(self, age: timedelta, /) -> None:
         """Delete days beyond an age."""
         ...
 

@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 async def feed(progress: Callable[[], tuple[int, ...]]) -> None:
-    """Send `WATCHDOG=1` three times per interval as long as every counter of `progress` has grown.
+    """Send `WATCHDOG=1` three times per interval as long as every counter of `progress` has moved.
 
     Idle when systemd does not watch this process. That this coroutine runs proves that
     the event loop moves; the counters prove it of the parts. The database has no say in it.
@@ -25,7 +25,8 @@ async def feed(progress: Callable[[], tuple[int, ...]]) -> None:
     while True:
         await asyncio.sleep(interval.total_seconds() / 3)
         now = progress()
-        if all(new > old for new, old in zip(now, seen, strict=True)):
+        # A part that was not there before, or is not any more, has nothing to be compared with.
+        if all(new != old for new, old in zip(now, seen, strict=False)):
             systemd.notify("WATCHDOG=1")
         else:
             log.error("not_moving", progress=now)

@@ -14,9 +14,10 @@ import asyncpg
 import pytest
 import structlog
 
-from monitor.postgres import embedded, schema_version
+from monitor.embedded import postgres as embedded
+from monitor.embedded.postgres import EmbeddedServer
+from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests import roomy
 from tests.fakes import database_proxy
 from tests.fakes.tcp_proxy import TcpProxy

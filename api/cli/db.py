@@ -37,8 +37,8 @@ def uri(invocation: Invocation) -> None:
     if settings.database_url is not None:
         output.say(settings.database_url)
         return
-    from monitor.postgres import embedded  # noqa: PLC0415  (`--help` need not wait for it)
-    from monitor.postgres.local import state_folder  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.embedded import postgres as embedded  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.embedded import state_folder  # noqa: PLC0415  (`--help` need not wait for it)
 
     output.say(state_folder.StateFolder.at(settings.state_dir).dsn())
     if embedded.peek(settings.state_dir) is None:
@@ -59,7 +59,7 @@ def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
     if arguments and not arguments[0].startswith("-") and len(arguments[0].split()) > 1:
         # For psql that would be the name of a user, and it would sit there and wait for statements.
         raise click.UsageError(f"A statement goes after -c: `ollama-fleet db psql -- -c {shlex.quote(arguments[0])}`.")
-    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.embedded.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
     with invocation.database() as dsn:
         return _run_on(dsn, Binaries.find().psql, arguments)
@@ -77,7 +77,7 @@ def dump(invocation: Invocation, arguments: tuple[str, ...]) -> int:
     That is pg_dump without the owner, so that another role can restore it. The embedded PostgreSQL is started if
     need be. The key ring is no part of it.
     """
-    from monitor.postgres.local.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.embedded.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
     with invocation.database() as dsn:
         return _run_on(dsn, Binaries.find().folder / "pg_dump", ("--no-owner", *arguments))
@@ -91,7 +91,7 @@ def stop(invocation: Invocation) -> None:
     The one of OLLAMA_FLEET_STATE_DIR, whoever uses it. It stops by itself with its last user, so this is
     for one that was left behind.
     """
-    from monitor.postgres import embedded  # noqa: PLC0415  (`--help` need not wait for it)
+    from monitor.embedded import postgres as embedded  # noqa: PLC0415  (`--help` need not wait for it)
 
     state_dir = invocation.settings.state_dir
     with output.working("stopping PostgreSQL"):

@@ -58,7 +58,7 @@ class Invocation:
             return
         if not makes and not self._has_embedded:
             raise FleetError(NO_FLEET.format(folder=self.settings.state_dir))
-        from monitor.postgres import embedded  # noqa: PLC0415  (only who uses a database needs it)
+        from monitor.embedded import postgres as embedded  # noqa: PLC0415  (only who uses a database needs it)
 
         with embedded.running(self.settings.state_dir) as server:
             yield server.dsn()
@@ -112,7 +112,7 @@ class Invocation:
 
     @property
     def _has_embedded(self) -> bool:
-        from monitor.postgres.local.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
+        from monitor.embedded.state_folder import StateFolder  # noqa: PLC0415  (`--help` need not wait for it)
 
         folder = StateFolder.at(self.settings.state_dir)
         try:

@@ -36,7 +36,8 @@ async def follow(session: "asyncpg.Connection[asyncpg.Record]", store: sqlite3.C
         newest, first, _ = (rows := await session.fetch(READ, cursor))[0]
         if newest == cursor:
             with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await woken.wait()
         elif first != cursor + 1:  # Retention has passed the cursor, or it is another database's.
             sys.stderr.write(f"The log ends at {newest} and does not go on after {cursor}: read the tables anew.\n")
             sys.exit(3 if newest > cursor else 4)

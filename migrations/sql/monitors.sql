@@ -1,8 +1,19 @@
+-- The fence: whether a monitor still holds the lease that it was given. Everything that a monitor writes asks this
+-- in the same transaction. FOR SHARE: nobody takes the lease over between this look and the commit.
+CREATE OR REPLACE FUNCTION fleet_lease_held(shard smallint, owner uuid, epoch bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM monitor_leases AS lease
+        WHERE lease.shard = $1 AND lease.owner = $2 AND lease.epoch = $3 FOR SHARE;
+    RETURN FOUND;
+END $$
+-- next
 -- What a monitor says of itself. It is listened to while it holds the lease; the time is given as an age,
 -- so that the database's clock tells it, and so is how long it holds verdicts: `hold_seconds` becomes `until`. Only the
 -- owner of the tables may call this; a monitor that connects as another role needs GRANT EXECUTE
--- ON FUNCTION fleet_monitor_event(text, jsonb, interval, uuid, bigint).
-CREATE OR REPLACE FUNCTION fleet_monitor_event(type text, body jsonb, since_ago interval, owner uuid, epoch bigint)
+-- ON FUNCTION fleet_monitor_event(text, jsonb, interval, smallint, uuid, bigint).
+CREATE OR REPLACE FUNCTION fleet_monitor_event(
+    type text, body jsonb, since_ago interval, shard smallint, owner uuid, epoch bigint)
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -11,10 +22,7 @@ BEGIN
     IF type NOT IN ('monitor.isolated', 'monitor.recovered') THEN
         RAISE EXCEPTION 'A monitor has no event % to tell of itself', type;
     END IF;
-    -- FOR SHARE: nobody takes the lease over between this look and the commit.
-    PERFORM 1 FROM monitor_leases AS lease
-        WHERE lease.shard = 0 AND lease.owner = $4 AND lease.epoch = $5 FOR SHARE;
-    IF NOT FOUND THEN
+    IF NOT fleet_lease_held(shard, owner, epoch) THEN
         RETURN false;
     END IF;
     -- Said already: the monitor did not learn of the commit, and says it again.
@@ -31,4 +39,4 @@ BEGIN
     RETURN true;
 END $$
 -- next
-REVOKE ALL ON FUNCTION fleet_monitor_event(text, jsonb, interval, uuid, bigint) FROM PUBLIC
+REVOKE ALL ON FUNCTION fleet_monitor_event(text, jsonb, interval, smallint, uuid, bigint) FROM PUBLIC

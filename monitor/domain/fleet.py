@@ -89,7 +89,3 @@ class Fleet:
     def remove(self, server_id: ServerId) -> None:
         """Stop watching a server."""
         self._servers.pop(server_id, None)
-
-    def clear(self) -> None:
-        """Stop watching all servers."""
-        self._servers.clear()

@@ -43,7 +43,6 @@ class Ledger:
         self._full: deque[Page] = deque()
         self._to_close: deque[ServerId] = deque()
         self._closed_until = 0
-        self.lost = 0
 
     def __len__(self) -> int:
         return len(self._full)
@@ -95,12 +94,13 @@ class Ledger:
         """Take out at most so many of the oldest full pages."""
         return [self._full.popleft() for _ in range(min(most, len(self._full)))]
 
-    def put_back(self, pages: Iterable[Page]) -> None:
-        """Keep pages that could not be written, as far as there is room."""
+    def put_back(self, pages: Iterable[Page]) -> int:
+        """Keep pages that could not be written, as far as there is room; return how many found none."""
         self._full.extendleft(reversed(list(pages)))
-        while len(self._full) > MOST_WAITING * max(1, len(self._open)):
+        lost = max(0, len(self._full) - MOST_WAITING * max(1, len(self._open)))
+        for _ in range(lost):
             self._full.popleft()
-            self.lost += 1
+        return lost
 
     def clear(self) -> None:
         """Forget everything."""

@@ -135,13 +135,6 @@ class MassFailure:
             if not is_watched(server_id):
                 self.forget(server_id)
 
-    def clear(self) -> None:
-        """Forget everything: the fleet is somebody else's now."""
-        self._silent.clear()
-        self._unnamed.clear()
-        self._silent_since = self._unnamed_since = self.isolation = None
-        self._is_real = False
-
     def holds(self, reason: Reason, *, of: int, at: float) -> bool:
         """Whether a verdict for this reason has to wait."""
         if reason not in SILENT or self._is_real or (self.isolation is not None and at >= self.isolation.until):
@@ -164,7 +157,9 @@ class MassFailure:
             return None
         is_here = all(each.is_here for each in silences.values())
         # From now on they are known to be down, and no news any more.
-        self.clear()
+        self._silent.clear()
+        self._unnamed.clear()
+        self._silent_since = self._unnamed_since = self.isolation = None
         self._is_real, self._is_real_here = True, is_here
         return Turn.REAL
 

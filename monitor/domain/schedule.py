@@ -83,12 +83,6 @@ class Schedule:
         """Forget the server."""
         self._due.pop(server_id, None)
 
-    def clear(self) -> None:
-        """Forget all servers."""
-        self._due.clear()
-        self._queue.clear()
-        self._punctual.clear()
-
     def soonest_punctual(self) -> float | None:
         """Return when the next server is due whose time is not to be missed, None when there is none."""
         while self._punctual and self._due.get(self._punctual[0][1]) != self._punctual[0][0]:

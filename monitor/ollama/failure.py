@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
 from monitor.domain.probe import Reason
-from monitor.ollama import text
+from monitor.ollama import fields
 
 MAX_DETAIL = 200
 MAX_RETRY_AFTER = timedelta(hours=1)
@@ -54,7 +54,7 @@ class FailureError(Exception):
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
-        self.failure = Failure(reason=reason, detail=text.clean(detail, MAX_DETAIL))
+        self.failure = Failure(reason=reason, detail=fields.clean(detail, MAX_DETAIL))
 
 
 def of_connecting(error: OSError) -> Failure:
@@ -78,9 +78,9 @@ def of_tls(error: ssl.SSLError | ssl.CertificateError) -> Failure:
     """Return what a failed TLS handshake means, in OpenSSL's words but without its source lines."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "unknown cause"
-        return Failure(reason=Reason.TLS, detail=text.clean(f"The certificate is not trusted: {why}.", MAX_DETAIL))
+        return Failure(reason=Reason.TLS, detail=fields.clean(f"The certificate is not trusted: {why}.", MAX_DETAIL))
     why = (getattr(error, "reason", None) or "unknown cause").replace("_", " ").lower()
-    return Failure(reason=Reason.TLS, detail=text.clean(f"The TLS handshake failed: {why}.", MAX_DETAIL))
+    return Failure(reason=Reason.TLS, detail=fields.clean(f"The TLS handshake failed: {why}.", MAX_DETAIL))
 
 
 def of_exchange(error: Exception) -> Failure:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitor.domain.model_name import MAX_LENGTH
-from monitor.ollama import text
 
 MAX_STRING = 64
 MAX_CAPABILITIES = 32
@@ -16,6 +15,17 @@ FIRST_YEAR = 1970
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
+def clean(value: str, limit: int) -> str:
+    """Return at most `limit` printable characters, fit for a database, a terminal and a web page.
+
+    There are no controls, no NUL and no lone surrogates among them.
+    """
+    value = value[: limit * 4]
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value.strip()[:limit]
+
+
 def mapping(value: Any) -> dict[str, Any]:
     """Return a JSON object, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
@@ -23,7 +33,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 def string(value: Any, *, limit: int = MAX_STRING) -> str | None:
     """Return clean text, None when nothing is left."""
-    return (text.clean(value, limit) or None) if isinstance(value, str) else None
+    return (clean(value, limit) or None) if isinstance(value, str) else None
 
 
 def name(value: Any) -> str | None:

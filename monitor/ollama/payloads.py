@@ -20,7 +20,7 @@ from monitor.domain.probe import (
     Residency,
     ShownModel,
 )
-from monitor.ollama import fields, text
+from monitor.ollama import fields
 from monitor.ollama.document import Unusable, parse_object
 
 MAX_MODELS = 10_000
@@ -37,7 +37,7 @@ def read_version(body: bytes, *, latency: timedelta) -> ProbeResult:
     if isinstance(document, Unusable):
         return ProbeResult(reason=document.reason, detail=document.detail)
     version = document.get("version")
-    version = text.clean(version, MAX_VERSION) if isinstance(version, str) else ""
+    version = fields.clean(version, MAX_VERSION) if isinstance(version, str) else ""
     if not version:
         return ProbeResult(reason=Reason.NOT_OLLAMA, detail="The answer names no version, as Ollama does.")
     return ProbeResult(reason=Reason.OK, latency=latency, server_version=version)

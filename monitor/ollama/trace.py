@@ -20,7 +20,7 @@ import aiohttp
 from monitor.domain import credential as credentials
 from monitor.domain.credential import Unreadable
 from monitor.domain.server import Server
-from monitor.ollama import guard, text
+from monitor.ollama import fields, guard
 from monitor.ollama.client import MAX_BODY, Answer, OllamaClient
 from monitor.ollama.dialer import Dialer, P
 from monitor.ollama.failure import Failure
@@ -58,7 +58,7 @@ class Trace:
     def end(self, seen: str, *, ok: bool = True) -> None:
         """End the step that runs."""
         seconds = time.perf_counter() - self._began
-        self._steps.append(Step(name=self._running, ok=ok, seconds=seconds, seen=text.clean(seen, MAX_SEEN)))
+        self._steps.append(Step(name=self._running, ok=ok, seconds=seconds, seen=fields.clean(seen, MAX_SEEN)))
 
     def fail(self, why: str) -> None:
         """End the step that runs, as the one at which the request failed."""
@@ -174,7 +174,7 @@ class ObservedClient(OllamaClient):
         response = request.response
         facts = [f"{request.method} {request.url.raw_path}: HTTP {response.status} {response.reason or ''}".strip()]
         facts += [f"{name} {response.headers[name]}" for name in TELLING_HEADERS if name in response.headers]
-        self._trace.end(", ".join(text.clean(fact, MAX_FACT) for fact in facts), ok=response.status == HTTPStatus.OK)
+        self._trace.end(", ".join(fields.clean(fact, MAX_FACT) for fact in facts), ok=response.status == HTTPStatus.OK)
         self._content = response.content
         self._trace.begin("body")
 

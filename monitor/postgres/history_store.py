@@ -17,17 +17,18 @@ from monitor.postgres.database import Connection, Database
 
 FINER = {HOUR: FIVE_MINUTES, DAY: HOUR}
 CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
-LEASE = "SELECT 1 FROM monitor_leases WHERE shard = 0 AND owner = $1 AND epoch = $2 FOR SHARE"
-# The lease as for results, see server_store. A server that is deleted meanwhile takes its page along: the lock,
-# which the foreign key takes in any case, is waited for here, where it is no error. A page that was written
-# already, by a statement whose answer was lost, has the same epoch.
+IS_HELD = "SELECT fleet_lease_held($1, $2, $3)"
+LEASE = "lease AS MATERIALIZED (SELECT WHERE fleet_lease_held($1, $2, $3))"
+# A server that is deleted meanwhile takes its page along: the lock, which the foreign key takes in any case, is
+# waited for here, where it is no error. A page that was written already, by a statement whose answer was lost, has
+# the same epoch.
 WRITE = f"""
-WITH lease AS MATERIALIZED ({LEASE}),
-server AS MATERIALIZED (SELECT id FROM ollama_servers WHERE id = ANY ($3) ORDER BY id FOR KEY SHARE),
+WITH {LEASE},
+server AS MATERIALIZED (SELECT id FROM ollama_servers WHERE id = ANY ($4) ORDER BY id FOR KEY SHARE),
 written AS (
     INSERT INTO server_history_recent (server_id, start_at, epoch, timeline, good, bad, latencies, medians)
-    SELECT id, to_timestamp(start), $2, timeline, good, bad, latencies, medians
-    FROM lease, unnest($3::uuid[], $4::float8[], $5::bytea[], $6::int[], $7::int[], $8::bytea[], $9::bytea[])
+    SELECT id, to_timestamp(start), $3, timeline, good, bad, latencies, medians
+    FROM lease, unnest($4::uuid[], $5::float8[], $6::bytea[], $7::int[], $8::int[], $9::bytea[], $10::bytea[])
         AS page (id, start, timeline, good, bad, latencies, medians)
     JOIN server USING (id)
     ON CONFLICT DO NOTHING)
@@ -67,16 +68,18 @@ FROM unnest($1::uuid[], $2::float8[], $4::bytea[], $5::int[], $6::int[], $7::byt
 ORDER BY id, start
 """
 DELETE_OLD = f"""
-DELETE FROM server_history
-WHERE span = {DAY} AND start_at < clock_timestamp() - $3::interval AND EXISTS ({LEASE.removesuffix("FOR SHARE")})
+WITH {LEASE}
+DELETE FROM server_history USING lease WHERE span = {DAY} AND start_at < clock_timestamp() - $4::interval
 """
 
 
 class PostgresHistoryStore:
     """Implements `ports.HistoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
         self._database = database
+        self._lease = lease
 
     async def clock(self) -> float:
         """Return the database's time, in seconds since 1970."""
@@ -84,30 +87,28 @@ class PostgresHistoryStore:
             now: float = await connection.fetchval(CLOCK)
         return now
 
-    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
-        """Write pages of five minutes unless the lease is somebody else's; return the database's time."""
+    async def write(self, pages: Sequence[Page], /) -> float:
+        """Write pages of five minutes; return the database's time."""
         starts, *columns = _columns(pages)
         ids = [page.server_id for page in pages]
         async with self._database.session() as connection:
-            now: float = await connection.fetchval(WRITE, lease.owner, lease.epoch, ids, starts, *columns)
+            now: float = await connection.fetchval(WRITE, *self._lease.fence, ids, starts, *columns)
         return now
 
-    async def roll_up(
-        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
-    ) -> list[ServerId]:
+    async def roll_up(self, span: int, /, *, before: int, after: ServerId | None, limit: int) -> list[ServerId]:
         """Make pages of `span` of the finer ones that begin before a time; return whose they were, in order."""
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(LEASE, lease.owner, lease.epoch):
+            if not await connection.fetchval(IS_HELD, *self._lease.fence):
                 return []
             due = [server_id for (server_id,) in await connection.fetch(DUE[span], after, before, limit)]
             servers = [server_id for (server_id,) in await connection.fetch(SERVERS, due)]
             await _roll_up(connection, servers, span, before)
         return due
 
-    async def delete_older(self, age: timedelta, lease: Lease, /) -> None:
+    async def delete_older(self, age: timedelta, /) -> None:
         """Delete days beyond an age."""
         async with self._database.session() as connection:
-            await connection.execute(DELETE_OLD, lease.owner, lease.epoch, age)
+            await connection.execute(DELETE_OLD, *self._lease.fence, age)
 
 
 async def _roll_up(connection: Connection, servers: list[ServerId], span: int, before: int) -> None:

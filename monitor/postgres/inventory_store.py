@@ -21,13 +21,12 @@ FROM ollama_models WHERE server_id = $1
 """
 # Locks the server against deletion and against a second writer, and checks lease and row version.
 CLAIM = """
-WITH lease AS MATERIALIZED (
-    SELECT 1 FROM monitor_leases WHERE shard = 0 AND owner = $1 AND epoch = $2 FOR SHARE)
+WITH lease AS MATERIALIZED (SELECT WHERE fleet_lease_held($1, $2, $3))
 UPDATE ollama_servers AS server SET
-    models_listed_at = CASE WHEN $5 THEN clock_timestamp() ELSE models_listed_at END,
-    discovery_answered_at = coalesce($6, discovery_answered_at),
-    discovery_result = coalesce($7::jsonb, discovery_result)
-FROM lease WHERE server.id = $3 AND server.row_version = $4 AND server.is_active
+    models_listed_at = CASE WHEN $6 THEN clock_timestamp() ELSE models_listed_at END,
+    discovery_answered_at = coalesce($7, discovery_answered_at),
+    discovery_result = coalesce($8::jsonb, discovery_result)
+FROM lease WHERE server.id = $4 AND server.row_version = $5 AND server.is_active
 RETURNING server.id
 """
 # Tells the triggers that this is not the operator's word.
@@ -56,8 +55,10 @@ SET_LOADED = "UPDATE ollama_models SET loaded_size_bytes = $2, size_vram = $3, e
 class PostgresInventoryStore:
     """Implements `ports.InventoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
         self._database = database
+        self._lease = lease
 
     async def known(self, server_id: ServerId) -> list[KnownModel]:
         """Read all models on record of one server, tombstones too."""
@@ -70,7 +71,6 @@ class PostgresInventoryStore:
         server: Server,
         difference: Difference,
         *,
-        lease: Lease,
         listed: bool,
         answered_at: datetime | None = None,
         answer: dict[str, Any] | None = None,
@@ -83,7 +83,7 @@ class PostgresInventoryStore:
         async with self._database.transaction() as connection:
             await connection.execute(SIGN)
             claimed = await connection.fetchval(
-                CLAIM, lease.owner, lease.epoch, server.id, server.row_version, listed, answered_at, answer
+                CLAIM, *self._lease.fence, server.id, server.row_version, listed, answered_at, answer
             )
             if claimed is None:
                 return False
@@ -95,9 +95,7 @@ class PostgresInventoryStore:
                 await connection.execute(REMOVE, [record.id for record in difference.removed])
         return True
 
-    async def write_loaded(
-        self, server: Server, changes: Mapping[ModelId, LoadedModel | None], *, lease: Lease
-    ) -> bool:
+    async def write_loaded(self, server: Server, changes: Mapping[ModelId, LoadedModel | None]) -> bool:
         """Write which models came into memory or left it; returns as `write` does."""
         rows = [
             (model_id, state and state.size_bytes, state and state.size_vram, state and state.expires_at)
@@ -106,7 +104,7 @@ class PostgresInventoryStore:
         async with self._database.transaction() as connection:
             await connection.execute(SIGN)
             claimed = await connection.fetchval(
-                CLAIM, lease.owner, lease.epoch, server.id, server.row_version, False, None, None
+                CLAIM, *self._lease.fence, server.id, server.row_version, False, None, None
             )
             if claimed is None:
                 return False

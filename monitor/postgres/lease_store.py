@@ -1,6 +1,6 @@
 """The lease in `monitor_leases`: taken, renewed and given up by the database's clock.
 
-The whole fleet is shard 0 for now.
+The whole fleet is one shard for now. A monitor that is to hold several has one of these stores for each.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from monitor.postgres.database import Database
 TAKE = """
 UPDATE monitor_leases SET owner = $1, owner_name = $2, epoch = epoch + 1,
     expires_at = clock_timestamp() + $3::interval, taken_at = clock_timestamp()
-WHERE shard = 0 AND (owner IS NULL OR expires_at < clock_timestamp())
+WHERE shard = $4 AND (owner IS NULL OR expires_at < clock_timestamp())
 RETURNING epoch
 """
 # Whoever still locks the row of a lease that has ended is frozen or cut off from us in mid-transaction. PostgreSQL
@@ -35,11 +35,11 @@ PATIENCE = timedelta(seconds=4)
 # What the monitor counts goes along. Its table is not logged, so that this costs no more than the renewal alone.
 RENEW = """
 WITH renewed AS (
-    UPDATE monitor_leases SET expires_at = clock_timestamp() + $3::interval
-    WHERE shard = 0 AND owner = $1 AND epoch = $2
+    UPDATE monitor_leases SET expires_at = clock_timestamp() + $4::interval
+    WHERE shard = $1 AND owner = $2 AND epoch = $3
     RETURNING epoch),
 told AS (
-    INSERT INTO monitor_stats (shard, at, body) SELECT 0, clock_timestamp(), $4 FROM renewed
+    INSERT INTO monitor_stats (shard, at, body) SELECT $1, clock_timestamp(), $5 FROM renewed
     ON CONFLICT (shard) DO UPDATE SET at = excluded.at, body = excluded.body)
 SELECT epoch FROM renewed
 """
@@ -47,10 +47,10 @@ SELECT epoch FROM renewed
 GIVE_UP = """
 WITH released AS (
     UPDATE monitor_leases SET owner = NULL, owner_name = NULL, expires_at = '-infinity'
-    WHERE shard = 0 AND owner = $1 AND epoch = $2 RETURNING epoch)
+    WHERE shard = $1 AND owner = $2 AND epoch = $3 RETURNING epoch)
 SELECT pg_notify('ollama_fleet_requests', 'lease') FROM released
 """
-
+WHOLE_FLEET = 0
 
 log = structlog.get_logger(__name__)
 
@@ -59,13 +59,20 @@ class PostgresLeaseStore:
     """Implements `ports.LeaseStore`."""
 
     def __init__(
-        self, database: Database, *, owner: UUID, owner_name: str, stats: Callable[[], dict[str, Any]] = dict
+        self,
+        database: Database,
+        *,
+        owner: UUID,
+        owner_name: str,
+        stats: Callable[[], dict[str, Any]] = dict,
+        shard: int = WHOLE_FLEET,
     ) -> None:
         """`owner` names this process, `owner_name` says it to people (host and pid), `stats` is what it has counted."""
         self._database = database
         self._owner = owner
         self._owner_name = owner_name
         self._stats = stats
+        self._shard = shard
 
     async def take(self, ttl: timedelta) -> Lease | None:
         """Take the lease if nobody holds it; return it, or None. A dead owner's transaction is ended for it."""
@@ -73,18 +80,18 @@ class PostgresLeaseStore:
             # Asked for, since a pooler has another one for us than PostgreSQL.
             pid = await connection.fetchval("SELECT pg_backend_pid()")
             async with self._unblocked(pid):
-                epoch = await connection.fetchval(TAKE, self._owner, self._owner_name, ttl)
-        return None if epoch is None else Lease(owner=self._owner, epoch=epoch)
+                epoch = await connection.fetchval(TAKE, self._owner, self._owner_name, ttl, self._shard)
+        return None if epoch is None else Lease(shard=self._shard, owner=self._owner, epoch=epoch)
 
     async def renew(self, lease: Lease, ttl: timedelta) -> bool:
         """Prolong the lease; False means that another monitor has it now."""
         async with self._database.session() as connection:
-            return await connection.fetchval(RENEW, lease.owner, lease.epoch, ttl, self._stats()) is not None
+            return await connection.fetchval(RENEW, *lease.fence, ttl, self._stats()) is not None
 
     async def give_up(self, lease: Lease) -> None:
         """Free the lease, so that another monitor need not wait for its end."""
         async with self._database.session() as connection:
-            await connection.execute(GIVE_UP, lease.owner, lease.epoch)
+            await connection.execute(GIVE_UP, *lease.fence)
 
     @asynccontextmanager
     async def _unblocked(self, pid: int) -> AsyncIterator[None]:

@@ -41,7 +41,8 @@ class NotifyProof:
         except (DatabaseUnavailableError, ConfigurationError):
             return
         try:
-            await asyncio.wait_for(self._heard.wait(), SECONDS)
+            async with asyncio.timeout(SECONDS):
+                await self._heard.wait()
             self._is_told = False
         except TimeoutError:
             if not self._is_told:

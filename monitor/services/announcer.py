@@ -1,13 +1,11 @@
 """Tells the event log how the monitor itself is doing, also when the database was away meanwhile."""
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import Announcement, EventType
-from monitor.domain.lease import Lease
 from monitor.ports import AnnouncementStore
 
 RETRY = 1.0
@@ -20,16 +18,16 @@ class Announcer:
 
     An isolation that came and went while the database was away gives way to the next one, so that what
     subscribers read alternates, and ends with how it is now. An isolation that a monitor before this one
-    left open, since it was killed in the middle of it, is closed when the lease is won.
+    left open, since it was killed in the middle of it, is closed first of all.
     """
 
-    def __init__(self, store: AnnouncementStore, *, lease: Callable[[], Lease | None]) -> None:
+    def __init__(self, store: AnnouncementStore) -> None:
         self._store = store
-        self._lease = lease
         self._waiting: list[Announcement] = []
-        self._inherits = False
+        self._inherits = True
         self._writing: Announcement | None = None
         self._wake = asyncio.Event()
+        self._wake.set()
 
     def announce(self, announcement: Announcement, /) -> None:
         """Take a piece of news to be written soon."""
@@ -40,31 +38,25 @@ class Announcer:
         self._waiting.append(announcement)
         self._wake.set()
 
-    def lease_changed(self) -> None:
-        """Forget what is not written, for another monitor tells now; or look at what the last one left open."""
-        self._waiting.clear()
-        self._inherits = True
-        self._wake.set()
-
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             await self.flush()
-            if self._lease() is not None and (self._waiting or self._inherits):
+            if self._waiting or self._inherits:
                 await asyncio.sleep(RETRY)
                 self._wake.set()
 
     async def flush(self) -> None:
         """Write what waits, if the database can be reached."""
-        while (lease := self._lease()) is not None and (self._waiting or self._inherits):
+        while self._waiting or self._inherits:
             first = self._writing = None if self._inherits else self._waiting[0]
             try:
                 if first is None:
-                    await self._store.close_open(lease)
+                    await self._store.close_open()
                 else:
-                    await self._store.announce(first, lease)
+                    await self._store.announce(first)
             except DatabaseUnavailableError:
                 return
             except Exception:
@@ -72,8 +64,6 @@ class Announcer:
                 log.exception("announcement_refused", type=first and first.type)
             finally:
                 self._writing = None
-            if self._lease() != lease:
-                return
             if first is None:
                 self._inherits = False
             else:

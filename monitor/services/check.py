@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ import structlog
 
 from monitor.domain import evaluation, schedule, suspicion, watching
 from monitor.domain.availability import Availability, Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.mass_failure import SILENT
 from monitor.domain.probe import ProbeResult, Reason
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Check:
-    """Checks one server at a time when called with its id."""
+    """Checks servers, one at a time with each call."""
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Check:
         doubt: Doubt,
         discover: Callable[[ServerId], None],
         suspect: Callable[[Watched], None],
+        counters: Counters,
     ) -> None:
         """`discover` is told of servers whose models may be other ones now, `suspect` of those that became suspect."""
         self._fleet = fleet
@@ -46,9 +47,9 @@ class Check:
         self._doubt = doubt
         self._discover = discover
         self._suspect = suspect
-        self.answers: Counter[Reason] = Counter()
+        self._counters = counters
 
-    async def __call__(self, server_id: ServerId) -> None:
+    async def run(self, server_id: ServerId) -> None:
         """Check the server once; a result that comes after its server was edited or deleted is dropped."""
         watched = self._fleet.get(server_id)
         if watched is None:
@@ -68,7 +69,7 @@ class Check:
             at = time.monotonic()
             waited = within if within and result.reason is Reason.CONNECT_TIMEOUT else policy.timeout
             result = self._doubt.own_fault(result, began=began, at=at, timeout=waited)
-            self.answers[result.reason] += 1
+            self._counters.answers[result.reason] += 1
             self._judge(watched, result, requested, began=began, at=at)
 
     def suspect(self, watched: Watched, reason: Reason) -> None:

@@ -3,7 +3,6 @@
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,6 @@ from monitor.domain.availability import Status
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
-from monitor.domain.lease import Lease
 from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
 from monitor.domain.schedule import JITTER, Schedule
 from monitor.domain.server import Server, ServerId
@@ -55,7 +53,7 @@ class ShownModels:
 
 
 class Discovery:
-    """Discovers one server at a time when called with its id."""
+    """Discovers what servers have, one server with each call."""
 
     def __init__(
         self,
@@ -66,7 +64,6 @@ class Discovery:
         store: InventoryStore,
         recorder: Recorder,
         doubt: Doubt,
-        lease: Callable[[], Lease | None],
         interval: timedelta,
     ) -> None:
         """`interval` lies between two listings of a server."""
@@ -76,11 +73,10 @@ class Discovery:
         self._store = store
         self._recorder = recorder
         self._doubt = doubt
-        self._lease = lease
         self._interval = interval.total_seconds()
         self._shown = ShownModels(lister)
 
-    async def __call__(self, server_id: ServerId) -> None:
+    async def run(self, server_id: ServerId) -> None:
         """Discover the server once; what comes after its server was edited or deleted is dropped."""
         watched = self._fleet.get(server_id)
         if watched is None:
@@ -118,13 +114,11 @@ class Discovery:
             return
         else:
             difference, complete = await self._difference(watched, listing, certain=requested is not None)
-        lease = self._lease()
-        if lease is None or not self._fleet.is_current(watched):
+        if not self._fleet.is_current(watched):
             return
         written = await self._store.write(
             watched.server,
             difference,
-            lease=lease,
             listed=listing.reason is Reason.OK,
             answered_at=requested,
             answer=None if requested is None else _answer(listing, difference),
@@ -161,12 +155,11 @@ class Discovery:
         if residency.reason is not Reason.OK or residency.models is None:
             return
         fingerprint = hash(frozenset(residency.models))
-        lease = self._lease()
-        if fingerprint == watched.known_residency or lease is None or not self._fleet.is_current(watched):
+        if fingerprint == watched.known_residency or not self._fleet.is_current(watched):
             return
         on_record = [record for record in await self._store.known(watched.server.id) if not record.removed]
         changes = inventory.residency_changes(on_record, residency.models)
-        if not changes or await self._store.write_loaded(watched.server, changes, lease=lease):
+        if not changes or await self._store.write_loaded(watched.server, changes):
             watched.known_residency = fingerprint
 
     def _doubted(self, listing: Listing, server: Server, *, began: float) -> Listing:

@@ -9,13 +9,12 @@ five minutes at most, and reads as unknown.
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import structlog
 
+from monitor.domain.counters import Counters
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet
-from monitor.domain.lease import Lease
 from monitor.domain.ledger import Ledger
 from monitor.domain.record import ServerRecord
 from monitor.domain.staleness import fresh_for
@@ -32,19 +31,13 @@ log = structlog.get_logger(__name__)
 class Historian:
     """Told of every record; the times of history are those of the database's clock."""
 
-    def __init__(self, store: HistoryStore, *, fleet: Fleet, lease: Callable[[], Lease | None]) -> None:
+    def __init__(self, store: HistoryStore, *, fleet: Fleet, counters: Counters) -> None:
         self._store = store
         self._fleet = fleet
-        self._lease = lease
         self._ledger = Ledger()
         # What the database's clock is ahead of our monotonic one; None until it was asked.
         self._offset: float | None = None
-        self.pages = 0
-
-    @property
-    def lost(self) -> int:
-        """How many pages found no room while the database was away."""
-        return self._ledger.lost
+        self._counters = counters
 
     def note(self, record: ServerRecord) -> None:
         """Take in what a check or a listing found."""
@@ -64,10 +57,6 @@ class Historian:
             patience=fresh_for(interval=policy.interval.total_seconds(), timeout=policy.timeout.total_seconds()),
         )
 
-    def clear(self) -> None:
-        """Forget everything: the fleet is somebody else's now."""
-        self._ledger.clear()
-
     async def run(self) -> None:
         """Write full pages until cancelled; with the database away they wait, an hour's at the most."""
         while True:
@@ -86,8 +75,8 @@ class Historian:
             return
         self._ledger.close_all(time.monotonic() + self._offset)
         try:
-            while len(self._ledger) and await self._write():
-                pass
+            while len(self._ledger):
+                await self._write()
         except DatabaseUnavailableError as error:
             log.warning("history_lost", error=str(error), pages=len(self._ledger))
 
@@ -98,20 +87,15 @@ class Historian:
         if len(self._ledger):
             await self._write()
 
-    async def _write(self) -> bool:
-        lease = self._lease()
-        if lease is None:
-            return False
+    async def _write(self) -> None:
         pages = self._ledger.take(MOST_PAGES)
         try:
-            clock = await self._store.write(pages, lease)
+            clock = await self._store.write(pages)
         except (DatabaseUnavailableError, asyncio.CancelledError):
-            if self._lease() == lease:
-                self._ledger.put_back(pages)
+            self._counters.history_pages_lost += self._ledger.put_back(pages)
             raise
-        self.pages += len(pages)
+        self._counters.history_pages += len(pages)
         self._compare(clock)
-        return True
 
     def _compare(self, clock: float) -> None:
         offset = clock - time.monotonic()

@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
 
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.history import DAY, HOUR
-from monitor.domain.lease import Lease
 from monitor.domain.server import ServerId
 from monitor.ports import HistoryStore
 
@@ -21,50 +19,48 @@ log = structlog.get_logger(__name__)
 
 
 class HistoryKeeper:
-    """Called once a minute. The pages of the current and the last hour, or day, stay as they are, so that the
+    """Looks once a minute. The pages of the current and the last hour, or day, stay as they are, so that the
     shorter windows are cut at five minutes, or an hour. Each span is gone through once per span."""
 
-    def __init__(self, store: HistoryStore, *, retention: timedelta, lease: Callable[[], Lease | None]) -> None:
-        """Days older than `retention` go, and only the monitor with the lease works on history."""
+    def __init__(self, store: HistoryStore, *, retention: timedelta) -> None:
+        """Days older than `retention` go."""
         self._store = store
         self._retention = retention
-        self._lease = lease
         self._rolled_up: dict[int, int] = {}
 
-    async def __call__(self) -> None:
+    async def roll_up(self) -> None:
         """Roll up what is due; with the database away, next minute is early enough."""
         try:
             now = int(await self._store.clock())
             for span in (HOUR, DAY):
                 before = now // span * span - span
-                if self._rolled_up.get(span) != before and await self._tried(span, before):
+                if self._rolled_up.get(span) != before:
+                    await self._try_to_roll_up(span, before)
                     self._rolled_up[span] = before
         except DatabaseUnavailableError as error:
             log.debug("history_put_off", error=str(error))
 
-    async def _tried(self, span: int, before: int) -> bool:
+    async def _try_to_roll_up(self, span: int, before: int) -> None:
         try:
-            return await self._roll_up(span, before)
+            await self._roll_up_span(span, before)
         except DatabaseUnavailableError:
             raise
         except Exception:
             # A row that somebody wrote by hand, perhaps: history is not worth an end of all checks.
             log.exception("history_not_rolled_up", span_s=span)
-            return True
 
-    async def _roll_up(self, span: int, before: int) -> bool:
+    async def _roll_up_span(self, span: int, before: int) -> None:
         began = time.monotonic()
         after: ServerId | None = None
         servers = 0
-        while (lease := self._lease()) is not None:
-            done = await self._store.roll_up(span, before=before, after=after, limit=STEP, lease=lease)
+        while True:
+            done = await self._store.roll_up(span, before=before, after=after, limit=STEP)
             servers += len(done)
             if len(done) < STEP:
                 if span == DAY:
-                    await self._store.delete_older(self._retention, lease)
+                    await self._store.delete_older(self._retention)
                 if servers:
                     log.info("history_rolled_up", span_s=span, servers=servers, s=round(time.monotonic() - began, 1))
-                return True
+                return
             after = done[-1]
             await asyncio.sleep(PAUSE)
-        return False

@@ -1,12 +1,10 @@
 """Keeps the event log bounded: old events go, a few at a time, so that nobody waits for it."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
 
 from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.lease import Lease
 from monitor.ports import EventLog
 
 STEP = 5_000
@@ -16,21 +14,18 @@ log = structlog.get_logger(__name__)
 
 
 class Housekeeping:
-    """Called once a minute; deletes at most 100,000 events each time."""
+    """Once a minute it deletes at most 100,000 events each time."""
 
-    def __init__(self, events: EventLog, *, retention: timedelta, lease: Callable[[], Lease | None]) -> None:
-        """Events older than `retention` go, and only the monitor with the lease deletes them."""
+    def __init__(self, events: EventLog, *, retention: timedelta) -> None:
+        """Events older than `retention` go."""
         self._events = events
         self._retention = retention
-        self._lease = lease
 
-    async def __call__(self) -> None:
+    async def delete_old(self) -> None:
         """Delete what is too old; with the database away, next minute is early enough."""
         deleted = 0
         try:
             for _ in range(MOST_STEPS):
-                if self._lease() is None:
-                    break
                 step = await self._events.delete_older(self._retention, limit=STEP)
                 deleted += step
                 if step < STEP:

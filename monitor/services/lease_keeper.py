@@ -1,12 +1,14 @@
-"""Holds the right to check the fleet: takes it when it is free, renews it, and knows when it is lost."""
+"""Holds the right to check the fleet: takes it when it is free, renews it, and ends the work when it is lost."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
+from monitor import lifecycle
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.ports import LeaseStore
@@ -25,46 +27,54 @@ class LeaseKeeper:
     taken it when the database is back, the database refuses our results by their epoch.
     """
 
-    def __init__(self, store: LeaseStore, *, changed: Callable[[], None]) -> None:
-        """`changed` is called when the lease was won or lost."""
+    def __init__(self, store: LeaseStore, *, work: Callable[[Lease, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+        """`work` runs under each lease that is won, until it is to stop; it is cancelled when the lease is lost."""
         self._store = store
-        self._changed = changed
+        self._work = work
         self._wake = asyncio.Event()
-        self.lease: Lease | None = None
-
-    def current(self) -> Lease | None:
-        """Return the lease we hold, None while standing by."""
-        return self.lease
 
     def wake(self) -> None:
-        """Look at once whether the lease has become free."""
-        if self.lease is None:
-            self._wake.set()
+        """Standing by, look at once whether the lease has become free."""
+        self._wake.set()
 
-    async def run(self) -> None:
-        """Take or renew the lease until cancelled."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hold the lease whenever it can be had; once `stop` is set and the work has ended, it is given up."""
+        while (lease := await lifecycle.unless(stop, self._take())) is not None:
+            log.info("lease_won", epoch=lease.epoch)
+            if await self._held_to_the_end(lease, stop):
+                await lifecycle.end("lease", self._give_up(lease))
+                return
+
+    async def _take(self) -> Lease:
         while True:
-            with contextlib.suppress(DatabaseUnavailableError):
-                await self._turn()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STANDBY if self.lease is None else RENEWAL):
-                    await self._wake.wait()
             self._wake.clear()
-
-    async def _turn(self) -> None:
-        if self.lease is None:
-            self.lease = await self._store.take(TTL)
-            if self.lease is not None:
-                log.info("lease_won", epoch=self.lease.epoch)
-                self._changed()
-        elif not await self._store.renew(self.lease, TTL):
-            log.warning("lease_lost", epoch=self.lease.epoch)
-            self.lease = None
-            self._changed()
-
-    async def give_up(self) -> None:
-        """Free the lease for another monitor; without the database it simply ends."""
-        lease, self.lease = self.lease, None
-        if lease is not None:
             with contextlib.suppress(DatabaseUnavailableError):
-                await self._store.give_up(lease)
+                lease = await self._store.take(TTL)
+                if lease is not None:
+                    return lease
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STANDBY):
+                    await self._wake.wait()
+
+    async def _held_to_the_end(self, lease: Lease, stop: asyncio.Event) -> bool:
+        """Do the work, and renew the lease meanwhile; False when it was lost before the work had ended."""
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(self._work(lease, stop), name="work under the lease")
+            renewing = group.create_task(self._renew(lease, lost=working.cancel), name="lease")
+            await asyncio.wait([working])
+            renewing.cancel()
+        return not working.cancelled()
+
+    async def _renew(self, lease: Lease, *, lost: Callable[[], object]) -> None:
+        is_held = True
+        while is_held:
+            await asyncio.sleep(RENEWAL)
+            with contextlib.suppress(DatabaseUnavailableError):
+                is_held = await self._store.renew(lease, TTL)
+        log.warning("lease_lost", epoch=lease.epoch)
+        lost()
+
+    async def _give_up(self, lease: Lease) -> None:
+        """Free the lease for another monitor; without the database it simply ends."""
+        with contextlib.suppress(DatabaseUnavailableError):
+            await self._store.give_up(lease)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,10 +14,9 @@ import structlog
 
 from monitor.domain import evaluation
 from monitor.domain.availability import Availability, Status
-from monitor.domain.distribution import SECONDS, Distribution
+from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.lateness import Lateness
 from monitor.domain.mass_failure import SILENT, Isolation, MassFailure, Silence, Turn
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.server import Policy, ServerId
@@ -31,8 +31,38 @@ UNASKED = evaluation.CERTAIN | {Reason.BLOCKED}
 OPINIONS = 8
 CENSUS_LASTS = 1.0
 MOST_HOSTS = 65_536
+LAGS_KEPT = 200
+LEAST_LAG = 0.05
 
 log = structlog.get_logger(__name__)
+
+
+class Lateness:
+    """How late we were ourselves: a time-out that fired meanwhile says nothing about a server.
+
+    Learns from beats that are meant to come `every` so many seconds; times are monotonic seconds.
+    """
+
+    def __init__(self, every: float, *, at: float) -> None:
+        self._every = every
+        self._expected = at + every
+        self._late: deque[tuple[float, float]] = deque(maxlen=LAGS_KEPT)
+
+    def beat(self, at: float) -> float:
+        """Take in a beat; return by how much it was late."""
+        lag = max(0.0, at - self._expected)
+        if lag >= LEAST_LAG:
+            self._late.append((self._expected, at))
+        self._expected = at + self._every
+        return lag
+
+    def longest_since(self, began: float, *, at: float) -> float:
+        """Return for how long at a stretch, between `began` and `at`, nothing could be done.
+
+        A beat that is overdue counts: what was kept waiting may come to its turn before the beat does.
+        """
+        spans = [*self._late, (self._expected, at)]
+        return max(0.0, *(end - max(start, began) for start, end in spans))
 
 
 class OwnHealth:
@@ -51,6 +81,7 @@ class OwnHealth:
         ask: Callable[[ServerId], None],
         publish: Callable[[Watched, Availability], None],
         announce: Callable[[Announcement], None],
+        counters: Counters,
         is_here: Callable[[str], bool] = lambda _host: False,
         looked_up_at: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
@@ -71,9 +102,7 @@ class OwnHealth:
         self._counted_at = float("-inf")
         # The verdicts that wait, each with what was watched when it was given.
         self._held: dict[ServerId, tuple[Watched, Availability]] = {}
-        self.lag = Distribution(SECONDS)
-        # How often a verdict was held back, once for each check that would have given it.
-        self.held = 0
+        self._counters = counters
 
     @property
     def is_isolated(self) -> bool:
@@ -87,18 +116,12 @@ class OwnHealth:
             await asyncio.sleep(BEAT)
             at = time.monotonic()
             lag = self._lateness.beat(at)
-            self.lag.observe(lag)
+            self._counters.loop_lag.observe(lag)
             if lag >= WORTH_TELLING:
                 log.warning("loop_late", seconds=round(lag, 1))
             if not self._guard.is_calm:
                 self._guard.keep(self._is_watched)
                 self._decide(at)
-
-    def clear(self) -> None:
-        """Forget the fleet: it is somebody else's now."""
-        self._guard.clear()
-        self._held.clear()
-        self._standing, self._counted_at = [], float("-inf")
 
     def own_fault(self, result: ProbeResult, /, *, began: float, at: float, timeout: timedelta) -> ProbeResult:
         """Return the result, as `local` where what it says may well be our own doing."""
@@ -147,7 +170,7 @@ class OwnHealth:
         if after.status is not Status.DOWN or before.status is Status.DOWN:
             return after
         if self._guard.holds(silence.reason, of=self._census(at), at=at):
-            self.held += 1
+            self._counters.verdicts_held += 1
             self._held[server_id] = watched, after
             return evaluation.hold(before, after)
         self._guard.forget(server_id)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
-from monitor.domain.distribution import RECORDS, SECONDS, Distribution
+from monitor.domain.counters import Counters
 from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.lease import Lease
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import ServerId
 from monitor.ports import ResultStore
@@ -35,12 +34,11 @@ class BatchRecorder:
         self,
         store: ResultStore,
         *,
-        lease: Callable[[], Lease | None],
+        counters: Counters,
         note: Callable[[ServerRecord], None] = lambda _: None,
     ) -> None:
         """`note` is told of every record, also of those that a newer one replaces before they are written."""
         self._store = store
-        self._lease = lease
         self._note = note
         self._waiting: dict[ServerId, ServerRecord] = {}
         self._urgent = asyncio.Event()
@@ -49,9 +47,7 @@ class BatchRecorder:
         self._all_written_at = float("-inf")
         self._stuck = False
         self.turns = 0
-        self.dropped = 0
-        self.batch_records = Distribution(RECORDS)
-        self.batch_seconds = Distribution(SECONDS)
+        self._counters = counters
 
     @property
     def waiting(self) -> int:
@@ -65,11 +61,6 @@ class BatchRecorder:
         if at_once:
             self._changed.add(record.server_id)
             self._urgent.set()
-
-    def clear(self) -> None:
-        """Forget everything that is not written yet: the fleet is somebody else's now."""
-        self._waiting.clear()
-        self._changed.clear()
 
     async def run(self) -> None:
         """Write until cancelled; `turns` goes on counting while the database keeps a write waiting."""
@@ -111,49 +102,45 @@ class BatchRecorder:
         return batch
 
     async def _flush(self, take: Callable[[], list[ServerRecord]]) -> None:
-        lease = self._lease()
-        batch = [] if lease is None else take()
-        if lease is None or not batch:
+        batch = take()
+        if not batch:
             return
         began = time.monotonic()
         try:
-            await self._write(batch, lease)
+            await self._write(batch)
         except DatabaseUnavailableError as error:
-            self._put_back(batch, lease)
+            self._put_back(batch)
             if not self._stuck:
                 log.warning("results_wait", error=str(error), servers=len(self._waiting))
             self._stuck = True
         except asyncio.CancelledError:
-            self._put_back(batch, lease)
+            self._put_back(batch)
             raise
         else:
             if self._stuck:
                 log.info("results_written_again", servers=len(batch))
             self._stuck = False
-            self.batch_records.observe(len(batch))
-            self.batch_seconds.observe(time.monotonic() - began)
+            self._counters.batch_records.observe(len(batch))
+            self._counters.batch_seconds.observe(time.monotonic() - began)
 
-    def _put_back(self, batch: list[ServerRecord], lease: Lease) -> None:
-        if self._lease() != lease:
-            # Lost during the write: these belong to what `clear` forgot.
-            return
+    def _put_back(self, batch: list[ServerRecord]) -> None:
         for record in batch:
             newer = self._waiting.get(record.server_id)
             self._waiting[record.server_id] = record if newer is None else newer.over(record)
 
-    async def _write(self, batch: list[ServerRecord], lease: Lease) -> None:
+    async def _write(self, batch: list[ServerRecord]) -> None:
         """Write a batch; should the database refuse it for what is in it, save all records but the bad one."""
         try:
-            written = await self._store.write(batch, lease)
+            written = await self._store.write(batch)
         except DatabaseUnavailableError:
             raise
         except Exception:
             if len(batch) == 1:
                 log.exception("result_refused", server_id=str(batch[0].server_id))
-                self.dropped += 1
+                self._counters.results_dropped += 1
                 return
             middle = len(batch) // 2
-            await self._write(batch[:middle], lease)
-            await self._write(batch[middle:], lease)
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
         else:
-            self.dropped += len(batch) - written
+            self._counters.results_dropped += len(batch) - written

@@ -1,7 +1,7 @@
 """Holds one idle connection to each available server; its end wakes a check at once, and never is a verdict.
 
 Twice a second the connections that are held are compared with the fleet as it is believed to be, so
-nobody has to tell of servers that come, go, are edited, or of a lease that is lost.
+nobody has to tell of servers that come, go or are edited.
 """
 
 import functools
@@ -23,11 +23,11 @@ MOST_PER_SWEEP = 100
 log = structlog.get_logger(__name__)
 
 
-class Post:
-    """Where one server is watched from, for as long as it is not edited."""
+class ConnectionWatch:
+    """The watch of one server, for as long as it is not edited: its connection, if there is one, and what is known."""
 
     __slots__ = (
-        *("at_end", "began", "ending", "habit", "hold", "lasted", "may_begin", "on", "settled", "told", "watched"),
+        *("at_end", "began", "ending", "habit", "hold", "lasted", "may_begin", "on", "settled", "recorded", "watched"),
     )
 
     def __init__(self, watched: Watched, habit: Habit, *, on: bool) -> None:
@@ -41,7 +41,7 @@ class Post:
         # What was believed when the last watch ended; None once that end is understood.
         self.at_end: Availability | None = None
         self.may_begin = True
-        self.told: WatchState | None = None
+        self.recorded: WatchState | None = None
         # With this availability there is nothing to do here: most servers, at most sweeps.
         self.settled: Availability | None = None
 
@@ -53,7 +53,7 @@ class Post:
 
 
 class Sentry:
-    """Watches one server when called with its id; `sweep` says for which ones it is time."""
+    """Holds the connections; `sweep` says to which servers it is time to connect."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Sentry:
         self._recorder = recorder
         self._wake = wake
         self._restart = restart
-        self._tell_closed = closed
+        self._closed = closed
         self._most = most
         self._on = on
-        self._posts: dict[ServerId, Post] = {}
+        self._watches: dict[ServerId, ConnectionWatch] = {}
         self._arming: set[ServerId] = set()
         self._held = 0
         self._full = False
@@ -97,87 +97,87 @@ class Sentry:
         held = 0
         due: list[ServerId] = []
         for watched in self._fleet:
-            post = self._posts.get(watched.server.id)
-            if post is None or post.watched is not watched or post.settled is not watched.availability:
-                post = self._post(post, watched, now)
-                self._review(post, now)
-                if self._is_due(post, now):
+            watch = self._watches.get(watched.server.id)
+            if watch is None or watch.watched is not watched or watch.settled is not watched.availability:
+                watch = self._watch_of(watch, watched, now)
+                self._review(watch, now)
+                if self._is_due(watch, now):
                     due.append(watched.server.id)
-            held += post.hold is not None
+            held += watch.hold is not None
         self._held = held
-        if len(self._posts) > len(self._fleet):
+        if len(self._watches) > len(self._fleet):
             self._leave()
         return self._choose(due)
 
-    def _post(self, post: Post | None, watched: Watched, now: float) -> Post:
-        if post is not None and post.watched is watched:
-            return post
-        if post is not None:
-            post.let_go()
+    def _watch_of(self, watch: ConnectionWatch | None, watched: Watched, now: float) -> ConnectionWatch:
+        if watch is not None and watch.watched is watched:
+            return watch
+        if watch is not None:
+            watch.let_go()
         habit = watching.begin(at=now, chance=random.random())
-        post = Post(watched, habit, on=self._on and watched.server.connection_watch)
-        self._posts[watched.server.id] = post
-        return post
+        watch = ConnectionWatch(watched, habit, on=self._on and watched.server.connection_watch)
+        self._watches[watched.server.id] = watch
+        return watch
 
-    def _is_due(self, post: Post, now: float) -> bool:
-        free = post.hold is None and post.at_end is None
-        return post.on and free and post.may_begin and now >= post.habit.not_before
+    def _is_due(self, watch: ConnectionWatch, now: float) -> bool:
+        free = watch.hold is None and watch.at_end is None
+        return watch.on and free and watch.may_begin and now >= watch.habit.not_before
 
-    def _review(self, post: Post, now: float) -> None:
-        availability = post.watched.availability
-        if post.at_end is not None:
-            self._understand(post, post.at_end, now)
+    def _review(self, watch: ConnectionWatch, now: float) -> None:
+        availability = watch.watched.availability
+        if watch.at_end is not None:
+            self._understand(watch, watch.at_end, now)
         may_begin = watching.may_begin(availability)
         if not watching.may_hold(availability):
-            post.let_go()
-        elif may_begin and not post.may_begin:
-            post.habit = watching.after_return(post.habit, at=now, chance=random.random())
-        post.may_begin = may_begin
-        self._tell(post)
-        idle = post.hold is not None or not post.on or not watching.may_hold(availability)
-        post.settled = availability if idle else None
+            watch.let_go()
+        elif may_begin and not watch.may_begin:
+            watch.habit = watching.after_return(watch.habit, at=now, chance=random.random())
+        watch.may_begin = may_begin
+        self._record(watch)
+        idle = watch.hold is not None or not watch.on or not watching.may_hold(availability)
+        watch.settled = availability if idle else None
 
-    def _understand(self, post: Post, at_end: Availability, now: float) -> None:
+    def _understand(self, watch: ConnectionWatch, at_end: Availability, now: float) -> None:
         """Ask the checks since a watch ended what its end meant."""
-        match watching.meaning(at_end, post.watched.availability):
-            case Meaning.HEALTHY if post.ending is Ending.SILENT:
-                post.at_end = None
-                post.habit = watching.after_silence(post.habit, at=now, chance=random.random())
+        match watching.meaning(at_end, watch.watched.availability):
+            case Meaning.HEALTHY if watch.ending is Ending.SILENT:
+                watch.at_end = None
+                watch.habit = watching.after_silence(watch.habit, at=now, chance=random.random())
             case Meaning.HEALTHY:
-                post.at_end = None
-                habit = watching.after_end(post.habit, at=now, lasted=post.lasted, chance=random.random())
-                self._learn(post, habit, "it ends idle connections while it is healthy")
+                watch.at_end = None
+                habit = watching.after_end(watch.habit, at=now, lasted=watch.lasted, chance=random.random())
+                self._learn(watch, habit, "it ends idle connections while it is healthy")
             case Meaning.SICK:
-                post.at_end = None
+                watch.at_end = None
             case Meaning.OPEN:
                 pass
 
-    def _tell(self, post: Post) -> None:
+    def _record(self, watch: ConnectionWatch) -> None:
         """Record what people are to see of the watch, when it is another thing than before."""
-        state = self._state(post)
-        if state in {None, post.told} or not watching.may_hold(post.watched.availability):
+        state = self._state(watch)
+        if state in {None, watch.recorded} or not watching.may_hold(watch.watched.availability):
             return
-        post.told = state
-        self._recorder.record(post.watched.record(watch_state=state), at_once=False)
+        watch.recorded = state
+        self._recorder.record(watch.watched.record(watch_state=state), at_once=False)
 
-    def _state(self, post: Post) -> WatchState | None:
-        if not post.on:
+    def _state(self, watch: ConnectionWatch) -> WatchState | None:
+        if not watch.on:
             return WatchState.OFF
-        if post.hold is not None:
+        if watch.hold is not None:
             return WatchState.WATCHED
-        return None if post.habit.holds else WatchState.NOT_HELD
+        return None if watch.habit.holds else WatchState.NOT_HELD
 
-    def _learn(self, post: Post, habit: Habit, why: str) -> None:
-        if post.habit.holds and not habit.holds:
-            server = post.watched.server
+    def _learn(self, watch: ConnectionWatch, habit: Habit, why: str) -> None:
+        if watch.habit.holds and not habit.holds:
+            server = watch.watched.server
             log.info("connection_not_held", server=server.name, server_id=str(server.id), why=why)
-        post.habit = habit
+        watch.habit = habit
 
     def _leave(self) -> None:
-        for server_id, post in list(self._posts.items()):
-            if not self._fleet.is_current(post.watched):
-                post.let_go()
-                del self._posts[server_id]
+        for server_id, watch in list(self._watches.items()):
+            if not self._fleet.is_current(watch.watched):
+                watch.let_go()
+                del self._watches[server_id]
 
     def _choose(self, due: list[ServerId]) -> list[ServerId]:
         """Return those of the due servers that there is room for; at random, so that none is always last."""
@@ -191,52 +191,52 @@ class Sentry:
         self._arming.update(chosen)
         return chosen
 
-    async def __call__(self, server_id: ServerId) -> None:
+    async def connect(self, server_id: ServerId) -> None:
         """Connect to a server that `sweep` has chosen."""
         try:
-            post = self._posts.get(server_id)
-            if post is not None and self._is_wanted(post):
-                await self._watch(post)
+            watch = self._watches.get(server_id)
+            if watch is not None and self._is_wanted(watch):
+                await self._hold(watch)
         finally:
             self._arming.discard(server_id)
 
-    def _is_wanted(self, post: Post) -> bool:
-        current = self._fleet.is_current(post.watched)
-        return self._open and current and watching.may_begin(post.watched.availability)
+    def _is_wanted(self, watch: ConnectionWatch) -> bool:
+        current = self._fleet.is_current(watch.watched)
+        return self._open and current and watching.may_begin(watch.watched.availability)
 
-    async def _watch(self, post: Post) -> None:
-        hold = await self._holder.hold(post.watched.server, functools.partial(self._ended, post))
+    async def _hold(self, watch: ConnectionWatch) -> None:
+        hold = await self._holder.hold(watch.watched.server, functools.partial(self._ended, watch))
         now = time.monotonic()
         if hold is None:
-            post.habit = watching.after_failure(post.habit, at=now, chance=random.random())
-        elif not self._is_wanted(post):
+            watch.habit = watching.after_failure(watch.habit, at=now, chance=random.random())
+        elif not self._is_wanted(watch):
             hold.close()
         elif hold.is_open:
-            post.hold, post.began = hold, now
-            post.habit = watching.after_connect(post.habit)
+            watch.hold, watch.began = hold, now
+            watch.habit = watching.after_connect(watch.habit)
 
-    def _ended(self, post: Post, ending: Ending) -> None:
+    def _ended(self, watch: ConnectionWatch, ending: Ending) -> None:
         now = time.monotonic()
         # An end before the connection was counted as held has lasted no time.
-        post.lasted = 0.0 if post.hold is None else now - post.began
-        post.hold = post.settled = None
-        if not self._fleet.is_current(post.watched):
+        watch.lasted = 0.0 if watch.hold is None else now - watch.began
+        watch.hold = watch.settled = None
+        if not self._fleet.is_current(watch.watched):
             return
         if ending is Ending.SPOKE:
-            self._learn(post, watching.after_speech(at=now), "it sends bytes that nobody asked for")
+            self._learn(watch, watching.after_speech(at=now), "it sends bytes that nobody asked for")
             return
-        post.ending, post.at_end = ending, post.watched.availability
-        post.watched.watch_ended_at = now
+        watch.ending, watch.at_end = ending, watch.watched.availability
+        watch.watched.watch_ended_at = now
         if ending is Ending.SILENT:
-            post.watched.vanished = True
-            self._restart(post.watched.server.id)
+            watch.watched.vanished = True
+            self._restart(watch.watched.server.id)
         else:
-            self._tell_closed(post.watched)
-            self._wake(post.watched.server.id)
+            self._closed(watch.watched)
+            self._wake(watch.watched.server.id)
 
     async def stop(self) -> None:
         """Let go of everything, and hold nothing from now on."""
         self._open = False
-        for post in self._posts.values():
-            post.let_go()
-        self._posts.clear()
+        for watch in self._watches.values():
+            watch.let_go()
+        self._watches.clear()

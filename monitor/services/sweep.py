@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from monitor.domain.distribution import SECONDS, Distribution
+from monitor.domain.distribution import Distribution
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 
@@ -19,28 +19,40 @@ FINEST = 0.01
 class Sweep:
     """The act of a beat; what goes wrong between two beats goes wrong at the next one again, and is fatal there."""
 
-    def __init__(self, agenda: Schedule, submit: Callable[[ServerId], None], *, every: timedelta) -> None:
-        """`every` is the time between two beats."""
+    def __init__(
+        self,
+        agenda: Schedule,
+        submit: Callable[[ServerId], None],
+        *,
+        every: timedelta,
+        lag: Distribution | None = None,
+    ) -> None:
+        """`every` is the time between two beats; `lag` learns how long after it was due each piece was handed over."""
         self._agenda = agenda
         self._submit = submit
         self._every = every.total_seconds()
         self._timer: asyncio.TimerHandle | None = None
-        # How long after it was due each piece of work was handed over.
-        self.lag = Distribution(SECONDS)
+        self._lag = lag
 
-    async def __call__(self) -> None:
+    async def look(self) -> None:
         """Hand over what is due now, and arm the timer for what is to be punctual before the next beat."""
+        self.stop()
+        self._hand_over(time.monotonic() + self._every)
+
+    def stop(self) -> None:
+        """Hand over nothing until the next beat."""
         if self._timer is not None:
             self._timer.cancel()
-        self._look(time.monotonic() + self._every)
+            self._timer = None
 
-    def _look(self, next_beat: float) -> None:
+    def _hand_over(self, next_beat: float) -> None:
         self._timer = None
         now = time.monotonic()
         for server_id, due in self._agenda.due(now):
             self._submit(server_id)
-            self.lag.observe(now - due)
+            if self._lag is not None:
+                self._lag.observe(now - due)
         soonest = self._agenda.soonest_punctual()
         if soonest is not None and soonest < next_beat:
             delay = max(soonest - now, FINEST)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._look, next_beat)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._hand_over, next_beat)

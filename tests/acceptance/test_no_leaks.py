@@ -18,8 +18,8 @@ import asyncpg
 import pytest
 
 from monitor.credentials.key_ring_file import KeyRingFile
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.acceptance.canaries import Canaries
 from tests.acceptance.drama import Drama, Eventually
 from tests.acceptance.guarded_servers import GuardedServers

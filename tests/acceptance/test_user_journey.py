@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from monitor.postgres import embedded
-from tests.postgres import embedded_user
+from monitor.embedded import postgres as embedded
+from tests.embedded import embedded_user
 
 COMMAND = Path(sys.executable).parent / "ollama-fleet"
 LIMIT = 30.0

@@ -10,8 +10,8 @@ from monitor.postgres.database import Connection
 
 HOLD_LEASE = "UPDATE monitor_leases SET owner = gen_random_uuid(), expires_at = clock_timestamp() + interval '1 minute'"
 SAY = """
-SELECT fleet_monitor_event($1, $2::text::jsonb, $3::float8 * interval '1 s', owner, epoch)
-FROM monitor_leases WHERE shard = 0
+SELECT fleet_monitor_event($1, $2::text::jsonb, $3::float8 * interval '1 s', shard, owner, epoch)
+FROM monitor_leases
 """
 SILENCE = {"cause": "timeout", "servers": 3, "of": 4, "hold_seconds": 30}
 ANSWER_CHECKS = """

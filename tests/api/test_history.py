@@ -18,17 +18,14 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 async def write(dsn: str, psql: Connection, server_id: str, *statuses: int) -> None:
     """Have had the server be in one status after the other, for five minutes each, up to the last full five minutes."""
-    row = await psql.fetchrow("SELECT owner, epoch FROM monitor_leases")
+    row = await psql.fetchrow("SELECT shard, owner, epoch FROM monitor_leases")
     assert row is not None
     database = Database(dsn, name="the test")
     await database.open()
-    store = PostgresHistoryStore(database)
+    store = PostgresHistoryStore(database, Lease(**row))
     end = int(await store.clock()) // FIVE_MINUTES * FIVE_MINUTES
     start = end - len(statuses) * FIVE_MINUTES
-    await store.write(
-        [_page(server_id, start + place * FIVE_MINUTES, status) for place, status in enumerate(statuses)],
-        Lease(owner=row["owner"], epoch=row["epoch"]),
-    )
+    await store.write([_page(server_id, start + place * FIVE_MINUTES, status) for place, status in enumerate(statuses)])
     await database.close()
 
 

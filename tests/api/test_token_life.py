@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from api.fleet.access import grant, tokens
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving, told
 from tests.api.event_source import listening

@@ -9,7 +9,6 @@ from typing import Any
 from api.fleet.history.histories import Histories
 from monitor.domain.availability import Status
 from monitor.domain.history import DAY, FIVE_MINUTES, HOUR
-from monitor.domain.lease import Lease
 from monitor.domain.ledger import Ledger
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import Window
@@ -46,7 +45,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         await database.open()
         lease = await PostgresLeaseStore(database, owner=uuid.uuid4(), owner_name="benchmark").take(timedelta(days=1))
         assert lease is not None
-        past = Past(PostgresHistoryStore(database), lease, connection)
+        past = Past(PostgresHistoryStore(database, lease), connection)
         figures = await past.live(servers, days=options.days, interval=options.interval)
         figures |= await _read(database, servers)
         await database.close()
@@ -56,9 +55,8 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 class Past:
     """Writes a fleet's past, and adds up what that takes."""
 
-    def __init__(self, store: PostgresHistoryStore, lease: Lease, connection: Connection) -> None:
+    def __init__(self, store: PostgresHistoryStore, connection: Connection) -> None:
         self._store = store
-        self._lease = lease
         self._connection = connection
         self._ledger = Ledger()
         self.checks = self.pages = 0
@@ -101,13 +99,13 @@ class Past:
         before = await self._connection.fetchval(WAL)
         while pages := self._ledger.take(PART):
             self.pages += len(pages)
-            await self._store.write(pages, self._lease)
+            await self._store.write(pages)
         self.wal += float(await self._connection.fetchval(WAL) - before)
 
     async def _roll_up(self, span: int, before: int) -> None:
         wal, started = await self._connection.fetchval(WAL), time.process_time()
         after: ServerId | None = None
-        while done := await self._store.roll_up(span, before=before, after=after, limit=50, lease=self._lease):
+        while done := await self._store.roll_up(span, before=before, after=after, limit=50):
             after = done[-1]
         self.rolling += time.process_time() - started
         self.rolling_wal += float(await self._connection.fetchval(WAL) - wal)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import asyncpg
 
-from monitor.postgres import embedded, schema_version
+from monitor.embedded import postgres as embedded
+from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
 
 TICKS = os.sysconf("SC_CLK_TCK")

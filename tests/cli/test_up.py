@@ -16,7 +16,7 @@ import pytest
 from monitor.settings import Settings
 from tests.api.serving import serving_beside
 from tests.cli.conftest import PATIENCE, Typed, wait_until_it_listens
-from tests.postgres import embedded_user
+from tests.embedded import embedded_user
 
 Started = Callable[..., subprocess.Popen[str]]
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from monitor.postgres import embedded, schema_version
+from monitor.embedded import postgres as embedded
+from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
 from tests import fold
 from tests.daemon.conftest import Daemon
 from tests.daemon.observer import Eventually, Observer
+from tests.embedded import embedded_user
 from tests.fakes.ollama import FakeOllama
-from tests.postgres import embedded_user
 
 
 class Cluster:

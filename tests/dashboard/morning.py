@@ -151,11 +151,11 @@ async def write_past(dsn: str, psql: Connection) -> None:
     leases = PostgresLeaseStore(database, owner=uuid.uuid4(), owner_name="yesterday")
     lease = await leases.take(timedelta(minutes=1))
     assert lease is not None
-    store = PostgresHistoryStore(database)
+    store = PostgresHistoryStore(database, lease)
     end = int(await store.clock()) // FIVE_MINUTES * FIVE_MINUTES
     ids = {row["name"]: row["id"] for row in await psql.fetch(IDS)}
     for member in FLEET:
-        await store.write(_pages(member, ServerId(ids[member.name]), end), lease)
+        await store.write(_pages(member, ServerId(ids[member.name]), end))
     await leases.give_up(lease)
     await database.close()
 

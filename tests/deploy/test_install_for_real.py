@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy import checkout as checkouts
 from tests.deploy.host import Host
-from tests.postgres import embedded_user
+from tests.embedded import embedded_user
 
 # Both stand-ins leave all but the place of Python to the real program.
 UV = f'exec {checkouts.UV} "$@"'

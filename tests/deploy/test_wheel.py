@@ -21,7 +21,7 @@ import pytest
 
 from tests.deploy import checkout as checkouts
 from tests.deploy.checkout import ROOT
-from tests.postgres import embedded_user
+from tests.embedded import embedded_user
 
 PATIENCE = 60.0
 PACKAGES = ("monitor", "api", "migrations")

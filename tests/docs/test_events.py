@@ -44,7 +44,7 @@ async def of_the_monitor(database: Database, lease: Lease) -> None:
     await bench.answer(UNREACHABLE, 1, 2, 3, 4)
     await bench.answer(GOOD, 1, 2, 3, 4)
     for announcement in bench.told:
-        assert await PostgresAnnouncementStore(database).announce(announcement, lease)
+        assert await PostgresAnnouncementStore(database, lease).announce(announcement)
 
 
 def test_every_type_has_its_row_in_order() -> None:

@@ -6,8 +6,8 @@ import asyncpg
 
 from monitor.domain import latency, timeline
 from monitor.domain.timeline import TICKS
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.docs import pages
 from tests.examples import subscriber
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from monitor.postgres.embedded import EmbeddedServer
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.settings import Settings
 from tests import fold
 from tests.deploy.checkout import ROOT
 from tests.docs import pages
-from tests.postgres import embedded_user
+from tests.embedded import embedded_user
 from tests.postgres.conftest import postgres_15
 
 PAGE = "operations.md"

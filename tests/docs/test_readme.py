@@ -14,7 +14,7 @@ import pytest
 
 from tests.deploy.checkout import ROOT
 from tests.docs import pages
-from tests.postgres import embedded_user
+from tests.embedded import embedded_user
 
 README = (ROOT / "README.md").read_text()
 PROGRAMS = Path(sys.executable).parent

@@ -186,8 +186,8 @@ def test_pages_that_cannot_be_written_are_bounded_and_the_oldest_go_first() -> N
     ledger.checked(ID, Status.UP, at=START, good=True, milliseconds=1.0, patience=FOREVER)
     ledger.close(START + 20 * FIVE_MINUTES, most=100)
     pages = ledger.take(100)
-    ledger.put_back(pages)
-    assert (len(pages), len(ledger), ledger.lost) == (20, MOST_WAITING, 20 - MOST_WAITING)
+    lost = ledger.put_back(pages)
+    assert (len(pages), len(ledger), lost) == (20, MOST_WAITING, 20 - MOST_WAITING)
     assert ledger.take(100) == pages[-MOST_WAITING:]
 
 

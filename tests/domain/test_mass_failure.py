@@ -180,13 +180,6 @@ def test_servers_that_are_down_or_not_watched_any_more_do_not_keep_it_going() ->
     assert tested.decide(of=1, at=11) is Turn.HEALED
 
 
-def test_a_fleet_that_is_somebody_elses_leaves_nothing_behind() -> None:
-    tested = isolated()
-    tested.clear()
-    assert not tested.holds(TIMEOUT, of=4, at=11)
-    assert tested.decide(of=4, at=11) is None
-
-
 STEP = st.tuples(st.integers(0, 7), st.sampled_from([OK, TIMEOUT, DNS, LOCAL]), st.floats(0.1, 12))
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from monitor.postgres import embedded, schema_version
+from monitor.embedded import postgres as embedded
+from monitor.embedded.postgres import EmbeddedServer
+from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
+from tests.embedded import embedded_user
 from tests.events.consumer import Store
-from tests.postgres import embedded_user
 
 
 @pytest.fixture

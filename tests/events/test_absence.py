@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from monitor.embedded.binaries import environment
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection, Database
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.postgres.event_log import PostgresEventLog
-from monitor.postgres.local.binaries import environment
 from tests.events import consumer
 from tests.events.consumer import Store
 

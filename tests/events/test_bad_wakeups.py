@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.events import consumer
 from tests.events.consumer import Store
 from tests.fakes import database_proxy

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
+from monitor.embedded import postmaster
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
-from monitor.postgres.local import postmaster
 from tests.events import consumer, writers
 from tests.events.consumer import Store
 from tests.events.writers import Writer

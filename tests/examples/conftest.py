@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.examples import subscriber
 from tests.examples.follower import Cursor

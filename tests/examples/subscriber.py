@@ -4,8 +4,8 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-from monitor.postgres.embedded import EmbeddedServer
-from monitor.postgres.local.binaries import environment
+from monitor.embedded.binaries import environment
+from monitor.embedded.postgres import EmbeddedServer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "sql" / "subscriber_role.sql"
 

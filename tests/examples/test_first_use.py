@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.settings import Settings
 from tests.api import token_maker
 from tests.api.client import serving

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.examples.follower import EXAMPLES, Cursor, Follower, following
 from tests.fakes import database_proxy
 from tests.fakes.database_proxy import through

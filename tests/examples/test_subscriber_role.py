@@ -8,9 +8,9 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import tables
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.events import consumer
 from tests.events.consumer import Store
 from tests.examples import subscriber

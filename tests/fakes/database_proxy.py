@@ -1,6 +1,6 @@
 """A proxy between a program under test and PostgreSQL, and the address of a database by way of it."""
 
-from monitor.postgres.embedded import EmbeddedServer
+from monitor.embedded.postgres import EmbeddedServer
 from tests.fakes.tcp_proxy import TcpProxy
 
 

@@ -18,14 +18,15 @@ from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.credentials.vault import Vault
 from monitor.domain.lease import Lease
 from monitor.domain.server import Policy
-from monitor.postgres import database, embedded
+from monitor.embedded import binaries
+from monitor.embedded import postgres as embedded
+from monitor.embedded.postgres import EmbeddedServer
+from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
-from monitor.postgres.embedded import EmbeddedServer
 from monitor.postgres.lease_store import PostgresLeaseStore
-from monitor.postgres.local import binaries
+from monitor.postgres.result_store import PostgresResultStore
 from monitor.postgres.server_store import PostgresServerStore
 from tests.conftest import TEMPLATE
-from tests.postgres import pretended_programs
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 STRANGE_ROLE, STRANGE_PASSWORD = "us@er%:1", "100% p@ss:w/ord?#[]"
@@ -109,6 +110,12 @@ async def lease(fleet_database: Database) -> Lease:
 
 
 @pytest.fixture
+def results(fleet_database: Database, lease: Lease) -> PostgresResultStore:
+    """On the test's database, for the lease."""
+    return PostgresResultStore(fleet_database, lease)
+
+
+@pytest.fixture
 async def observer(dsn: str) -> AsyncIterator[Connection]:
     """A second session, which reads jsonb as Python values."""
     session = await database.connect(dsn, name="observer")
@@ -150,16 +157,3 @@ async def strange_dsn(postgres: EmbeddedServer) -> AsyncIterator[str]:
         rules.write_text(before)
         await owner.execute("SELECT pg_reload_conf()")
         await owner.close()
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that each account can reach."""
-    with pretended_programs.open_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def place(open_folder: Path) -> Path:
-    """Where copies of PostgreSQL's programs go."""
-    return open_folder / "cache" / "ollama-fleet"

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.postgres.local.binaries import environment
+from monitor.embedded.binaries import environment
 
 
 async def run(program: Path, arguments: Sequence[str], given: bytes = b"") -> bytes:

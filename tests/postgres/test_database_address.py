@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, FleetError
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database
 from monitor.postgres.database import Database
-from monitor.postgres.embedded import EmbeddedServer
 from tests.fakes import database_proxy
 from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy

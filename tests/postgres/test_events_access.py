@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests import fold
 
 ROLE = "only_a_writer"

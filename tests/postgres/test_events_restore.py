@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests import fold
 from tests.postgres import programs
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from monitor.domain.availability import Status
-from monitor.domain.lease import Lease
 from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import ServerId
 from monitor.postgres.database import Connection
+from monitor.postgres.result_store import PostgresResultStore
 from monitor.postgres.server_store import PostgresServerStore
 from tests import fold
 from tests.postgres import history
@@ -72,7 +72,7 @@ async def test_an_edit_that_ends_the_verdict_ends_the_mark(undone_in_utc: Connec
 
 
 async def test_the_monitor_sets_keeps_and_clears_the_mark(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
+    store: PostgresServerStore, results: PostgresResultStore, connection: Connection, add_server: AddServer
 ) -> None:
     server_id = ServerId(await add_server())
     record = ServerRecord(server_id=server_id, row_version=1, status=Status.UP, reason=Reason.OK, detail="")
@@ -84,15 +84,15 @@ async def test_the_monitor_sets_keeps_and_clears_the_mark(
         (watched,) = await store.read([server_id])
         return watched.availability.flapping
 
-    await store.write([record], lease)
+    await results.write([record])
     assert (await mark(), await flaps()) == (None, False)
-    await store.write([replace(record, flapping=True)], lease)
+    await results.write([replace(record, flapping=True)])
     since = await mark()
     assert await flaps()
     for kept in (True, None):
-        await store.write([replace(record, flapping=kept)], lease)
+        await results.write([replace(record, flapping=kept)])
         assert await mark() == since
-    await store.write([replace(record, flapping=False)], lease)
+    await results.write([replace(record, flapping=False)])
     assert (await mark(), await flaps()) == (None, False)
     kinds = [str(event.type) for event in await fold.read_events(connection)]
     assert kinds == ["server.created", "server.up", "server.flapping", "server.updated"]

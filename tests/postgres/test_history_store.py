@@ -26,9 +26,9 @@ START = 1_800_000_000 // DAY * DAY
 
 
 @pytest.fixture
-def histories(fleet_database: Database) -> PostgresHistoryStore:
-    """On the test's database."""
-    return PostgresHistoryStore(fleet_database)
+def histories(fleet_database: Database, lease: Lease) -> PostgresHistoryStore:
+    """On the test's database, for the lease."""
+    return PostgresHistoryStore(fleet_database, lease)
 
 
 def page(server_id: uuid.UUID, start: int, status: int = 0) -> Page:
@@ -44,11 +44,11 @@ async def rows(connection: Connection) -> tuple[int, int, int]:
     return found[0], found[1], found[2]
 
 
-async def roll_up(store: PostgresHistoryStore, span: int, lease: Lease, *, before: int, limit: int = 50) -> int:
+async def roll_up(store: PostgresHistoryStore, span: int, *, before: int, limit: int = 50) -> int:
     """Roll up step by step; return the number of steps."""
     after: ServerId | None = None
     steps = 0
-    while done := await store.roll_up(span, before=before, after=after, limit=limit, lease=lease):
+    while done := await store.roll_up(span, before=before, after=after, limit=limit):
         after = done[-1]
         steps += 1
     return steps
@@ -71,16 +71,16 @@ async def test_pages_become_hours_and_days_and_nothing_is_lost_on_the_way(
     for server_id in servers:
         for hour in (0, 7, 25):
             await histories.write(
-                [page(server_id, START + hour * HOUR + each * FIVE_MINUTES, each % 3) for each in range(12)], lease
+                [page(server_id, START + hour * HOUR + each * FIVE_MINUTES, each % 3) for each in range(12)]
             )
     assert await rows(connection) == (108, 0, 0)
 
-    assert await roll_up(histories, HOUR, lease, before=START + DAY, limit=2) == 2
+    assert await roll_up(histories, HOUR, before=START + DAY, limit=2) == 2
     assert await rows(connection) == (36, 6, 0)
-    assert await roll_up(histories, HOUR, lease, before=START + 2 * DAY) == 1
+    assert await roll_up(histories, HOUR, before=START + 2 * DAY) == 1
     assert await rows(connection) == (0, 9, 0)
 
-    assert await roll_up(histories, DAY, lease, before=START + DAY) == 1
+    assert await roll_up(histories, DAY, before=START + DAY) == 1
     assert await rows(connection) == (0, 3, 3)
     assert await known_seconds(connection) == 3 * 3 * HOUR
     checks = await connection.fetchval("SELECT sum(good + bad) FROM server_history")
@@ -92,36 +92,44 @@ async def test_what_is_written_late_joins_the_hour_that_is_there(
 ) -> None:
     server_id = await add_server()
     for part in (0, 1):
-        await histories.write([page(server_id, START + part * FIVE_MINUTES)], lease)
-        await roll_up(histories, HOUR, lease, before=START + HOUR)
-        await roll_up(histories, DAY, lease, before=START + DAY)
+        await histories.write([page(server_id, START + part * FIVE_MINUTES)])
+        await roll_up(histories, HOUR, before=START + HOUR)
+        await roll_up(histories, DAY, before=START + DAY)
         assert await rows(connection) == (0, 0, 1)
     assert await known_seconds(connection) == 2 * FIVE_MINUTES
 
 
 async def test_a_stale_owner_writes_and_rolls_up_nothing(
-    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+    histories: PostgresHistoryStore,
+    connection: Connection,
+    add_server: AddServer,
+    lease: Lease,
+    fleet_database: Database,
 ) -> None:
     server_id = await add_server()
-    await histories.write([page(server_id, START)], lease)
-    stale = replace(lease, epoch=lease.epoch - 1)
+    await histories.write([page(server_id, START)])
+    stale = PostgresHistoryStore(fleet_database, replace(lease, epoch=lease.epoch - 1))
 
-    await histories.write([page(server_id, START + FIVE_MINUTES)], stale)
-    assert await histories.roll_up(HOUR, before=START + DAY, after=None, limit=10, lease=stale) == []
-    await histories.delete_older(timedelta(0), stale)
+    await stale.write([page(server_id, START + FIVE_MINUTES)])
+    assert await stale.roll_up(HOUR, before=START + DAY, after=None, limit=10) == []
+    await stale.delete_older(timedelta(0))
 
     assert await rows(connection) == (1, 0, 0)
 
 
 async def test_a_page_that_is_written_twice_counts_once_and_that_of_another_owner_beside_it(
-    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+    histories: PostgresHistoryStore,
+    connection: Connection,
+    add_server: AddServer,
+    lease: Lease,
+    fleet_database: Database,
 ) -> None:
     written = page(await add_server(), START)
     for _ in range(2):
-        await histories.write([written], lease)
+        await histories.write([written])
     assert await rows(connection) == (1, 0, 0)
     await connection.execute("UPDATE monitor_leases SET epoch = epoch + 1")
-    await histories.write([written], replace(lease, epoch=lease.epoch + 1))
+    await PostgresHistoryStore(fleet_database, replace(lease, epoch=lease.epoch + 1)).write([written])
     assert await rows(connection) == (2, 0, 0)
 
 
@@ -129,13 +137,13 @@ async def test_a_server_that_is_gone_takes_its_history_along_and_spoils_no_other
     histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
 ) -> None:
     gone, other = await add_server(), await add_server()
-    await histories.write([page(gone, START), page(other, START)], lease)
-    await roll_up(histories, HOUR, lease, before=START + HOUR)
-    await histories.write([page(gone, START + HOUR)], lease)
+    await histories.write([page(gone, START), page(other, START)])
+    await roll_up(histories, HOUR, before=START + HOUR)
+    await histories.write([page(gone, START + HOUR)])
     await connection.execute("DELETE FROM ollama_servers WHERE id = $1", gone)
     assert await rows(connection) == (0, 1, 0)
 
-    await histories.write([page(gone, START + HOUR), page(other, START + HOUR)], lease)
+    await histories.write([page(gone, START + HOUR), page(other, START + HOUR)])
     assert await rows(connection) == (1, 1, 0)
 
 
@@ -145,11 +153,11 @@ async def test_days_beyond_the_retention_go(
     server_id = await add_server()
     now = int(await histories.clock())
     today = now // DAY * DAY
-    await histories.write([page(server_id, today - days * DAY) for days in (2, 399, 401, 700)], lease)
-    await roll_up(histories, HOUR, lease, before=today)
-    await roll_up(histories, DAY, lease, before=today)
+    await histories.write([page(server_id, today - days * DAY) for days in (2, 399, 401, 700)])
+    await roll_up(histories, HOUR, before=today)
+    await roll_up(histories, DAY, before=today)
     assert await rows(connection) == (0, 0, 4)
-    await histories.delete_older(timedelta(days=400), lease)
+    await histories.delete_older(timedelta(days=400))
     assert await rows(connection) == (0, 0, 2)
 
 
@@ -161,7 +169,7 @@ FROM fleet_server_history WHERE server_id = $1 ORDER BY "from"
 
 
 async def test_history_can_be_read_with_sql(
-    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer
 ) -> None:
     server_id = await add_server()
     at = START * TICKS
@@ -170,13 +178,13 @@ async def test_history_can_be_read_with_sql(
     first = history.page(ServerId(server_id), START, runs=runs, good=100, bad=3, latencies=latencies)
     usual = latency.milliseconds(60), latency.milliseconds(80), latency.milliseconds(90)
     silent = history.page(ServerId(server_id), START + HOUR, runs=[], good=0, bad=1, latencies=Counts())
-    await histories.write([first, silent], lease)
+    await histories.write([first, silent])
     told = 120.5, 79.5, 60.0
 
     fine = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
-    await roll_up(histories, HOUR, lease, before=START + DAY)
+    await roll_up(histories, HOUR, before=START + DAY)
     hours = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
-    await roll_up(histories, DAY, lease, before=START + DAY)
+    await roll_up(histories, DAY, before=START + DAY)
     days = [tuple(row) for row in await connection.fetch(READABLE, server_id)]
 
     nothing = (0, 0, 0)
@@ -215,7 +223,11 @@ async def test_sql_unpacks_what_the_domain_packs(
 
 
 async def test_five_minutes_that_two_monitors_share_are_one_row(
-    histories: PostgresHistoryStore, connection: Connection, add_server: AddServer, lease: Lease
+    histories: PostgresHistoryStore,
+    connection: Connection,
+    add_server: AddServer,
+    fleet_database: Database,
+    lease: Lease,
 ) -> None:
     server_id = await add_server()
     at = START * TICKS
@@ -223,9 +235,9 @@ async def test_five_minutes_that_two_monitors_share_are_one_row(
         history.page(ServerId(server_id), START, runs=[run], good=2, bad=0, latencies=Counts())
         for run in ((at, at + 1000, 0), (at + 1000, at + 2500, 2))
     )
-    await histories.write([early], lease)
+    await histories.write([early])
     await connection.execute("UPDATE monitor_leases SET epoch = epoch + 1")
-    await histories.write([late], replace(lease, epoch=lease.epoch + 1))
+    await PostgresHistoryStore(fleet_database, replace(lease, epoch=lease.epoch + 1)).write([late])
 
     (row,) = await connection.fetch(READABLE, server_id)
 
@@ -244,12 +256,12 @@ async def test_a_year_of_ten_thousand_servers_stays_under_ten_gigabytes(
             runs = [(at + place * 1000, at + place * 1000 + 900, place % 3) for place in range(3)]
             latencies = Counts({place: 1 for place in range(20, 60, 2)})
             pages.append(history.page(ServerId(server_id), start, runs=runs, good=20, bad=0, latencies=latencies))
-        await histories.write(pages, lease)
+        await histories.write(pages)
     size = "SELECT pg_total_relation_size($1)"
     recent = await connection.fetchval(size, "server_history_recent") / (20 * 2 * 288)
-    await roll_up(histories, HOUR, lease, before=START + 2 * DAY, limit=2)
+    await roll_up(histories, HOUR, before=START + 2 * DAY, limit=2)
     hours = await connection.fetchval(size, "server_history") / (20 * 48)
-    await roll_up(histories, DAY, lease, before=START + 2 * DAY)
+    await roll_up(histories, DAY, before=START + 2 * DAY)
     await connection.execute("VACUUM FULL server_history")
     days = await connection.fetchval(size, "server_history") / (20 * 2)
     # Twice as much as the rows take, for what is deleted and not reused yet.

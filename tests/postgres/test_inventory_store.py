@@ -30,17 +30,16 @@ def seen(name: str, **facts: Any) -> Sighting:
 class Inventory:
     """One server's inventory, and the listings it is given."""
 
-    def __init__(self, store: PostgresInventoryStore, server: Server, lease: Lease) -> None:
+    def __init__(self, store: PostgresInventoryStore, server: Server) -> None:
         self.store = store
         self.server = server
-        self.lease = lease
 
     async def list(self, *sightings: Sighting, **more: Any) -> bool:
         """Write what a listing changes; what it lacks has been missing before."""
         known = await self.known()
         missed = frozenset(inventory.diff(list(known.values()), [], missed_before=frozenset()).missing)
         difference = inventory.diff(list(known.values()), sightings, missed_before=missed)
-        return await self.store.write(self.server, difference, lease=self.lease, listed=True, **more)
+        return await self.store.write(self.server, difference, listed=True, **more)
 
     async def known(self) -> dict[str, KnownModel]:
         """What is on record, by name."""
@@ -53,7 +52,7 @@ async def stock(fleet_database: Database, add_server: AddServer, lease: Lease) -
     server = Server(
         id=ServerId(await add_server()), name="s", url="http://s", api_version="v1", row_version=1, policy=POLICY
     )
-    return Inventory(PostgresInventoryStore(fleet_database), server, lease)
+    return Inventory(PostgresInventoryStore(fleet_database, lease), server)
 
 
 async def types(connection: Connection, after: int = 1) -> list[str]:
@@ -136,7 +135,7 @@ async def test_an_operators_word_between_reading_and_writing_stands(stock: Inven
     await connection.execute("UPDATE ollama_models SET capabilities = '[\"vision\"]', is_active = false")
     late = Difference(changed=((record, seen("a:latest", digest="d2", capabilities=("tools",))),))
 
-    assert await stock.store.write(stock.server, late, lease=stock.lease, listed=True)
+    assert await stock.store.write(stock.server, late, listed=True)
 
     stored = await connection.fetchrow("SELECT digest, capabilities, capabilities_source, is_active FROM ollama_models")
     assert stored is not None
@@ -148,7 +147,7 @@ async def test_a_model_that_somebody_else_added_meanwhile_is_left_alone(
 ) -> None:
     twice = Difference(added=(seen("a:latest"),))
     for _ in range(2):
-        assert await stock.store.write(stock.server, twice, lease=stock.lease, listed=True)
+        assert await stock.store.write(stock.server, twice, listed=True)
 
     assert await types(connection) == ["model.added"]
 
@@ -168,7 +167,7 @@ async def test_residency_comes_changes_and_goes(stock: Inventory, connection: Co
     known = await stock.known()
     model_id = known["a:latest"].id
     for state in (BIG, replace(BIG, size_vram=0), replace(BIG, size_vram=0, expires_at=None, size_bytes=None), None):
-        assert await stock.store.write_loaded(stock.server, {model_id: state}, lease=stock.lease)
+        assert await stock.store.write_loaded(stock.server, {model_id: state})
         assert (await stock.known())["a:latest"].loaded == state
 
     assert await types(connection, 3) == ["model.loaded", "model.changed", "model.changed", "model.unloaded"]
@@ -178,7 +177,7 @@ async def test_residency_comes_changes_and_goes(stock: Inventory, connection: Co
 async def test_a_removed_model_is_not_loaded_any_more(stock: Inventory, connection: Connection) -> None:
     await stock.list(seen("a:latest"))
     (record,) = (await stock.known()).values()
-    await stock.store.write_loaded(stock.server, {record.id: BIG}, lease=stock.lease)
+    await stock.store.write_loaded(stock.server, {record.id: BIG})
 
     await stock.list()
 
@@ -205,7 +204,7 @@ async def test_a_late_listing_is_dropped(stock: Inventory, connection: Connectio
     head = await connection.fetchval("SELECT seq FROM fleet_event_head")
 
     assert not await stock.list(seen("a:latest", digest="d2"), seen("c:latest"), answered_at=datetime.now(UTC))
-    assert not await stock.store.write_loaded(stock.server, {before["a:latest"].id: BIG}, lease=stock.lease)
+    assert not await stock.store.write_loaded(stock.server, {before["a:latest"].id: BIG})
 
     assert await stock.known() == before
     assert await connection.fetchrow(listed) == noted

@@ -110,7 +110,7 @@ async def test_given_up_it_is_free_at_once_and_those_standing_by_are_woken(
     await one.give_up(held)
 
     assert not await one.renew(held, TTL)
-    assert await two.take(TTL) == Lease(owner=two._owner, epoch=2)
+    assert await two.take(TTL) == Lease(shard=0, owner=two._owner, epoch=2)
     await connection.execute("SELECT 1")
     assert heard == ["lease"]
 

@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import migrations
 from migrations import sql
 from monitor.domain.errors import ConfigurationError, SchemaMismatchError
+from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database, schema_version
 from monitor.postgres.database import Connection
-from monitor.postgres.embedded import EmbeddedServer
 from tests.postgres import programs
 
 CHECKOUT = Path(migrations.__path__[0]).parent

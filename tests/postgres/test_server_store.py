@@ -1,190 +1,77 @@
-"""Results of checks: written in one statement, only for servers as they were, and only by the fleet's owner."""
+"""Servers as the monitor reads them: a snapshot with its number, changes after it, and requests without an answer."""
 
-import time
 import uuid
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
-import pytest
 
 from monitor.domain.availability import Status
-from monitor.domain.lease import Lease
-from monitor.domain.probe import Reason
-from monitor.domain.record import ServerRecord
-from monitor.domain.server import ServerId
+from monitor.domain.server import Policy, ServerId
 from monitor.postgres.database import Connection
 from monitor.postgres.server_store import PostgresServerStore
-from tests import fold
-from tests.postgres.conftest import AddServer
-
-SERVER = "SELECT * FROM ollama_servers WHERE id = $1"
+from tests.postgres.conftest import POLICY, AddServer
 
 
-def up(server_id: uuid.UUID, **changes: Any) -> ServerRecord:
-    """A good check of a server that nobody has edited."""
-    now = time.monotonic()
-    record = ServerRecord(
-        server_id=ServerId(server_id),
-        row_version=1,
-        status=Status.UP,
-        reason=Reason.OK,
-        detail="",
-        server_version="0.9.6",
-        checked_at=now,
-        next_check_at=now + 15,
-        latency=timedelta(milliseconds=2.5),
+async def test_a_snapshot_has_the_active_servers_and_the_number_they_are_true_at(
+    store: PostgresServerStore, connection: Connection, add_server: AddServer
+) -> None:
+    assert await store.snapshot() == ([], 0)
+    plain = await add_server(name="plain", url="http://plain")
+    await add_server(is_active=False)
+    own = await add_server(
+        check_interval_seconds=2.5, check_timeout_seconds=0.5, rise=1, fall=9, connection_watch=False
     )
-    return replace(record, **changes)
+
+    servers, seq = await store.snapshot()
+
+    assert seq == 3
+    policies = {watched.server.id: watched.server.policy for watched in servers}
+    assert policies == {
+        plain: POLICY,
+        own: Policy(interval=timedelta(seconds=2.5), timeout=timedelta(seconds=0.5), rise=1, fall=9),
+    }
+    assert {watched.server.id for watched in servers if watched.server.connection_watch} == {plain}
+    (watched,) = await store.read([ServerId(plain)])
+    assert (watched.server.name, watched.server.url, watched.server.row_version) == ("plain", "http://plain", 1)
+    assert watched.availability.status is Status.UNKNOWN
 
 
-async def row(connection: Connection, server_id: uuid.UUID) -> asyncpg.Record:
-    """The server as it is stored."""
-    found = await connection.fetchrow(SERVER, server_id)
-    assert found is not None
-    return found
-
-
-async def test_a_result_is_written_with_its_event(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
+async def test_a_snapshot_and_the_events_after_it_miss_nothing(
+    store: PostgresServerStore, connection: Connection, add_server: AddServer, dsn: str
 ) -> None:
     server_id = await add_server()
+    other: Connection = await asyncpg.connect(dsn)
+    await other.execute("BEGIN")
+    await other.execute("UPDATE ollama_servers SET priority = 1")
 
-    assert await store.write([up(server_id)], lease) == 1
+    ((before,), seq) = await store.snapshot()
+    await other.execute("COMMIT")
+    await other.close()
 
-    stored = await row(connection, server_id)
-    assert (stored["status"], stored["is_available"], stored["status_reason"]) == ("up", True, "ok")
-    assert (stored["status_detail"], stored["server_version"], stored["latency_ms"]) == (None, "0.9.6", 2.5)
-    ahead = stored["next_check_at"] - stored["last_checked_at"]
-    assert timedelta(seconds=14) < ahead < timedelta(seconds=16)
-    assert stored["row_version"] == 1
-    events = await fold.read_events(connection)
-    assert [str(event.type) for event in events] == ["server.created", "server.updated", "server.up"]
-    fold.check_invariants(events)
-    assert fold.fold(events) == await fold.table_state(connection)
+    assert (before.server.row_version, seq) == (1, 1)
+    events, _ = await store.changes_after(seq, limit=10)
+    assert [(event.seq, event.server_id) for event in events] == [(2, server_id)]
+    assert (await store.changes_after(2, limit=10))[0] == []
 
 
-async def test_an_unchanged_result_makes_no_event(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
+async def test_a_request_stands_until_a_later_answer(
+    store: PostgresServerStore, connection: Connection, add_server: AddServer
 ) -> None:
     server_id = await add_server()
-    await store.write([up(server_id)], lease)
-    head = await connection.fetchval("SELECT seq FROM fleet_event_head")
+    ask = "UPDATE ollama_servers SET {0}_requested_at = clock_timestamp()"
+    answer = "UPDATE ollama_servers SET {0}_answered_at = {0}_requested_at"
+    for kind in ("check", "discovery"):
+        for _ in range(2):
+            await connection.execute(ask.format(kind))
+            assert (await store.changes_after(1, limit=1))[1] == [server_id]
+            (watched,) = await store.read([ServerId(server_id)])
+            assert getattr(watched, f"{kind}_requested_at") is not None
+            await connection.execute(answer.format(kind))
+            assert (await store.changes_after(1, limit=1))[1] == []
+            (watched,) = await store.read([ServerId(server_id)])
+            assert getattr(watched, f"{kind}_requested_at") is None
 
-    for _ in range(3):
-        assert await store.write([up(server_id, latency=timedelta(seconds=1))], lease) == 1
-
-    assert await connection.fetchval("SELECT seq FROM fleet_event_head") == head
-    assert (await row(connection, server_id))["latency_ms"] == 1000
-
-
-async def test_what_a_record_does_not_say_is_kept(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
-) -> None:
-    server_id = await add_server()
-    await store.write([up(server_id, listed_at=time.monotonic())], lease)
-    before = await row(connection, server_id)
-    silent: dict[str, Any] = dict.fromkeys(("server_version", "checked_at", "next_check_at", "latency"))
-
-    assert await store.write([up(server_id, **silent)], lease) == 1
-    assert await row(connection, server_id) == before
-
-    await store.write([up(server_id, latency=None)], lease)
-    assert (await row(connection, server_id))["latency_ms"] is None
-
-
-async def test_a_batch_holds_records_of_all_kinds(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
-) -> None:
-    good, bad, edited, inactive, asked = [await add_server() for _ in range(5)]
-    gone = uuid.uuid4()
-    await connection.execute("UPDATE ollama_servers SET priority = 1 WHERE id = $1", edited)
-    await connection.execute("UPDATE ollama_servers SET is_active = false WHERE id = $1", inactive)
-    asked_at = await connection.fetchval(
-        "UPDATE ollama_servers SET check_requested_at = now() WHERE id = $1 RETURNING check_requested_at", asked
-    )
-    records = [
-        up(good),
-        up(bad, status=Status.DOWN, reason=Reason.REFUSED, detail="é" * 200, latency=None, server_version=None),
-        up(edited),
-        up(inactive, row_version=2),
-        up(gone),
-        up(asked, answered_at=asked_at, answer={"status": "up", "latency": None}),
-    ]
-
-    assert await store.write(records, lease) == 3
-
-    assert [(await row(connection, each))["status"] for each in (good, bad, edited, inactive, asked)] == [
-        "up",
-        "down",
-        "unknown",
-        "unknown",
-        "up",
-    ]
-    assert (await row(connection, bad))["status_detail"] == "é" * 200
-    answered = await row(connection, asked)
-    assert answered["check_answered_at"] == asked_at
-    assert answered["check_result"] == '{"status": "up", "latency": null}'
-    assert (await row(connection, good))["check_result"] is None
-
-
-async def test_nothing_is_a_batch_too(store: PostgresServerStore, lease: Lease) -> None:
-    assert await store.write([], lease) == 0
-
-
-@pytest.mark.parametrize("stale", ["epoch", "owner", "given up"])
-async def test_without_the_lease_nothing_is_written(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease, stale: str
-) -> None:
-    server_id = await add_server()
-    before = await row(connection, server_id)
-    if stale == "epoch":
-        await connection.execute("UPDATE monitor_leases SET epoch = epoch + 1")
-    elif stale == "owner":
-        lease = replace(lease, owner=uuid.uuid4())
-    else:
-        await connection.execute("UPDATE monitor_leases SET owner = NULL")
-
-    assert await store.write([up(server_id)], lease) == 0
-
-    assert await row(connection, server_id) == before
-    assert len(await fold.read_events(connection)) == 1
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [{"detail": "a\0b"}, {"detail": "\ud800"}, {"detail": "x" * 201}, {"answer": {"a": "\0"}}],
-    ids=str,
-)
-async def test_a_record_that_cannot_be_stored_spoils_its_batch_and_says_so(
-    store: PostgresServerStore,
-    connection: Connection,
-    add_server: AddServer,
-    lease: Lease,
-    broken: dict[str, Any],
-) -> None:
-    good, bad = await add_server(), await add_server()
-
-    # Not a database that is away: whoever writes the batch can then halve it.
-    with pytest.raises((asyncpg.DataError, asyncpg.CheckViolationError)):
-        await store.write([up(good), up(bad, **broken)], lease)
-
-    assert await connection.fetchval("SELECT count(*) FROM ollama_servers WHERE status <> 'unknown'") == 0
-    assert await store.write([up(good)], lease) == 1
-
-
-async def test_a_stored_verdict_is_read_back(
-    store: PostgresServerStore, connection: Connection, add_server: AddServer, lease: Lease
-) -> None:
-    server_id = await add_server()
-    await store.write([up(server_id, status=Status.DOWN, reason=Reason.TLS, detail="expired")], lease)
-
-    ((watched,), _) = await store.snapshot()
-    assert watched.availability.status is Status.DOWN
-    assert (watched.availability.reason, watched.availability.detail) == (Reason.TLS, "expired")
-    assert watched.server_version == "0.9.6"
-
-    await connection.execute("UPDATE ollama_servers SET status_reason = 'of a later release'")
-    ((watched,), _) = await store.snapshot()
-    assert watched.availability.reason is None
+    await connection.execute(ask.format("check"))
+    await connection.execute("UPDATE ollama_servers SET is_active = false")
+    assert (await store.changes_after(1, limit=1))[1] == []
+    assert await store.read([ServerId(server_id), ServerId(uuid.uuid4())]) == []

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from monitor.domain.lease import Lease
 from monitor.domain.server import Policy, Server, ServerId
 from tests.services.fakes import MemoryDatabase
 
+REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
 POLICY = Policy(interval=timedelta(seconds=15), timeout=timedelta(seconds=5), rise=2, fall=3)
 Running = Callable[[Coroutine[Any, Any, None]], AbstractAsyncContextManager[asyncio.Task[None]]]
 
@@ -23,7 +24,7 @@ Running = Callable[[Coroutine[Any, Any, None]], AbstractAsyncContextManager[asyn
 def database() -> MemoryDatabase:
     """A database whose lease is taken."""
     database = MemoryDatabase()
-    database.lease = Lease(owner=uuid.uuid4(), epoch=1)
+    database.lease = Lease(shard=0, owner=uuid.uuid4(), epoch=1)
     return database
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from monitor.domain.availability import Availability
 from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.event import Event, EventType
+from monitor.domain.event import Announcement, Event, EventType
 from monitor.domain.fleet import Watched
-from monitor.domain.history import Page
+from monitor.domain.history import HOUR, Page
 from monitor.domain.lease import Lease
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import ServerId
@@ -22,6 +23,9 @@ class MemoryDatabase:
     def __init__(self) -> None:
         self.away = False
         self.lease: Lease | None = None
+        self.epoch = 0
+        self.lease_is_over = False
+        self.announced: list[str] = []
         self.servers: dict[ServerId, Watched] = {}
         self.events: list[Event] = []
 
@@ -29,6 +33,11 @@ class MemoryDatabase:
         """Raise if the database is away."""
         if self.away:
             raise DatabaseUnavailableError("The database is away; it is tried again.")
+
+    def is_wanted(self, server_id: ServerId, row_version: int) -> bool:
+        """Whether what was found of a server is still about it."""
+        watched = self.servers.get(server_id)
+        return watched is not None and watched.server.row_version == row_version
 
     def emit(self, type_: EventType, server_id: ServerId) -> None:
         """Append an event to the log."""
@@ -54,24 +63,27 @@ class MemoryLeases:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
         self._owner = uuid.uuid4()
-        self._epoch = 0
         self.asked = 0
 
     async def take(self, _ttl: timedelta, /) -> Lease | None:
-        """Take the lease if nobody has it."""
+        """Take the lease if nobody has it, or its time is over."""
         self.asked += 1
         self._database.reach()
-        if self._database.lease is not None:
+        if self._database.lease is not None and not self._database.lease_is_over:
             return None
-        self._epoch += 1
-        self._database.lease = Lease(owner=self._owner, epoch=self._epoch)
+        self._database.epoch += 1
+        self._database.lease_is_over = False
+        self._database.lease = Lease(shard=0, owner=self._owner, epoch=self._database.epoch)
         return self._database.lease
 
     async def renew(self, lease: Lease, _ttl: timedelta, /) -> bool:
-        """Whether the lease is still this one."""
+        """Whether the lease is still this one; if so, its time begins anew."""
         self.asked += 1
         self._database.reach()
-        return self._database.lease == lease
+        if self._database.lease != lease:
+            return False
+        self._database.lease_is_over = False
+        return True
 
     async def give_up(self, lease: Lease, /) -> None:
         """Free the lease."""
@@ -83,8 +95,10 @@ class MemoryLeases:
 class MemoryServers:
     """Implements `ports.ServerStore` and `ports.ResultStore`."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
         self._database = database
+        self._lease = lease or database.lease
         self.snapshots = 0
         self.batches: list[list[ServerRecord]] = []
         self.poisoned: set[ServerId] = set()
@@ -115,16 +129,29 @@ class MemoryServers:
         waiting = [each.server.id for each in servers if each.check_requested_at or each.discovery_requested_at]
         return events, waiting
 
-    async def write(self, records: Sequence[ServerRecord], lease: Lease, /) -> int:
+    async def write(self, records: Sequence[ServerRecord], /) -> int:
         """Keep the records if the lease still holds; a poisoned one spoils its batch."""
         await self.gate.wait()
         self._database.reach()
         if any(record.server_id in self.poisoned for record in records):
             raise ValueError("a record that the database does not take")
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return 0
-        self.batches.append(list(records))
-        return len(records)
+        wanted = [record for record in records if self._database.is_wanted(record.server_id, record.row_version)]
+        for record in wanted:
+            self._believe(record)
+        if wanted:
+            self.batches.append(wanted)
+        return len(wanted)
+
+    def _believe(self, record: ServerRecord) -> None:
+        watched = self._database.servers[record.server_id]
+        verdict = Availability(status=record.status, reason=record.reason, detail=record.detail)
+        asked = watched.check_requested_at
+        is_answered = record.answered_at is not None and (asked is None or record.answered_at >= asked)
+        self._database.servers[record.server_id] = replace(
+            watched, availability=verdict, check_requested_at=None if is_answered else asked
+        )
 
 
 class MemoryEvents:
@@ -144,11 +171,51 @@ class MemoryEvents:
         return step
 
 
+class MemoryAnnouncements:
+    """Implements `ports.AnnouncementStore`: keeps what is said, in words, and says nothing twice."""
+
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
+        self._database = database
+        self._lease = lease or database.lease
+        self.refuses = False
+        self.left_open = False
+        self.gate = open_gate()
+
+    @property
+    def log(self) -> list[str]:
+        """All that was said."""
+        return self._database.announced
+
+    async def announce(self, announcement: Announcement, /) -> bool:
+        """Keep what is said if the lease still holds."""
+        await self.gate.wait()
+        self._database.reach()
+        if self.refuses:
+            raise ValueError("no right to say so")
+        if self._database.lease != self._lease:
+            return False
+        kind = announcement.type.value.removeprefix("monitor.")
+        if not self.log or not self.log[-1].startswith(kind):
+            self.log.append(f"{kind} {announcement.since:g}")
+        return True
+
+    async def close_open(self) -> None:
+        """Say that what was left open is over."""
+        self._database.reach()
+        is_open = self.left_open or (self.log and self.log[-1].startswith("isolated"))
+        if is_open and self._database.lease == self._lease:
+            self.log.append("recovered, inherited")
+            self.left_open = False
+
+
 class MemoryHistory:
     """Implements `ports.HistoryStore`: keeps what is written, and tells the time that a test says it is."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, lease: Lease | None = None) -> None:
+        """Made for the lease that the database has now, unless told of another one."""
         self._database = database
+        self._lease = lease or database.lease
         # In the middle of five minutes, so that no test comes upon their end.
         self.ahead = 1_800_000_150 - time.monotonic()
         self.written: list[Page] = []
@@ -163,28 +230,27 @@ class MemoryHistory:
         self._database.reach()
         return time.monotonic() + self.ahead
 
-    async def write(self, pages: Sequence[Page], lease: Lease, /) -> float:
+    async def write(self, pages: Sequence[Page], /) -> float:
         """Keep the pages if the lease still holds."""
         self._database.reach()
-        if self._database.lease == lease:
+        if self._database.lease == self._lease:
             self.written += pages
             self.batches.append(len(pages))
         return await self.clock()
 
-    async def roll_up(
-        self, span: int, /, *, before: int, after: ServerId | None, limit: int, lease: Lease
-    ) -> list[ServerId]:
+    async def roll_up(self, span: int, /, *, before: int, after: ServerId | None, limit: int) -> list[ServerId]:
         """Take out those that are due."""
         self._database.reach()
-        if self._database.lease != lease:
+        if self._database.lease != self._lease:
             return []
         self.steps.append((span, before))
         if self.is_broken:
             raise IndexError("a page that is cut off")
-        due = [each for each in self.due.get(span, []) if after is None or each > after]
+        pages = {page.server_id for page in self.written if span == HOUR and page.start < before}
+        due = [each for each in sorted({*self.due.get(span, []), *pages}) if after is None or each > after]
         return due[:limit]
 
-    async def delete_older(self, _age: timedelta, _lease: Lease, /) -> None:
+    async def delete_older(self, _age: timedelta, /) -> None:
         """Count how often that is asked."""
         self._database.reach()
         self.expired += 1

@@ -100,5 +100,5 @@ class Bench:
         self.now += later
         due += self.sentry.sweep()
         for server_id in due:
-            await self.sentry(server_id)
+            await self.sentry.connect(server_id)
         return len(due)

@@ -1,58 +1,27 @@
 """What the monitor says of itself reaches the log, later if need be, and alternates whatever happens."""
 
 import asyncio
-from dataclasses import dataclass, field
 
 import pytest
 from structlog.testing import capture_logs
 
 from monitor.domain.event import Announcement, EventType
-from monitor.domain.lease import Lease
 from monitor.services import announcer
 from monitor.services.announcer import Announcer
 from tests.services.conftest import Running, settled, until
-from tests.services.fakes import MemoryDatabase
-from tests.services.told import open_gate
-
-
-@dataclass
-class Told:
-    """Implements `ports.AnnouncementStore`."""
-
-    database: MemoryDatabase
-    log: list[str] = field(default_factory=list)
-    refuses: bool = False
-    left_open: bool = False
-    gate: asyncio.Event = field(default_factory=open_gate)
-
-    async def announce(self, announcement: Announcement, lease: Lease, /) -> bool:
-        """Keep what is said."""
-        await self.gate.wait()
-        self.database.reach()
-        if self.refuses:
-            raise ValueError("no right to say so")
-        assert lease == self.database.lease
-        self.log.append(f"{announcement.type.value.removeprefix('monitor.')} {announcement.since:g}")
-        return True
-
-    async def close_open(self, lease: Lease, /) -> None:
-        """Say that what was left open is over."""
-        self.database.reach()
-        assert lease == self.database.lease
-        if self.left_open:
-            self.log.append("recovered, inherited")
+from tests.services.fakes import MemoryAnnouncements, MemoryDatabase
 
 
 @pytest.fixture
-def told(database: MemoryDatabase) -> Told:
+def told(database: MemoryDatabase) -> MemoryAnnouncements:
     """An empty log."""
-    return Told(database)
+    return MemoryAnnouncements(database)
 
 
 @pytest.fixture
-def announcing(told: Told, database: MemoryDatabase) -> Announcer:
-    """Announces while the database's lease is held."""
-    return Announcer(told, lease=lambda: database.lease)
+def announcing(told: MemoryAnnouncements) -> Announcer:
+    """Announces to the log."""
+    return Announcer(told)
 
 
 def say(announcing: Announcer, *news: str) -> None:
@@ -62,7 +31,7 @@ def say(announcing: Announcer, *news: str) -> None:
         announcing.announce(Announcement(type=EventType(f"monitor.{kind}"), since=float(since), body={}))
 
 
-async def test_news_is_written_at_once(announcing: Announcer, told: Told, running: Running) -> None:
+async def test_news_is_written_at_once(announcing: Announcer, told: MemoryAnnouncements, running: Running) -> None:
     async with running(announcing.run()):
         say(announcing, "isolated 1")
         await until(lambda: told.log == ["isolated 1"])
@@ -71,7 +40,11 @@ async def test_news_is_written_at_once(announcing: Announcer, told: Told, runnin
 
 
 async def test_news_waits_for_the_database(
-    announcing: Announcer, told: Told, database: MemoryDatabase, running: Running, monkeypatch: pytest.MonkeyPatch
+    announcing: Announcer,
+    told: MemoryAnnouncements,
+    database: MemoryDatabase,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(announcer, "RETRY", 0.001)
     database.away = True
@@ -84,7 +57,7 @@ async def test_news_waits_for_the_database(
 
 
 async def test_of_many_isolations_without_a_database_the_newest_is_told(
-    announcing: Announcer, told: Told, database: MemoryDatabase
+    announcing: Announcer, told: MemoryAnnouncements, database: MemoryDatabase
 ) -> None:
     say(announcing, "isolated 1")
     await announcing.flush()
@@ -99,17 +72,7 @@ async def test_of_many_isolations_without_a_database_the_newest_is_told(
     assert told.log == ["isolated 1", "recovered 1", "isolated 9"]
 
 
-async def test_news_of_a_lost_lease_is_forgotten(announcing: Announcer, told: Told, database: MemoryDatabase) -> None:
-    lease, database.lease = database.lease, None
-    say(announcing, "isolated 1")
-    await announcing.flush()
-    announcing.lease_changed()
-    database.lease = lease
-    await announcing.flush()
-    assert told.log == []
-
-
-async def test_news_that_the_database_refuses_ends_nothing(announcing: Announcer, told: Told) -> None:
+async def test_news_that_the_database_refuses_ends_nothing(announcing: Announcer, told: MemoryAnnouncements) -> None:
     told.refuses = True
     say(announcing, "isolated 1")
     with capture_logs() as logs:
@@ -122,13 +85,16 @@ async def test_news_that_the_database_refuses_ends_nothing(announcing: Announcer
 
 
 async def test_what_the_last_monitor_left_open_is_closed_first_and_once(
-    announcing: Announcer, told: Told, database: MemoryDatabase, running: Running, monkeypatch: pytest.MonkeyPatch
+    announcing: Announcer,
+    told: MemoryAnnouncements,
+    database: MemoryDatabase,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(announcer, "RETRY", 0.001)
     told.left_open = True
     database.away = True
     async with running(announcing.run()):
-        announcing.lease_changed()
         say(announcing, "isolated 1")
         await announcing.flush()
         database.away = False
@@ -138,7 +104,9 @@ async def test_what_the_last_monitor_left_open_is_closed_first_and_once(
     assert told.log == ["recovered, inherited", "isolated 1", "recovered 1"]
 
 
-async def test_news_that_is_just_being_written_does_not_give_way(announcing: Announcer, told: Told) -> None:
+async def test_news_that_is_just_being_written_does_not_give_way(
+    announcing: Announcer, told: MemoryAnnouncements
+) -> None:
     told.gate.clear()
     say(announcing, "isolated 1", "recovered 1")
     writing = asyncio.create_task(announcing.flush())

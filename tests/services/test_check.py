@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.domain.availability import Availability, Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.record import ServerRecord
@@ -31,6 +32,7 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
         self.discovered: list[ServerId] = []
+        self.counters = Counters()
         self.suspected: list[Watched] = []
         self.check = Check(
             fleet=self.fleet,
@@ -40,6 +42,7 @@ class Bench:
             doubt=NoDoubt(),
             discover=self.discovered.append,
             suspect=self.suspected.append,
+            counters=self.counters,
         )
         self.entry = entry or watched()
         self.id = self.entry.server.id
@@ -49,7 +52,7 @@ class Bench:
         """Check once for each answer."""
         for result in results:
             self.prober.answer = result
-            await self.check(self.id)
+            await self.check.run(self.id)
 
     def due_in(self) -> float:
         """Return the seconds until the next check."""
@@ -77,7 +80,7 @@ async def test_the_first_good_answer_is_a_transition_and_starts_a_discovery() ->
     assert before <= record.checked_at <= time.monotonic()
     assert 13.5 <= record.next_check_at - record.checked_at <= 16.5
     assert bench.discovered == [bench.id]
-    assert bench.check.answers == {Reason.OK: 1}
+    assert bench.counters.answers == {Reason.OK: 1}
     assert (bench.entry.availability.status, bench.entry.server_version) == (Status.UP, "0.9.6")
     assert bench.due_in() == pytest.approx(record.next_check_at - time.monotonic(), abs=1)
 
@@ -170,7 +173,7 @@ async def test_a_request_is_answered_even_if_the_fault_is_ours() -> None:
 async def test_a_request_that_comes_during_a_check_is_left_for_the_next_one() -> None:
     bench = Bench()
     bench.prober.gate.clear()
-    checking = asyncio.create_task(bench.check(bench.id))
+    checking = asyncio.create_task(bench.check.run(bench.id))
     await settled()
     bench.entry.check_requested_at = REQUESTED
     bench.prober.gate.set()
@@ -185,7 +188,7 @@ async def test_a_request_that_comes_during_a_check_is_left_for_the_next_one() ->
 async def test_a_result_that_comes_after_an_edit_or_a_delete_is_dropped(edited: bool) -> None:
     bench = Bench()
     bench.prober.gate.clear()
-    checking = asyncio.create_task(bench.check(bench.id))
+    checking = asyncio.create_task(bench.check.run(bench.id))
     await settled()
     if edited:
         bench.fleet.put(watched(row_version=2))
@@ -200,7 +203,7 @@ async def test_a_result_that_comes_after_an_edit_or_a_delete_is_dropped(edited: 
 
 async def test_a_server_that_is_not_watched_is_not_asked() -> None:
     bench = Bench()
-    await bench.check(watched(2).server.id)
+    await bench.check.run(watched(2).server.id)
     assert bench.prober.asked == []
 
 
@@ -208,7 +211,7 @@ async def test_a_prober_that_raises_does_not_take_the_server_off_the_schedule() 
     bench = Bench()
     bench.prober.answer = RuntimeError("a bug")
     with pytest.raises(RuntimeError, match="a bug"):
-        await bench.check(bench.id)
+        await bench.check.run(bench.id)
     assert 10 < bench.due_in() <= 15
     assert bench.recorder.taken == []
 
@@ -217,7 +220,7 @@ async def test_while_a_check_is_under_way_the_server_is_not_due_again() -> None:
     bench = Bench()
     bench.agenda.set(bench.id, 0.0)
     bench.prober.gate.clear()
-    checking = asyncio.create_task(bench.check(bench.id))
+    checking = asyncio.create_task(bench.check.run(bench.id))
     await settled()
     assert bench.agenda.due(float("inf")) == []
     bench.prober.gate.set()

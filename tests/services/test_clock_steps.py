@@ -51,7 +51,7 @@ async def test_after_a_step_of_an_hour_checks_go_on(
         agenda.set(server_id, time.monotonic() + INTERVAL)
 
     check(watched().server.id)
-    beat = Beat(name="checks", every=BEAT, act=Sweep(agenda, check, every=BEAT))
+    beat = Beat(name="checks", every=BEAT, act=Sweep(agenda, check, every=BEAT).look)
     async with running(Metronome([beat]).run()):
         await until(lambda: checks > 3)
         clock.step = timedelta(hours=hours)
@@ -68,7 +68,7 @@ async def test_without_the_guard_a_clock_set_back_would_stop_the_checks(
     # Shows that the clock of these tests reaches APScheduler: its next beat is an hour away.
     monkeypatch.setattr(scheduler, "GUARD_INTERVAL", 3600)
     clock = WallClock(monkeypatch)
-    metronome = Metronome([Beat(name="checks", every=BEAT, act=Sweep(Schedule(), lambda _: None, every=BEAT))])
+    metronome = Metronome([Beat(name="checks", every=BEAT, act=Sweep(Schedule(), lambda _: None, every=BEAT).look)])
     async with running(metronome.run()):
         await until(lambda: metronome.beats > 3)
         clock.step = timedelta(hours=-1)

@@ -31,7 +31,6 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.lister, self.recorder = ToldLister(), KeepingRecorder()
         self.store = MemoryInventory(database)
-        self.lease = database.lease
         self.discovery = Discovery(
             fleet=self.fleet,
             agenda=self.agenda,
@@ -39,17 +38,17 @@ class Bench:
             store=self.store,
             recorder=self.recorder,
             doubt=NoDoubt(),
-            lease=lambda: self.lease,
             interval=timedelta(seconds=60),
         )
         self.entry = entry or watched(status=Status.UP)
         self.id = self.entry.server.id
         self.fleet.put(self.entry)
+        database.save(self.entry)
 
     async def lists(self, *models: ListedModel) -> None:
         """Discover the server while it has these models."""
         self.lister.models = models
-        await self.discovery(self.id)
+        await self.discovery.run(self.id)
 
     async def asked_for(self, *models: ListedModel) -> dict[str, Any] | None:
         """Discover the server on request; return the answer."""
@@ -60,7 +59,7 @@ class Bench:
 
 @pytest.fixture
 def bench(database: MemoryDatabase) -> Bench:
-    """A discovery that holds the lease."""
+    """A discovery whose store was made for the lease."""
     return Bench(database)
 
 
@@ -184,14 +183,14 @@ async def test_a_server_that_is_down_is_not_listed_but_stays_on_the_schedule(ben
 
 
 async def test_a_server_that_is_not_watched_is_not_listed(bench: Bench) -> None:
-    await bench.discovery(watched(2).server.id)
+    await bench.discovery.run(watched(2).server.id)
     assert (bench.lister.lists, len(bench.agenda)) == (0, 0)
 
 
 async def test_a_listing_that_comes_after_an_edit_is_dropped(bench: Bench) -> None:
     bench.lister.gate.clear()
     bench.lister.models = (TINY,)
-    listing = asyncio.create_task(bench.discovery(bench.id))
+    listing = asyncio.create_task(bench.discovery.run(bench.id))
     await settled()
     bench.fleet.put(watched(row_version=2))
     bench.lister.gate.set()
@@ -199,22 +198,15 @@ async def test_a_listing_that_comes_after_an_edit_is_dropped(bench: Bench) -> No
     assert (bench.store.writes, bench.recorder.taken, bench.store.residency_writes) == ([], [], 0)
 
 
-async def test_without_the_lease_nothing_is_written_and_the_request_stays(bench: Bench) -> None:
-    bench.lease = None
-    bench.entry.discovery_requested_at = REQUESTED
-    await bench.lists(TINY)
-    assert bench.store.writes == []
-    assert bench.entry.discovery_requested_at == REQUESTED
-
-
 async def test_what_a_stale_lease_could_not_write_is_not_taken_for_written(
     bench: Bench, database: MemoryDatabase
 ) -> None:
-    assert database.lease is not None
-    database.lease = replace(database.lease, epoch=2)
+    held = database.lease
+    assert held is not None
+    database.lease = replace(held, epoch=2)
     await bench.lists(TINY)
     assert bench.entry.known_list is None
-    bench.lease = database.lease
+    database.lease = held
     await bench.lists(TINY)
     assert bench.store.active == {"tiny:1b"}
 

@@ -18,7 +18,7 @@ LOADED = LoadedModel(model_name="tiny:1b", size_bytes=9, size_vram=9, expires_at
 
 @pytest.fixture
 def bench(database: MemoryDatabase) -> Bench:
-    """A discovery that holds the lease."""
+    """A discovery whose store was made for the lease."""
     return Bench(database)
 
 

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from monitor.domain import timeline
 from monitor.domain.availability import Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet
 from monitor.domain.history import DAY, HOUR
 from monitor.domain.probe import Reason
@@ -46,9 +47,15 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-def keeper(database: MemoryDatabase, store: MemoryHistory, fleet: Fleet) -> Historian:
-    """A historian that has whatever lease the database has."""
-    return Historian(store, fleet=fleet, lease=lambda: database.lease)
+def counters() -> Counters:
+    """What the historian counts."""
+    return Counters()
+
+
+@pytest.fixture
+def keeper(store: MemoryHistory, fleet: Fleet, counters: Counters) -> Historian:
+    """Writes to the store."""
+    return Historian(store, fleet=fleet, counters=counters)
 
 
 def check(number: int = 1, *, ago: float, good: bool = True) -> ServerRecord:
@@ -79,7 +86,7 @@ async def knows_the_time(keeper: Historian, running: Running) -> None:
 
 
 async def test_full_pages_are_written_in_parts_and_open_ones_at_the_end(
-    keeper: Historian, store: MemoryHistory, running: Running, monkeypatch: pytest.MonkeyPatch
+    keeper: Historian, store: MemoryHistory, running: Running, monkeypatch: pytest.MonkeyPatch, counters: Counters
 ) -> None:
     monkeypatch.setattr(historian, "MOST_PAGES", 2)
     await knows_the_time(keeper, running)
@@ -91,14 +98,14 @@ async def test_full_pages_are_written_in_parts_and_open_ones_at_the_end(
     # For so long as until they read as stale.
     assert [sum(timeline.totals(page.runs, 0, 2**60)) for page in store.written] == [50 * TICKS] * 3
     await keeper.flush()
-    assert keeper.pages == len(store.written) == 6
+    assert counters.history_pages == len(store.written) == 6
     open_page = store.written[3]
     assert sum(timeline.totals(open_page.runs, 0, 2**60)) >= 9
     assert (open_page.good, open_page.bad) == (1, 0)
 
 
 async def test_pages_wait_for_the_database(
-    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
+    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running, counters: Counters
 ) -> None:
     await knows_the_time(keeper, running)
     database.away = True
@@ -109,7 +116,7 @@ async def test_pages_wait_for_the_database(
             assert store.written == []
             database.away = False
             await until(lambda: store.written)
-    assert keeper.lost == 0
+    assert counters.history_pages_lost == 0
 
 
 async def test_stopping_without_the_database_says_what_is_lost(
@@ -121,19 +128,6 @@ async def test_stopping_without_the_database_says_what_is_lost(
     with capture_logs() as logs:
         await keeper.flush()
     assert [(line["event"], line["pages"]) for line in logs] == [("history_lost", 2)]
-    assert store.written == []
-
-
-async def test_what_was_seen_under_a_lost_lease_is_forgotten(
-    keeper: Historian, store: MemoryHistory, database: MemoryDatabase, running: Running
-) -> None:
-    await knows_the_time(keeper, running)
-    note_two(keeper)
-    assert database.lease is not None
-    held, database.lease = database.lease, None
-    keeper.clear()
-    database.lease = replace(held, epoch=2)
-    await keeper.flush()
     assert store.written == []
 
 
@@ -168,31 +162,26 @@ async def test_hours_and_days_are_rolled_up_once_in_steps(
 ) -> None:
     monkeypatch.setattr(history_keeper, "STEP", 2)
     store.due = {HOUR: [watched(number).server.id for number in (1, 2, 3)]}
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: database.lease)
-    await keeper()
+    keeper = HistoryKeeper(store, retention=YEAR)
+    await keeper.roll_up()
     now = int(await store.clock())
     hour, day = now // HOUR * HOUR - HOUR, now // DAY * DAY - DAY
     assert store.steps == [(HOUR, hour), (HOUR, hour), (DAY, day)]
     assert store.expired == 1
-    await keeper()
+    await keeper.roll_up()
     assert len(store.steps) == 3
     store.ahead += HOUR
-    await keeper()
+    await keeper.roll_up()
     assert store.steps[3] == (HOUR, hour + HOUR)
 
 
-async def test_rolling_up_is_put_off_without_the_database_or_the_lease(
-    database: MemoryDatabase, store: MemoryHistory
-) -> None:
-    held = [database.lease]
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: held[0])
+async def test_rolling_up_is_put_off_without_the_database(database: MemoryDatabase, store: MemoryHistory) -> None:
+    keeper = HistoryKeeper(store, retention=YEAR)
     database.away = True
-    await keeper()
-    database.away, held[0] = False, None
-    await keeper()
+    await keeper.roll_up()
     assert store.steps == []
-    held[0] = database.lease
-    await keeper()
+    database.away = False
+    await keeper.roll_up()
     assert len(store.steps) == 2
 
 
@@ -200,9 +189,9 @@ async def test_history_that_cannot_be_read_is_told_and_harms_nothing_else(
     database: MemoryDatabase, store: MemoryHistory
 ) -> None:
     store.is_broken = True
-    keeper = HistoryKeeper(store, retention=YEAR, lease=lambda: database.lease)
+    keeper = HistoryKeeper(store, retention=YEAR)
     with capture_logs() as logs:
-        await keeper()
-        await keeper()
+        await keeper.roll_up()
+        await keeper.roll_up()
     assert [line["event"] for line in logs] == ["history_not_rolled_up"] * 2
     assert [span for span, _ in store.steps] == [HOUR, DAY]

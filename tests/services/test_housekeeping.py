@@ -1,4 +1,4 @@
-"""The event log is kept bounded in small steps, and only by the monitor with the lease."""
+"""The event log is kept bounded in small steps."""
 
 from datetime import timedelta
 
@@ -13,39 +13,33 @@ WEEK = timedelta(days=7)
 async def test_what_is_too_old_goes_in_steps(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=12_000)
     with capture_logs() as logs:
-        await Housekeeping(events, retention=WEEK, lease=lambda: database.lease)()
+        await Housekeeping(events, retention=WEEK).delete_old()
     assert events.steps == [5000, 5000, 2000]
     assert [(line["event"], line["deleted"]) for line in logs] == [("events_expired", 12_000)]
 
 
 async def test_at_most_100_000_events_go_at_a_time(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=250_000)
-    housekeeping = Housekeeping(events, retention=WEEK, lease=lambda: database.lease)
-    await housekeeping()
+    housekeeping = Housekeeping(events, retention=WEEK)
+    await housekeeping.delete_old()
     assert events.old == 150_000
-    await housekeeping()
-    await housekeeping()
+    await housekeeping.delete_old()
+    await housekeeping.delete_old()
     assert events.old == 0
 
 
 async def test_nothing_to_delete_is_nothing_to_say(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=0)
     with capture_logs() as logs:
-        await Housekeeping(events, retention=WEEK, lease=lambda: database.lease)()
+        await Housekeeping(events, retention=WEEK).delete_old()
     assert (events.steps, logs) == ([0], [])
-
-
-async def test_without_the_lease_nothing_is_deleted(database: MemoryDatabase) -> None:
-    events = MemoryEvents(database, old=10)
-    await Housekeeping(events, retention=WEEK, lease=lambda: None)()
-    assert (events.steps, events.old) == ([], 10)
 
 
 async def test_with_the_database_away_it_is_put_off(database: MemoryDatabase) -> None:
     events = MemoryEvents(database, old=10)
-    housekeeping = Housekeeping(events, retention=WEEK, lease=lambda: database.lease)
+    housekeeping = Housekeeping(events, retention=WEEK)
     database.away = True
-    await housekeeping()
+    await housekeeping.delete_old()
     database.away = False
-    await housekeeping()
+    await housekeeping.delete_old()
     assert events.old == 0

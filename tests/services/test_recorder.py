@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.domain.availability import Status
-from monitor.domain.lease import Lease
+from monitor.domain.counters import Counters
 from monitor.domain.probe import Reason
 from monitor.domain.record import ServerRecord
 from monitor.services import recorder
@@ -20,15 +20,22 @@ NEVER = 3600.0
 
 @pytest.fixture
 def store(database: MemoryDatabase) -> MemoryServers:
-    """Where the records go."""
+    """Where the records of a hundred servers go."""
+    for number in range(101):
+        database.save(watched(number))
     return MemoryServers(database)
 
 
 @pytest.fixture
-def records(database: MemoryDatabase, store: MemoryServers) -> BatchRecorder:
-    """A recorder that holds the database's lease."""
-    lease = database.lease
-    return BatchRecorder(store, lease=lambda: lease)
+def counters() -> Counters:
+    """What the recorder counts."""
+    return Counters()
+
+
+@pytest.fixture
+def records(store: MemoryServers, counters: Counters) -> BatchRecorder:
+    """Writes to the store."""
+    return BatchRecorder(store, counters=counters)
 
 
 def found(number: int = 1, *, at: float = 1.0, status: Status = Status.UP) -> ServerRecord:
@@ -84,17 +91,17 @@ async def test_of_one_server_only_the_newest_record_is_written(records: BatchRec
 
 
 async def test_every_record_is_noted_also_those_that_are_never_written(
-    store: MemoryServers, database: MemoryDatabase
+    store: MemoryServers, database: MemoryDatabase, counters: Counters
 ) -> None:
     noted: list[ServerRecord] = []
-    records = BatchRecorder(store, lease=lambda: database.lease, note=noted.append)
+    records = BatchRecorder(store, counters=counters, note=noted.append)
     told = [found(at=1.0), found(at=2.0)]
     for each in told:
         records.record(each, at_once=False)
     assert (noted, records.waiting) == (told, 1)
     await records.flush()
     assert records.waiting == 0
-    assert records.batch_records.document()["sum"] == 1
+    assert counters.batch_records.document()["sum"] == 1
 
 
 async def test_with_the_database_away_the_newest_records_wait_and_are_written_once(
@@ -138,7 +145,9 @@ async def test_a_record_that_came_during_a_failed_write_is_the_one_that_is_kept(
     assert store.batches == [[replace(found(at=2.0), server_version="0.9.6")]]
 
 
-async def test_a_poisoned_record_does_no_harm_to_the_others(records: BatchRecorder, store: MemoryServers) -> None:
+async def test_a_poisoned_record_does_no_harm_to_the_others(
+    records: BatchRecorder, store: MemoryServers, counters: Counters
+) -> None:
     bad = found(3)
     store.poisoned = {bad.server_id}
     for number in range(7):
@@ -146,7 +155,7 @@ async def test_a_poisoned_record_does_no_harm_to_the_others(records: BatchRecord
     with capture_logs() as logs:
         await records.flush()
     assert set(store.written) == {found(number).server_id for number in range(7)} - {bad.server_id}
-    assert records.dropped == 1
+    assert counters.results_dropped == 1
     assert [(line["event"], line["server_id"]) for line in logs] == [("result_refused", str(bad.server_id))]
     store.batches.clear()
     await records.flush()
@@ -154,48 +163,14 @@ async def test_a_poisoned_record_does_no_harm_to_the_others(records: BatchRecord
 
 
 async def test_what_the_database_does_not_want_is_counted(
-    records: BatchRecorder, store: MemoryServers, database: MemoryDatabase
+    records: BatchRecorder, store: MemoryServers, database: MemoryDatabase, counters: Counters
 ) -> None:
     assert database.lease is not None
     database.lease = replace(database.lease, epoch=2)
     records.record(found(1), at_once=False)
     records.record(found(2), at_once=False)
     await records.flush()
-    assert (store.batches, records.dropped) == ([], 2)
-
-
-async def test_without_the_lease_nothing_is_written_and_clear_forgets_it(
-    store: MemoryServers, database: MemoryDatabase
-) -> None:
-    held: list[Lease | None] = [None]
-    records = BatchRecorder(store, lease=lambda: held[0])
-    records.record(found(1), at_once=False)
-    await records.flush()
-    assert store.batches == []
-    records.clear()
-    held[0] = database.lease
-    await records.flush()
-    assert store.batches == []
-
-
-async def test_records_of_a_lease_that_is_lost_during_a_failed_write_are_forgotten(
-    store: MemoryServers, database: MemoryDatabase
-) -> None:
-    held = [database.lease]
-    records = BatchRecorder(store, lease=lambda: held[0])
-    database.away = True
-    store.gate.clear()
-    records.record(found(1), at_once=False)
-    writing = asyncio.create_task(records.flush())
-    await settled()
-    held[0] = None
-    records.clear()
-    store.gate.set()
-    await writing
-    database.away = False
-    held[0] = database.lease
-    await records.flush()
-    assert store.batches == []
+    assert (store.batches, counters.results_dropped) == ([], 2)
 
 
 async def test_a_write_that_hangs_does_not_stop_the_turns_and_is_saved_when_it_is_cancelled(

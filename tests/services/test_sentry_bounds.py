@@ -22,7 +22,7 @@ async def test_a_big_fleet_is_watched_bit_by_bit(monkeypatch: pytest.MonkeyPatch
         assert len(under_way) <= sentry.MOST_PER_SWEEP
     assert len(set(under_way)) == len(under_way)
     for server_id in under_way:
-        await bench.sentry(server_id)
+        await bench.sentry.connect(server_id)
     for _ in range(3):
         assert await bench.sweep() <= sentry.MOST_PER_SWEEP
     bench.sentry.sweep()

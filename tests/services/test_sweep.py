@@ -29,7 +29,7 @@ class Bench:
 async def test_what_is_due_at_the_beat_is_handed_over_at_once() -> None:
     bench = Bench()
     bench.agenda.set(ONE, time.monotonic() - 1)
-    await bench.sweep()
+    await bench.sweep.look()
     assert bench.handed == [ONE]
 
 
@@ -38,7 +38,7 @@ async def test_what_is_to_be_punctual_does_not_wait_for_the_next_beat() -> None:
     now = time.monotonic()
     for number, server_id in enumerate((ONE, TWO, THREE)):
         bench.agenda.set(server_id, now + 0.05 * (1 + number), punctual=True)
-    await bench.sweep()
+    await bench.sweep.look()
     assert bench.handed == []
     await until(lambda: bench.handed == [ONE, TWO, THREE])
     assert time.monotonic() >= now + 0.15
@@ -48,7 +48,7 @@ async def test_what_is_due_later_or_need_not_be_punctual_arms_no_timer() -> None
     bench = Bench()
     bench.agenda.set(ONE, time.monotonic() + 2 * LONG.total_seconds(), punctual=True)
     bench.agenda.set(TWO, time.monotonic() + 1)
-    await bench.sweep()
+    await bench.sweep.look()
     assert bench.sweep._timer is None
 
 
@@ -59,7 +59,7 @@ async def test_few_timers_are_enough_for_many_servers(monkeypatch: pytest.Monkey
     call_later = loop.call_later
 
     def counted(delay: float, callback: Any, *rest: Any) -> asyncio.TimerHandle:
-        if callback == bench.sweep._look:
+        if callback == bench.sweep._hand_over:
             armed.append(delay)
         return call_later(delay, callback, *rest)
 
@@ -69,7 +69,7 @@ async def test_few_timers_are_enough_for_many_servers(monkeypatch: pytest.Monkey
         bench.agenda.set(server_id, start + number / 100_000, punctual=True)
     monkeypatch.setattr(loop, "call_later", counted)
     for _ in range(3):
-        await bench.sweep()
+        await bench.sweep.look()
     await until(lambda: len(bench.handed) == 1000)
     assert 1 <= len(armed) < 10
     assert min(armed) >= sweep.FINEST

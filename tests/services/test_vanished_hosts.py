@@ -6,6 +6,7 @@ import pytest
 
 from monitor.domain import watching
 from monitor.domain.availability import Status
+from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.schedule import Schedule
@@ -38,12 +39,13 @@ class Probing:
             doubt=NoDoubt(),
             discover=lambda _: None,
             suspect=lambda _: None,
+            counters=Counters(),
         )
 
     async def is_hurried(self, reason: Reason) -> bool:
         """Check once, with that answer; return whether there was little time to connect."""
         self._prober.answer = ProbeResult(reason=reason)
-        await self._check(ONE)
+        await self._check.run(ONE)
         assert self._prober.connect_within in {None, WITHIN}
         return self._prober.connect_within is not None
 

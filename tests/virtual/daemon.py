@@ -1,4 +1,4 @@
-"""The monitor's real parts over a simulated network: the only wiring, to be kept like that of `monitor/app.py`.
+"""The monitor's real parts over a simulated network: the only wiring, to be kept like that of `monitor/lease_scope.py`.
 
 Left out are the database, the listings, and the metronome, which is APScheduler on the clock on the wall: what it
 beats, beats here in virtual time.
@@ -11,14 +11,15 @@ from datetime import timedelta
 
 from asyncpg.pgproto.pgproto import UUID
 
-from monitor.app import CHECK_SWEEP, CONNECTION_SWEEP, MOST_CONNECTING
 from monitor.domain import schedule
 from monitor.domain.availability import Availability, Status
+from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.probe import Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import Server, ServerId
+from monitor.lease_scope import CHECK_SWEEP, CONNECTION_SWEEP, MOST_CONNECTING
 from monitor.services.check import Check
 from monitor.services.dispatcher import Dispatcher
 from monitor.services.own_health import OwnHealth
@@ -43,11 +44,12 @@ class Daemon:
         self._fleet, self._agenda = Fleet(), Schedule()
         self.recorder = NotingRecorder(loop)
         self.isolations = 0
+        self._counters = Counters()
         self._suspicions = Suspicions(fleet=self._fleet, recorder=self.recorder)
         self._health = self._wire_health(client)
         self._check = self._wire_check(SimulatedProber(loop, client))
         self._sweep = Sweep(self._agenda, self._check_again, every=CHECK_SWEEP)
-        self._checks = Dispatcher(self._check, name="check", limit=SETTINGS.max_concurrent_checks)
+        self._checks = Dispatcher(self._check.run, name="check", limit=SETTINGS.max_concurrent_checks)
         self._sentry = Sentry(
             fleet=self._fleet,
             holder=SimulatedHolder(loop, client),
@@ -57,7 +59,7 @@ class Daemon:
             most=len(hosts),
             on=SETTINGS.connection_watch,
         )
-        self._connecting = Dispatcher(self._sentry, name="connection", limit=MOST_CONNECTING)
+        self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         for host in hosts:
             self._watch(server(host, chance), now=loop.time())
 
@@ -68,6 +70,7 @@ class Daemon:
             ask=self._check_soon,
             publish=self._publish,
             announce=self._announced,
+            counters=self._counters,
             looked_up_at=lambda: client.looked_up_at,
         )
 
@@ -80,6 +83,7 @@ class Daemon:
             doubt=self._health,
             discover=lambda _: None,
             suspect=self._suspicions.add,
+            counters=self._counters,
         )
 
     def _watch(self, server: Server, *, now: float) -> None:
@@ -104,7 +108,7 @@ class Daemon:
         self.isolations += announcement.type is EventType.MONITOR_ISOLATED
 
     async def _sweep_checks(self) -> None:
-        await self._sweep()
+        await self._sweep.look()
         self._suspicions.sweep()
 
     async def _sweep_connections(self) -> None:

@@ -11,7 +11,7 @@ from api.fleet.queries import diagnosis
 from api.fleet.registry import Registry
 from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
-from monitor.postgres import embedded
+from monitor.embedded import postgres as embedded
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 

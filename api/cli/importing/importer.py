@@ -29,7 +29,7 @@ from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, ImportFileError
-from monitor.postgres import undivided
+from monitor.postgres import savepoints
 from monitor.postgres.database import Database
 from monitor.settings import Settings
 
@@ -114,7 +114,7 @@ class Importer:
 
     async def run(self, database: Database) -> Report:
         """Write what the file says; when that cannot end well nothing is written."""
-        async with undivided.transaction(database) as together:
+        async with savepoints.transaction(database) as together:
             return await self.write(local_database.reach(together, self._settings, vault=self._vault).registry)
 
     async def write(self, registry: FleetRegistry) -> Report:

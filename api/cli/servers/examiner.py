@@ -15,9 +15,9 @@ from monitor.domain import url
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import FleetError
 from monitor.domain.server import Server, ServerId
+from monitor.embedded import postgres as embedded
 from monitor.ollama import examination
 from monitor.ollama.examination import Examination
-from monitor.postgres import embedded
 from monitor.settings import Settings
 
 Found: TypeAlias = tuple[ServerView, Credential | Unreadable | None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from api.cli import listing
 from api.cli.invocation import Invocation
 from monitor.domain.errors import FleetError
-from monitor.postgres import embedded
+from monitor.embedded import postgres as embedded
 
 
 def beginning(invocation: Invocation, begun: str) -> Sequence[str]:

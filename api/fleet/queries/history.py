@@ -9,6 +9,7 @@ from monitor.domain.history import FIVE_MINUTES, HOUR, Page
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import LONGEST
 from monitor.postgres.database import Connection, Row
+from monitor.postgres.lease_store import WHOLE_FLEET
 
 # From when on the status of now is known to have held: not before the monitor at work took its lease, and not
 # without a check by it. Until when: no longer than until the server reads as stale. $1 and $2 are the interval
@@ -20,7 +21,7 @@ PRESENT = f"""
     extract(epoch FROM least(clock_timestamp(), last_checked_at + {FRESH_FOR}))::float8 AS until
 """
 READ_PRESENT = f"""
-SELECT {PRESENT} FROM ollama_servers LEFT JOIN monitor_leases AS lease ON shard = 0 WHERE id = $3
+SELECT {PRESENT} FROM ollama_servers LEFT JOIN monitor_leases AS lease ON shard = {WHOLE_FLEET} WHERE id = $3
 """
 PAGE = "extract(epoch FROM start_at)::bigint AS start"
 READ_PAGES = f"""
@@ -35,7 +36,7 @@ ORDER BY start
 # An array for all pages of a server: a row for each would take three times as long to read.
 READ_MANY = f"""
 SELECT id, {PRESENT}, page.*
-FROM ollama_servers LEFT JOIN monitor_leases AS lease ON shard = 0, LATERAL (
+FROM ollama_servers LEFT JOIN monitor_leases AS lease ON shard = {WHOLE_FLEET}, LATERAL (
     SELECT array_agg(start) AS starts, array_agg(span) AS spans, array_agg(timeline) AS timelines,
         array_agg(medians) AS medians
     FROM (SELECT {PAGE}, {FIVE_MINUTES} AS span, timeline, medians

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.postgres.local import binaries, start_plan, state_folder
+from monitor.embedded import binaries, start_plan, state_folder
 
 _POLL_SECONDS = 0.1
 _FAST_SHUTDOWN_SECONDS = 20.0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import copies
-from tests.postgres.pretended_programs import US, copies_in, installed, lent_from, nobody
+from monitor.embedded import copies
+from tests.embedded.pretended_programs import US, copies_in, installed, lent_from, nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from monitor.postgres.local import account, binaries, state_folder
+from monitor.embedded import account, binaries, state_folder
 
 # On the command line, where no file edited for an older release can contradict them.
 _SETTINGS = {

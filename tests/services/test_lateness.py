@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.domain.lateness import KEPT, Lateness
+from monitor.services.own_health import LAGS_KEPT, Lateness
 
 
 def late() -> Lateness:
@@ -34,7 +34,7 @@ def test_only_what_was_lost_during_a_probe_counts(began: float, at: float, longe
 
 def test_what_is_kept_is_bounded() -> None:
     lateness = Lateness(1.0, at=0.0)
-    for number in range(1, 3 * KEPT):
+    for number in range(1, 3 * LAGS_KEPT):
         lateness.beat(number * 2.0)
-    assert lateness.longest_since(0.0, at=6.0 * KEPT) == pytest.approx(2, abs=1.1)
-    assert len(lateness._late) == KEPT
+    assert lateness.longest_since(0.0, at=6.0 * LAGS_KEPT) == pytest.approx(2, abs=1.1)
+    assert len(lateness._late) == LAGS_KEPT

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import account, binaries, file_lock
+from monitor.embedded import account, binaries, file_lock
 
 # Not the state folder, whose path is the operator's, and not /tmp, where everybody can take a name first.
 _PLACE_OF_ROOT = Path("/var/cache/ollama-fleet")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import account, binaries, state_folder
+from monitor.embedded import account, binaries, state_folder
 
 _SIDE_FOLDER = "data.new-"
 _FIRST_WITH_SYNC_METHOD = 17

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import account, file_lock, wire
+from monitor.embedded import account, file_lock, wire
 
 ROLE = "fleet"
 DATABASE = "ollama_fleet"

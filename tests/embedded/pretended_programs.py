@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.postgres.local import account, binaries, copies
+from monitor.embedded import account, binaries, copies
 
 US = account.Account(uid=os.geteuid(), gid=os.getegid(), lent=False)
 MAJOR = 18

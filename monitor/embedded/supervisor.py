@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from monitor.postgres.local import file_lock, postmaster, start_plan, state_folder
+from monitor.embedded import file_lock, postmaster, start_plan, state_folder
 
 _SETTLED_SECONDS = 5.0
 _BACK_OFF_SECONDS = (0.05, 0.1, 0.3, 1.0, 2.0, 5.0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import (
+from monitor.embedded import (
     account,
     cluster,
     copies,
@@ -24,7 +24,7 @@ from monitor.postgres.local import (
     supervision,
     wire,
 )
-from monitor.postgres.local.binaries import Binaries
+from monitor.embedded.binaries import Binaries
 
 _LOCK_SECONDS = 60.0
 # Recovery after a power loss may take long; a server that cannot start at all ends much earlier.

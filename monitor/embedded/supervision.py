@@ -11,7 +11,7 @@ from pathlib import Path
 
 import monitor
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import file_lock, start_plan, state_folder
+from monitor.embedded import file_lock, start_plan, state_folder
 
 _STOP_SECONDS = 40.0
 _ASKING_SECONDS = 0.2
@@ -34,7 +34,7 @@ def begin(folder: state_folder.StateFolder, plan: start_plan.StartPlan, *, held:
         log = stack.enter_context(folder.open_log())
         # The child inherits the lock that is held already: there is no moment without a holder.
         subprocess.run(
-            [sys.executable, "-P", "-s", "-m", "monitor.postgres.local.supervisor", folder.state_dir, str(lock)],
+            [sys.executable, "-P", "-s", "-m", "monitor.embedded.supervisor", folder.state_dir, str(lock)],
             input=plan.to_json(),
             text=True,
             stdout=subprocess.DEVNULL,

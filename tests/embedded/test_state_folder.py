@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres import embedded
-from monitor.postgres.local import account, binaries, copies, postmaster, state_folder
-from tests.postgres import embedded_user
-from tests.postgres.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
-from tests.postgres.pretended_programs import nobody
+from monitor.embedded import account, binaries, copies, postmaster, state_folder
+from monitor.embedded import postgres as embedded
+from tests.embedded import embedded_user
+from tests.embedded.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
+from tests.embedded.pretended_programs import nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from monitor.postgres import embedded
-from monitor.postgres.local import account, postmaster, state_folder
-from tests.postgres import embedded_user
-from tests.postgres.embedded_user import UserProcess, eventually, is_running, sql
+from monitor.embedded import account, postmaster, state_folder
+from monitor.embedded import postgres as embedded
+from tests.embedded import embedded_user
+from tests.embedded.embedded_user import UserProcess, eventually, is_running, sql
 
 
 @pytest.fixture

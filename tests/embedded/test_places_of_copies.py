@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import binaries, copies, file_lock
-from tests.postgres.pretended_programs import copies_in, installed, lent_from, nobody
+from monitor.embedded import binaries, copies, file_lock
+from tests.embedded.pretended_programs import copies_in, installed, lent_from, nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.fleet.queries.transactions import Attempts, TakenError
-from monitor.postgres import undivided
+from monitor.postgres import savepoints
 from monitor.postgres.database import Connection, Database
 
 INSERT = "INSERT INTO ollama_servers (name, url) VALUES ($1, $2)"
@@ -14,7 +14,7 @@ INSERT = "INSERT INTO ollama_servers (name, url) VALUES ($1, $2)"
 @pytest.fixture
 async def database(dsn: str) -> AsyncIterator[Database]:
     """A database with a single session, so that whoever wants a second one waits in vain."""
-    database = Database(dsn, name="undivided", size=1)
+    database = Database(dsn, name="savepoints", size=1)
     await database.open()
     yield database
     await database.close()
@@ -33,7 +33,7 @@ async def names(connection: Connection) -> list[str]:
 async def test_all_become_true_at_the_end_but_for_the_one_that_was_refused(
     database: Database, connection: Connection
 ) -> None:
-    async with undivided.transaction(database) as together:
+    async with savepoints.transaction(database) as together:
         await add(together, "a")
         with pytest.raises(TakenError):
             await add(together, "a")
@@ -51,6 +51,6 @@ async def test_a_bad_end_undoes_all(database: Database, connection: Connection) 
 
 
 async def end_badly(database: Database) -> None:
-    async with undivided.transaction(database) as together:
+    async with savepoints.transaction(database) as together:
         await add(together, "a")
         raise RuntimeError("enough")

@@ -14,8 +14,8 @@ from pathlib import Path
 import asyncpg
 
 import monitor
-from monitor.postgres import embedded
-from monitor.postgres.local import account, postmaster, state_folder, supervision
+from monitor.embedded import account, postmaster, state_folder, supervision
+from monitor.embedded import postgres as embedded
 from tests import roomy
 
 CHECKOUT = Path(monitor.__file__).resolve().parent.parent
@@ -24,8 +24,8 @@ PATIENCE_SECONDS = 30.0
 _ROOM = 1024**3
 _PROGRAM = """
 import json, os, pathlib, sys
-from monitor.postgres import embedded
-from monitor.postgres.local import postmaster
+from monitor.embedded import postgres as embedded
+from monitor.embedded import postmaster
 with embedded.running(pathlib.Path(sys.argv[1]), fast_and_unsafe=True) as server:
     facts = {"uid": os.geteuid(), "postmaster": postmaster.find(server.data_dir), "dsn": server.dsn()}
     print(json.dumps({**facts, "psql": str(server.binaries.psql)}), flush=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.postgres.local import account
+from monitor.embedded import account
 
 OLDEST_MAJOR = 14
 _DEBIAN = Path("/usr/lib/postgresql")

@@ -12,7 +12,6 @@ from monitor.domain.availability import Status
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import Event, EventType
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.lease import Lease
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
 from monitor.ports import ServerStore
@@ -25,8 +24,8 @@ EDITS = frozenset({EventType.SERVER_CREATED, EventType.SERVER_UPDATED, EventType
 log = structlog.get_logger(__name__)
 
 
-class FleetWatch:
-    """Watches while we hold the lease; without it the fleet in memory is empty."""
+class FleetSync:
+    """Reads all servers once, then what changes; how many it misses while the database is away does not matter."""
 
     def __init__(
         self,
@@ -36,7 +35,6 @@ class FleetWatch:
         checks: Schedule,
         listings: Schedule,
         listing_interval: timedelta,
-        lease: Callable[[], Lease | None],
         check: Callable[[ServerId], None],
         discover: Callable[[ServerId], None],
         rest: float = REST,
@@ -47,20 +45,20 @@ class FleetWatch:
         self._checks = checks
         self._listings = listings
         self._listing_interval = listing_interval
-        self._lease = lease
         self._check = check
         self._discover = discover
         self._rest = rest
         self._wake = asyncio.Event()
-        self._lease_seen: Lease | None = None
-        self._cursor = 0
+        self._wake.set()
+        # The number of the last event that the fleet in memory shows; None before it was read.
+        self._cursor: int | None = None
 
     def wake(self) -> None:
         """Look soon: something may have changed."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow until cancelled; whoever wakes us does so every few seconds even without news."""
+        """Read, then follow until cancelled; whoever wakes us does so every few seconds even without news."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -71,20 +69,12 @@ class FleetWatch:
             await asyncio.sleep(self._rest)
 
     async def _turn(self) -> None:
-        lease = self._lease()
-        if lease != self._lease_seen:
-            self._fleet.clear()
-            self._checks.clear()
-            self._listings.clear()
-            self._lease_seen = None
-            if lease is not None:
-                await self._read_all()
-                self._lease_seen = lease
-        if lease is not None:
-            await self._follow()
+        if self._cursor is None:
+            self._cursor = await self._read_all()
+        await self._follow(self._cursor)
 
-    async def _read_all(self) -> None:
-        servers, self._cursor = await self._store.snapshot()
+    async def _read_all(self) -> int:
+        servers, seq = await self._store.snapshot()
         present = {fresh.server.id for fresh in servers}
         for watched in self._fleet:
             # A model may have been deleted by an event that we did not see.
@@ -93,16 +83,19 @@ class FleetWatch:
                 self._forget(watched.server.id)
         for fresh in servers:
             self._take_over(fresh)
-        log.info("fleet_read", servers=len(self._fleet), seq=self._cursor)
+        log.info("fleet_read", servers=len(self._fleet), seq=seq)
+        return seq
 
-    async def _follow(self) -> None:
+    async def _follow(self, cursor: int) -> None:
         while True:
-            events, requested = await self._store.changes_after(self._cursor, limit=PAGE)
-            if events and events[0].seq != self._cursor + 1:
-                log.warning("events_missed", expected=self._cursor + 1, found=events[0].seq)
-                await self._read_all()
+            events, requested = await self._store.changes_after(cursor, limit=PAGE)
+            if events and events[0].seq != cursor + 1:
+                log.warning("events_missed", expected=cursor + 1, found=events[0].seq)
+                self._cursor = cursor = await self._read_all()
                 continue
             await self._apply(events, requested)
+            if events:
+                self._cursor = cursor = events[-1].seq
             if len(events) < PAGE:
                 return
 
@@ -119,8 +112,6 @@ class FleetWatch:
                     self._take_over(fresh[server_id])
                 else:
                     self._forget(server_id)
-        if events:
-            self._cursor = events[-1].seq
 
     def _take_over(self, fresh: Watched) -> None:
         server_id = fresh.server.id

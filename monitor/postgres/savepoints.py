@@ -1,4 +1,4 @@
-"""Many transactions as one: all of them are kept, or, when something fails on the way, none."""
+"""Many transactions as savepoints of one: all of them are kept, or, when something fails on the way, none."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from monitor.postgres.database import Connection, Database
 
 
-class _Undivided(Database):
+class _Savepoints(Database):
     """A database that lends the one session of a transaction under way; a transaction of it is a savepoint."""
 
     def __init__(self, dsn: str, connection: Connection) -> None:
@@ -26,4 +26,4 @@ async def transaction(database: Database) -> AsyncIterator[Database]:
     One that is refused is undone alone, and the others go on. For one task at a time.
     """
     async with database.transaction() as connection:
-        yield _Undivided(database.dsn, connection)
+        yield _Savepoints(database.dsn, connection)

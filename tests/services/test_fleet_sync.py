@@ -1,7 +1,6 @@
-"""The fleet in memory follows the one in the database: snapshot, events, requests, and a lease that comes and goes."""
+"""The fleet in memory follows the one in the database: snapshot, events, requests."""
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,8 +11,8 @@ from monitor.domain.event import EventType
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
-from monitor.services import fleet_watch
-from monitor.services.fleet_watch import FleetWatch
+from monitor.services import fleet_sync
+from monitor.services.fleet_sync import FleetSync
 from tests.services.conftest import Running, settled, until, watched
 from tests.services.fakes import MemoryDatabase, MemoryServers
 
@@ -22,22 +21,20 @@ NOW, LATER = 1.0, 30.0
 
 
 class Bench:
-    """A watch with all that it keeps, and a note of the work it started."""
+    """A sync with all that it keeps, and a note of the work it started."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self.database = database
         self.fleet, self.checks, self.listings = Fleet(), Schedule(), Schedule()
         self.store = MemoryServers(database)
-        self.lease = database.lease
         self.checked: list[ServerId] = []
         self.discovered: list[ServerId] = []
-        self.watch = FleetWatch(
+        self.sync = FleetSync(
             store=self.store,
             fleet=self.fleet,
             checks=self.checks,
             listings=self.listings,
             listing_interval=timedelta(seconds=60),
-            lease=lambda: self.lease,
             check=self.checked.append,
             discover=self.discovered.append,
             rest=0.0,
@@ -49,8 +46,8 @@ class Bench:
         return {entry.server.name for entry in self.fleet}
 
     async def look(self) -> None:
-        """Wake the watch and let it do all that there is to do."""
-        self.watch.wake()
+        """Wake the sync and let it do all that there is to do."""
+        self.sync.wake()
         await settled()
 
     def entry(self, number: int) -> Watched:
@@ -66,21 +63,21 @@ class Bench:
 
 @pytest.fixture
 async def bench(database: MemoryDatabase) -> Bench:
-    """A watch that holds the lease."""
+    """The sync of an empty fleet."""
     return Bench(database)
 
 
 async def test_it_begins_with_all_servers_and_follows_from_there(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1))
     bench.database.save(watched(2))
-    async with running(bench.watch.run()):
-        bench.watch.wake()
+    async with running(bench.sync.run()):
+        bench.sync.wake()
         await until(lambda: bench.names == {"gpu-1", "gpu-2"})
         bench.database.save(watched(3))
-        bench.watch.wake()
+        bench.sync.wake()
         await until(lambda: bench.names == {"gpu-1", "gpu-2", "gpu-3"})
         bench.database.delete(watched(1).server.id)
-        bench.watch.wake()
+        bench.sync.wake()
         await until(lambda: bench.names == {"gpu-2", "gpu-3"})
     assert bench.store.snapshots == 1
     assert (len(bench.checks), len(bench.listings)) == (2, 2)
@@ -89,7 +86,7 @@ async def test_it_begins_with_all_servers_and_follows_from_there(bench: Bench, r
 async def test_a_new_server_is_checked_now_and_a_known_one_in_its_phase(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1, status=Status.UP))
     bench.database.save(watched(2, status=Status.UNKNOWN))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         assert bench.due(NOW) == {watched(2).server.id}
         assert bench.due(LATER) == {watched(1).server.id}
@@ -101,7 +98,7 @@ async def test_a_new_server_is_checked_now_and_a_known_one_in_its_phase(bench: B
 
 async def test_an_edited_server_gets_a_new_entry_and_is_checked_now(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1, status=Status.UP))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         before = bench.entry(1)
         bench.database.save(watched(1, row_version=2, status=Status.UP))
@@ -113,7 +110,7 @@ async def test_an_edited_server_gets_a_new_entry_and_is_checked_now(bench: Bench
 
 async def test_what_is_known_of_a_server_that_was_not_edited_stays(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         entry = bench.entry(1)
         entry.availability, entry.known_list = Availability(status=Status.UP, good=7), 42
@@ -131,7 +128,7 @@ async def test_a_model_that_was_removed_makes_its_servers_list_be_compared_again
 ) -> None:
     bench.database.save(watched(1))
     bench.database.save(watched(2))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         bench.entry(1).known_list = bench.entry(2).known_list = 42
         bench.database.emit(EventType.MODEL_REMOVED, watched(1).server.id)
@@ -144,7 +141,7 @@ async def test_a_model_that_was_removed_makes_its_servers_list_be_compared_again
 async def test_a_request_starts_its_work_once(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1))
     bench.database.save(watched(2))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         bench.database.servers[watched(1).server.id].check_requested_at = REQUESTED
         bench.database.servers[watched(2).server.id].discovery_requested_at = REQUESTED
@@ -161,7 +158,7 @@ async def test_a_request_starts_its_work_once(bench: Bench, running: Running) ->
 
 async def test_a_request_from_before_the_start_is_answered_too(bench: Bench, running: Running) -> None:
     bench.database.save(watched(1, check_requested_at=REQUESTED, discovery_requested_at=REQUESTED))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         await bench.look()
     assert bench.checked == bench.discovered == [watched(1).server.id]
@@ -170,7 +167,7 @@ async def test_a_request_from_before_the_start_is_answered_too(bench: Bench, run
 async def test_missed_events_make_it_read_everything_again(bench: Bench, running: Running) -> None:
     for number in (1, 2):
         bench.database.save(watched(number))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         kept = bench.entry(2)
         kept.availability, kept.known_list = Availability(status=Status.UP, good=7), 42
@@ -193,38 +190,19 @@ async def test_missed_events_make_it_read_everything_again(bench: Bench, running
 async def test_more_events_than_fit_on_a_page_are_followed_to_the_end(
     bench: Bench, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_watch, "PAGE", 2)
-    async with running(bench.watch.run()):
+    monkeypatch.setattr(fleet_sync, "PAGE", 2)
+    async with running(bench.sync.run()):
         await bench.look()
         for number in range(1, 6):
             bench.database.save(watched(number))
-        bench.watch.wake()
+        bench.sync.wake()
         await until(lambda: len(bench.fleet) == 5)
-
-
-async def test_without_the_lease_no_server_is_watched(bench: Bench, running: Running) -> None:
-    bench.database.save(watched(1))
-    held, bench.lease = bench.lease, None
-    async with running(bench.watch.run()):
-        await bench.look()
-        assert len(bench.fleet) == 0
-        bench.lease = held
-        await bench.look()
-        assert bench.names == {"gpu-1"}
-        bench.lease = None
-        await bench.look()
-        assert (len(bench.fleet), len(bench.checks), len(bench.listings)) == (0, 0, 0)
-        assert held is not None
-        bench.lease = replace(held, epoch=2)
-        await bench.look()
-        assert bench.names == {"gpu-1"}
-        assert bench.store.snapshots == 2
 
 
 async def test_with_the_database_away_it_catches_up_when_it_is_back(bench: Bench, running: Running) -> None:
     bench.database.away = True
     bench.database.save(watched(1))
-    async with running(bench.watch.run()):
+    async with running(bench.sync.run()):
         await bench.look()
         assert len(bench.fleet) == 0
         bench.database.away = False
