@@ -91,15 +91,15 @@ EXPLANATIONS = {
     ),
     Reason.BUSY: Explanation(
         cause="It is alive but has no room",
-        seen="429 or 503.",
-        advice="It is alive and has no room: wait, see with `ollama ps` on {host} what it works at, or raise "
-        "OLLAMA_MAX_QUEUE.",
+        seen="429.",
+        advice="Something before {host} lets no more questions through for now (HTTP 429), Ollama itself does not say "
+        "that to these: look at the limits of the proxy, or let this machine's checks through without one.",
     ),
     Reason.SERVER_ERROR: Explanation(
         cause="It answers with an error of its own",
-        seen="Another 5xx.",
-        advice="Read Ollama's log on {host} (journalctl -u ollama); 502 or 504 comes from a proxy that does not "
-        "reach it.",
+        seen="5xx.",
+        advice="502, 503 and 504 come from a proxy that does not reach Ollama, or from a maintenance page: is Ollama "
+        "running behind it? Else read Ollama's log on {host} (journalctl -u ollama).",
     ),
     Reason.PROTOCOL: Explanation(
         cause="What it answers is no proper HTTP",

@@ -7,6 +7,8 @@ from monitor.domain.availability import Availability, Status
 from monitor.domain.probe import QUICK, Reason
 from monitor.domain.server import Policy, ServerId
 
+# What somebody has to change. Asked fast, a proxy that wants a credential would take us for an attacker.
+STUBBORN = frozenset({Reason.AUTH, Reason.HOST_RULE, Reason.NOT_OLLAMA, Reason.TLS, Reason.CREDENTIAL, Reason.BLOCKED})
 QUICK_RECHECK = 0.1
 RECHECK = 1.0
 FRESHLY_DOWN = 30.0
@@ -29,8 +31,8 @@ def delay_after(
 
     In transition the server is asked again fast: 0.1 s after a refusal, 1 s after anything else. A fast check that
     was `late` does not make the next one late, too, which follows 0.05 s later at the soonest.
-    A server that is down is asked every second for 30 s, then ever more rarely up to its interval; one
-    whose credential cannot be opened is not asked at all, so its regular interval does.
+    A server that is down is asked every second for 30 s, then ever more rarely up to its interval; one that is down
+    for what no asking mends has its regular interval at once.
     One that flaps is asked five times as often as others, and out of step with whatever it does: that
     it looks steady must not be an accident.
     `jitter` is a random number from -1 to 1 and moves a regular check by up to 10 %, and
@@ -41,7 +43,7 @@ def delay_after(
         delay = RECHECK
         if availability.suspect in QUICK:
             delay = QUICK_RECHECK - min(late, QUICK_RECHECK / 2)
-    elif availability.status is Status.DOWN and availability.reason is not Reason.CREDENTIAL:
+    elif availability.status is Status.DOWN and availability.reason not in STUBBORN:
         delay = RECHECK * max(1.0, (at - availability.changed_at) / FRESHLY_DOWN)
     else:
         delay = interval

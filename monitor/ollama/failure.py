@@ -16,6 +16,7 @@ from monitor.ollama import fields
 MAX_DETAIL = 200
 MAX_RETRY_AFTER = timedelta(hours=1)
 FIRST_SERVER_ERROR = 500
+GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 # The connection ended before the head of an answer came.
 DISCONNECTIONS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -123,8 +124,11 @@ def _meaning(status: int, *, has_body: bool, was_authenticated: bool) -> tuple[R
         return Reason.AUTH, f"A proxy in front of the server {refused} (HTTP {status})."
     if status == HTTPStatus.FORBIDDEN:
         return Reason.HOST_RULE, "Ollama refused the Host header (HTTP 403); set OLLAMA_HOST on the server."
-    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Reason.BUSY, f"The server is busy (HTTP {status})."
+    if status in GATEWAY:
+        # Ollama never says so to these questions: its queue is at generate and chat.
+        return Reason.SERVER_ERROR, f"A proxy in front of the server does not reach it (HTTP {status})."
     if status >= FIRST_SERVER_ERROR:
         return Reason.SERVER_ERROR, f"The server failed (HTTP {status})."
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

@@ -15,7 +15,7 @@ from monitor.postgres.tables import ollama_servers
 from tests.dashboard.stage import Stage
 from tests.deploy.checkout import ROOT
 
-FOLDER = ROOT / "api" / "dashboard"
+FOLDER = ROOT / "api" / "web" / "dashboard"
 MINE = [path for path in FOLDER.rglob("*") if path.is_file() and "vendor" not in path.parts]
 MOST_LINES = 250
 

@@ -8,7 +8,7 @@ from monitor.domain.probe import Reason
 from monitor.domain.reasons import EXPLANATIONS
 from tests.deploy.checkout import ROOT
 
-PAGE = (ROOT / "api" / "dashboard" / "verdicts.js").read_text()
+PAGE = (ROOT / "api" / "web" / "dashboard" / "verdicts.js").read_text()
 
 
 def test_every_reason_is_explained() -> None:

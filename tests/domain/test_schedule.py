@@ -52,8 +52,9 @@ def since(seconds: float, **state: object) -> Availability:
         (since(86_400, status=DOWN, bad=900), 3600, 2880),
         (Availability(status=DOWN, bad=3), 15, 15),
         (since(0, status=DOWN, bad=3), 0.5, 0.5),
-        # Nothing is asked while the credential cannot be opened.
-        (since(0, status=DOWN, bad=3, reason=Reason.CREDENTIAL), 15, 15),
+        # No asking mends these.
+        *((since(0, status=DOWN, bad=3, reason=reason), 15, 15) for reason in schedule.STUBBORN),
+        (since(0, status=DOWN, bad=3, reason=Reason.SERVER_ERROR), 15, 1),
         (since(0, status=DOWN, good=1, reason=Reason.CREDENTIAL), 15, 1),
     ],
 )

@@ -30,7 +30,7 @@ async def test_a_connection_is_kept_for_the_next_question(client: OllamaClient, 
 
 
 async def test_a_bad_status_keeps_the_connection_too(client: OllamaClient, fake: FakeOllama) -> None:
-    fake.behave(behaviours.status(503, b"busy"))
+    fake.behave(behaviours.status(429, b"busy"))
     for _ in range(3):
         assert (await HttpProber(client).probe(server_at(fake.url))).reason is Reason.BUSY
     assert fake.accepted == 1

@@ -84,7 +84,7 @@ async def test_its_own_trouble_has_its_own_reason_and_passes(client: OllamaClien
     await prober.probe(server)
     plain.behave(behaviours.status(503, b"", {"Retry-After": "7"}), path=MODELS_PATH)
     first = await prober.probe(server)
-    assert first.reason is Reason.BUSY
+    assert first.reason is Reason.SERVER_ERROR
     assert first.retry_after is not None
     assert await prober.probe(server) == first
     plain.behave_well()
@@ -168,7 +168,7 @@ async def test_a_list_that_is_on_neither_api_has_the_reason_of_the_native_one(
     plain.behave_well()
     await lister.list_models(server)
     plain.behave(behaviours.status(503), path=MODELS_PATH)
-    assert (await lister.list_models(server)).reason is Reason.BUSY
+    assert (await lister.list_models(server)).reason is Reason.SERVER_ERROR
     assert plain.requests[LIST_PATH] == 4
 
 

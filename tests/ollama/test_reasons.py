@@ -54,7 +54,7 @@ async def test_a_path_prefix_is_kept(client: OllamaClient, fake: FakeOllama) -> 
         (behaviours.status(403, b"denied"), Reason.AUTH),
         (behaviours.status(403), Reason.HOST_RULE),
         (behaviours.status(429), Reason.BUSY),
-        (behaviours.status(503, b'{"error": "queue full"}'), Reason.BUSY),
+        (behaviours.status(503, b'{"error": "no backend"}'), Reason.SERVER_ERROR),
         (behaviours.status(500), Reason.SERVER_ERROR),
         (behaviours.status(502, b"bad gateway"), Reason.SERVER_ERROR),
         (behaviours.status(599), Reason.SERVER_ERROR),

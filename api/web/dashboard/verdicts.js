@@ -12,7 +12,7 @@ const REASONS = {
   auth: ["It wants a credential, or another one", "A proxy before Ollama asks who is there: edit the server and set its credential."],
   host_rule: ["It refuses every name but its own", "Set OLLAMA_HOST=0.0.0.0 there and restart it, or have its proxy send Host: localhost."],
   not_ollama: ["Something else than Ollama answers", "Check host, port (Ollama's own is 11434) and path of the URL."],
-  busy: ["It is alive but has no room", "Wait, see with `ollama ps` there what it works at, or raise OLLAMA_MAX_QUEUE."],
+  busy: ["It is alive but has no room", "Something before it limits questions (429): look at the limits of the proxy, or let checks through."],
   server_error: ["It answers with an error of its own", "Read Ollama's log (journalctl -u ollama). 502 or 504 comes from a proxy that does not reach it."],
   protocol: ["What it answers is no proper HTTP", "Check scheme, host and port of the URL: another service may have that port."],
   too_large: ["Its answer is far too big", "No Ollama answers with that much: find out what listens there."],
