@@ -16,6 +16,7 @@ from monitor.ollama import fields
 MAX_DETAIL = 200
 MAX_RETRY_AFTER = timedelta(hours=1)
 FIRST_SERVER_ERROR = 500
+UNLIKE_OLLAMA = "Ollama does not answer like this (HTTP {})."
 GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 # The connection ended before the head of an answer came.
@@ -131,9 +132,9 @@ def _meaning(status: int, *, has_body: bool, was_authenticated: bool) -> tuple[R
         return Reason.SERVER_ERROR, f"A proxy in front of the server does not reach it (HTTP {status})."
     if status >= FIRST_SERVER_ERROR:
         return Reason.SERVER_ERROR, f"The server failed (HTTP {status})."
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return Reason.NOT_OLLAMA, f"A redirect (HTTP {status}), which Ollama never sends; not followed."
-    return Reason.NOT_OLLAMA, f"Ollama does not answer like this (HTTP {status})."
+    is_redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    seen = "A redirect (HTTP {}), which Ollama never sends; not followed." if is_redirect else UNLIKE_OLLAMA
+    return Reason.NOT_OLLAMA, seen.format(status)
 
 
 def _parse_retry_after(value: str | None) -> timedelta | None:
