@@ -1,34 +1,56 @@
-"""The tree of commands. Nothing here may be slow to import: `--help` waits for all of it."""
+"""The root of the commands, and the table of those below it; `ollama-fleet --help` imports none of them."""
 
-from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import click
 
-from api.cli import completion
-from api.cli.access.key_commands import keys
-from api.cli.access.token_commands import token
-from api.cli.db import db
-from api.cli.doctor.commands import doctor
-from api.cli.events.commands import events
-from api.cli.groups import OrderedGroup
-from api.cli.importing.commands import import_env
-from api.cli.invocation import Invocation
-from api.cli.models.commands import models
-from api.cli.processes.commands import COMMANDS as PROCESSES
-from api.cli.resolve.commands import resolve
-from api.cli.servers.commands import servers
-from api.cli.servers.history_commands import history
-from api.cli.status.commands import status
+from api.cli.groups import LazyGroup, Place
 
 DISTRIBUTION = "ollama-fleet"
+# What stands here of a command stands in its own file, too; a test compares the two.
+PLACES = {
+    "up": Place("processes.up:up", "Run everything in one process."),
+    "monitor": Place("processes.monitor:monitor", "Run the monitor alone."),
+    "api": Place("processes.api:api", "Run the API alone."),
+    "migrate": Place("db:migrate", "Bring the database's schema up to date."),
+    "status": Place("status:status", "Show what is wrong now, since when, why, and what to do."),
+    "servers": Place(
+        "servers.commands:servers",
+        "List, add, change, remove, check and discover servers.",
+        below=("list", "show", "add", "set", "remove", "check", "discover", "history"),
+    ),
+    "models": Place(
+        "models:models",
+        "List models, find one, switch one off or on.",
+        below=("list", "where", "disable", "enable"),
+    ),
+    "resolve": Place("resolve:resolve", "Tell which server to take."),
+    "events": Place("events:events", "Show what has happened, and what happens."),
+    "import-env": Place("import_env:import_env", "Add the servers that a .env FILE names."),
+    "token": Place(
+        "tokens:token",
+        "Make, list and revoke tokens of the API.",
+        below=("create", "list", "revoke"),
+    ),
+    "keys": Place(
+        "keys:keys",
+        "Look after the keys of the credentials.",
+        below=("create", "list", "rotate", "prune"),
+    ),
+    "db": Place(
+        "db:db",
+        "Reach the database: address, psql, dump, stop.",
+        below=("uri", "psql", "dump", "stop"),
+    ),
+    "doctor": Place("doctor.commands:doctor", "Look at everything that has to work, and say what to do."),
+    "completion": Place("completion:completion", "Print a script that teaches SHELL to complete our commands."),
+}
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from importlib import metadata  # noqa: PLC0415  (only needed here)
-
     try:
         version = metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -37,13 +59,9 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     context.exit()
 
 
-def _add_all(group: click.Group, commands: Iterable[click.Command]) -> None:
-    for command in commands:
-        group.add_command(command)
-
-
 @click.group(
-    cls=OrderedGroup,
+    cls=LazyGroup,
+    places=PLACES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: ollama-fleet up\nAll of one command: ollama-fleet COMMAND --help",
 )
@@ -73,24 +91,4 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
     Ends with 0 when it is done, 1 when it failed or what it looked at is not well, 2 after wrong usage, 78 after a
     wrong setting.
     """
-    context.obj = Invocation(config)
-
-
-_add_all(ollama_fleet, PROCESSES)
-_add_all(
-    ollama_fleet,
-    [
-        status,
-        servers,
-        models,
-        resolve,
-        events,
-        import_env,
-        token,
-        keys,
-        db,
-        doctor,
-        completion.completion,
-    ],
-)
-_add_all(servers, [history])
+    context.obj = config

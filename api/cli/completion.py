@@ -6,7 +6,6 @@ import click
 from click import shell_completion
 
 from api.cli.groups import Manual
-from api.cli.screen import output
 
 VARIABLE = "_OLLAMA_FLEET_COMPLETE"
 PROGRAM = "ollama-fleet"
@@ -25,7 +24,7 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = shell_completion.get_completion_class(shell)
     assert kind is not None  # click knows each of SHELLS.
-    output.say(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
+    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
 
 
 def answer(group: click.Group) -> int | None:

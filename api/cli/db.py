@@ -1,20 +1,22 @@
-"""`ollama-fleet db …`: the database that the fleet lives in, and the way into it by hand."""
+"""`ollama-fleet db …` and `migrate`: the database that the fleet lives in, its schema, and the way into it by hand."""
 
+import asyncio
 import os
 import shlex
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
 
-from api.cli.groups import OrderedGroup
+from api.cli.groups import Manual, OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from monitor.embedded import postgres as embedded
+from monitor.embedded import state_folder
+from monitor.embedded.binaries import Binaries
+from monitor.postgres import schema_version
 
 
 @click.group(
@@ -37,8 +39,6 @@ def uri(invocation: Invocation) -> None:
     if settings.database_url is not None:
         output.say(settings.database_url)
         return
-    from monitor.embedded import postgres as embedded  # noqa: PLC0415  (`--help` need not wait for it)
-    from monitor.embedded import state_folder  # noqa: PLC0415  (`--help` need not wait for it)
 
     output.say(state_folder.StateFolder.at(settings.state_dir).dsn())
     if embedded.peek(settings.state_dir) is None:
@@ -59,9 +59,8 @@ def psql(invocation: Invocation, arguments: tuple[str, ...]) -> int:
     if arguments and not arguments[0].startswith("-") and len(arguments[0].split()) > 1:
         # For psql that would be the name of a user, and it would sit there and wait for statements.
         raise click.UsageError(f"A statement goes after -c: `ollama-fleet db psql -- -c {shlex.quote(arguments[0])}`.")
-    from monitor.embedded.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
 
-    with invocation.database() as dsn:
+    with invocation.postgresql() as dsn:
         return _run_on(dsn, Binaries.find().psql, arguments)
 
 
@@ -77,9 +76,7 @@ def dump(invocation: Invocation, arguments: tuple[str, ...]) -> int:
     That is pg_dump without the owner, so that another role can restore it. The embedded PostgreSQL is started if
     need be. The key ring is no part of it.
     """
-    from monitor.embedded.binaries import Binaries  # noqa: PLC0415  (`--help` need not wait for it)
-
-    with invocation.database() as dsn:
+    with invocation.postgresql() as dsn:
         return _run_on(dsn, Binaries.find().folder / "pg_dump", ("--no-owner", *arguments))
 
 
@@ -91,8 +88,6 @@ def stop(invocation: Invocation) -> None:
     The one of OLLAMA_FLEET_STATE_DIR, whoever uses it. It stops by itself with its last user, so this is
     for one that was left behind.
     """
-    from monitor.embedded import postgres as embedded  # noqa: PLC0415  (`--help` need not wait for it)
-
     state_dir = invocation.settings.state_dir
     with output.working("stopping PostgreSQL"):
         stopped = embedded.stop(state_dir)
@@ -104,7 +99,28 @@ def stop(invocation: Invocation) -> None:
     )
 
 
-def _run_on(dsn: str, program: "Path", arguments: tuple[str, ...]) -> int:
+@click.command(cls=Manual, epilog="Example: ollama-fleet migrate")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, once the database has answered.")
+@pass_invocation
+def migrate(invocation: Invocation, *, dry_run: bool) -> None:
+    """Bring the database's schema up to date."""
+    if dry_run:
+        if invocation.lacks_database:
+            output.say("There is no database yet; one would be made.")
+            return
+        with output.working("asking the database"), invocation.postgresql() as dsn:
+            is_due = asyncio.run(schema_version.is_due(dsn))
+        would = (
+            "The schema would be brought to {}." if is_due else "The schema is at {} already, nothing would be done."
+        )
+        output.say(would.format(schema_version.KNOWN))
+        return
+    with output.working("migrating the database"), invocation.postgresql(makes=True) as dsn:
+        changed = asyncio.run(schema_version.upgrade(dsn))
+    output.say(f"The schema is at {schema_version.KNOWN} {'now' if changed else 'already, nothing was to do'}.")
+
+
+def _run_on(dsn: str, program: Path, arguments: tuple[str, ...]) -> int:
     address, password = without_password(dsn)
     environment = os.environ if password is None else {**os.environ, "PGPASSWORD": password}
     # Ctrl-C is for the program: psql cancels a statement with it.

@@ -61,9 +61,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return _fail(str(error), EXIT_CONFIGURATION)
     except FleetError as error:
-        from api.cli.screen import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-
-        return _fail(wording.sentence(error), EXIT_FAILED)
+        return _fail(str(error), EXIT_FAILED)
     return code if isinstance(code, int) else 0
 
 

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from api.cli.reach import FleetRegistry
+from api.cli.fleet import FleetRegistry
 from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.refusals import Refused
 from api.fleet.views import ServerView

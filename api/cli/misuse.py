@@ -1,7 +1,7 @@
 """What a person may have meant by a command or an option that is not there: other tools have other words for it."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import click
 
@@ -38,13 +38,13 @@ ALIKE = 0.75
 SETTINGS_OF_UP = {"--port": "API_PORT", "--host": "API_HOST", "--database": "DATABASE_URL"}
 
 
-def command(group: click.Group, word: str) -> str | None:
-    """Return our word for a command, with the group it is in, if it is in a group below."""
+def command(word: str, *, names: Collection[str], below: Mapping[str, Collection[str]]) -> str | None:
+    """Return our word for a command of `names`, or with the group it is in if it is in one `below`."""
     for meant in (word, *ALSO_CALLED.get(word, ())):
-        if meant in group.commands:
+        if meant in names:
             return meant
-        for name, below in group.commands.items():
-            if isinstance(below, click.Group) and meant in below.commands:
+        for name, words in below.items():
+            if meant in words:
                 return f"{name} {meant}"
     return None
 

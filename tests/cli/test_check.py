@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from api.cli.servers import check_view
+from api.cli.servers import view as server_view
 from api.fleet.views import CheckAnswer, ServerView
 from monitor import app, logs
 from monitor.domain import reasons
@@ -110,8 +110,8 @@ def test_only_what_is_up_and_answers_is_well(
     answer = CheckAnswer.model_validate(
         {"server": view | server, "probe": {"reason": reason, "detail": None, "latency_ms": None}}
     )
-    lines = list(check_view.lines(answer))
-    assert check_view.is_well(answer) is (said is None)
+    lines = list(server_view.check_lines(answer))
+    assert server_view.is_well(answer) is (said is None)
     assert len(lines) == (1 if said is None else 2)
     if said is not None:
         assert said in lines[1]
@@ -122,7 +122,7 @@ def test_a_reason_of_a_later_version_has_no_advice(typed: Typed) -> None:
     view = ServerView.model_validate_json(typed("servers", "add", "gpu-1", "http://gpu-1", "--json").out)
     probe = {"reason": "gremlins", "detail": None, "latency_ms": None}
     answer = CheckAnswer.model_validate({"server": view.model_dump(), "probe": probe})
-    assert list(check_view.lines(answer)) == ["gpu-1 is unknown; gremlins"]
+    assert list(server_view.check_lines(answer)) == ["gpu-1 is unknown; gremlins"]
 
 
 def test_a_port_that_is_right_is_not_asked_about() -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from api.cli.remote.connection import ApiConnection
+from api.cli.api_connection import ApiConnection
 from api.fleet.refusals import Next, Refused
 from monitor.domain.errors import ApiUnavailableError, FleetError
 

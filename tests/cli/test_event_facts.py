@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.cli.events import facts
+from api.cli import event_lines
 from api.cli.screen import text
 from monitor.domain.event import Event, EventType
 
@@ -18,7 +18,7 @@ GB = 1_000_000_000
 
 def said(kind: str, **body: Any) -> str:
     event = Event(seq=1, type=EventType(kind), server_id=uuid4(), model_id=None, at=AT, body=body)
-    return facts.what(event)
+    return event_lines.what(event)
 
 
 @pytest.mark.parametrize(

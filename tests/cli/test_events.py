@@ -90,7 +90,7 @@ async def test_a_rare_type_is_found_however_long_ago_it_was(typed: Typed, connec
 async def test_after_a_number_all_the_rest_is_shown(
     typed: Typed, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.events.feed.PAGE", 4)
+    monkeypatch.setattr("api.cli.events.PAGE", 4)
     await connection.execute(ADD_SERVER, "anna")
     await connection.execute(ADD_EVENTS % 10)
     assert numbers((await typed_later(typed, "events", "--json", "--after", "0")).out) == list(range(1, 12))

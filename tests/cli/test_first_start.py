@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.importing import importer
+from api.cli import import_env
 from monitor import settings
 from monitor.domain.errors import ConfigurationError
 from monitor.postgres.database import Connection
@@ -75,7 +75,7 @@ def fill(file: Path, text: str) -> None:
 
 
 async def import_at_start(dsn: str) -> None:
-    await importer.at_first_start(settings.load(), dsn=dsn)
+    await import_env.at_first_start(settings.load(), dsn=dsn)
 
 
 async def test_servers_that_were_all_removed_do_not_come_back(

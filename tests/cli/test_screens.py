@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from api.cli.screen import table as screen_table
-from api.cli.screen.column import Column
+from api.cli.screen.table import Column
 from monitor.postgres.database import Connection
 from tests.cli.conftest import PATIENCE, OnTerminal, Typed
 

@@ -1,14 +1,20 @@
-"""Looks at the registered servers as this machine sees them: are their names found, are their checks recent?"""
+"""Looks at the registered servers as this machine sees them, and at a fleet elsewhere through its API."""
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
+from api.cli import listing
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
+from api.cli.fleet import FleetRegistry
+from api.cli.screen import wording
+from api.fleet.readiness import OK
+from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
 from monitor.domain import url
+from monitor.domain.errors import FleetError
 
 LOOK_UP_SECONDS = 5.0
 LOOK_UPS_AT_ONCE = 16
@@ -56,3 +62,26 @@ async def _unless_found(host: str, turns: asyncio.Semaphore) -> str | None:
         except (OSError, TimeoutError, UnicodeError):
             return host
     return None
+
+
+async def look_through_api(registry: FleetRegistry, *, api_url: str) -> AsyncIterator[Finding]:
+    """Yield what can be seen from here."""
+    try:
+        report = await registry.readiness()
+    except FleetError as error:
+        yield finding.failed("api", str(error), next="run `ollama-fleet doctor` on the API's own machine.")
+        return
+    yield finding.ok("api", f"answers at {api_url}")
+    for subject, health in report.checks.items():
+        if health == OK:
+            yield finding.ok(subject, "ok, says the API")
+    for reason in report.reasons:
+        seen, _, remedy = reason.partition(": ")
+        yield finding.failed("readiness", seen, next=remedy or "run `ollama-fleet doctor` on the API's own machine.")
+    try:
+        known = await listing.all_servers(registry)
+    except Refused as problem:
+        yield finding.failed("access", "the servers cannot be read", next=wording.sentence(problem))
+    else:
+        yield finding.ok("access", f"{len(known)} servers can be read")
+        yield freshness(known)

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from api import app as api_app
-from api.cli.importing import importer
+from api.cli import import_env
 from api.cli.processes import calm_log
 from api.cli.screen import output, terminal
 from api.fleet.access import binding
@@ -42,7 +42,7 @@ def run(settings: Settings, *, dsn: str, command: str) -> int:
         await schema_version.upgrade(dsn)
         vault = Vault.of(settings, makes_ring=True)
         await _require_key_ring(dsn, vault)
-        await importer.at_first_start(settings, dsn=dsn, vault=vault)
+        await import_env.at_first_start(settings, dsn=dsn, vault=vault)
         await _Fleet(settings, dsn=dsn, command=command, vault=vault).run(stop)
 
     return process.run(serve)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
+from rich.text import Text
 
+from api.cli.screen import table as screen_table
 from api.cli.screen import terminal, text
-from api.cli.screen.column import Column
+from api.cli.screen.table import Column
 
 GAP = "  "
 # Longer lines are hard to read, however wide the screen.
@@ -37,8 +39,6 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: st
     if not rows:
         note(empty)
     elif terminal.is_decorated():
-        from api.cli.screen import table as screen_table  # noqa: PLC0415  (only a terminal needs it)
-
         screen_table.show(columns, rows)
     else:
         for line in aligned(columns, rows):
@@ -86,7 +86,5 @@ def working(what: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from rich.text import Text  # noqa: PLC0415  (only a terminal needs it)
-
     with terminal.console(stderr=True).status(Text(what)):
         yield

@@ -1,17 +1,15 @@
 """Looking once, or again and again until Ctrl-C: the `--watch` of the commands that show how things are."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from api.cli.screen import output, terminal, text
 from monitor.domain.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from api.cli.invocation import Invocation
-    from api.cli.reach import Reach
+from monitor.durations import parse_duration
 
 SECONDS = 2.0
 LEAST_SECONDS = 0.2
@@ -26,8 +24,6 @@ class Interval(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds."""
-        from monitor.durations import parse_duration  # noqa: PLC0415  (0.3 s that `--help` need not wait for)
-
         try:
             seconds = parse_duration(value).total_seconds()
         except ValueError as error:
@@ -47,25 +43,12 @@ option = click.option(
 )
 
 
-def look(
-    invocation: "Invocation",
-    read: "Callable[[Reach], Awaitable[Found]]",
-    show: Callable[[Found], None],
-    *,
-    every: float | None,
-) -> Found | None:
-    """Read and show once, and return what was read; with `every` do so for ever, whatever is away meanwhile."""
-    if every is None:
-        found = invocation.on_fleet(read)
-        show(found)
-        return found
-
-    import asyncio  # noqa: PLC0415  (`--help` need not wait for it)
-
-    async def look_again(reach: "Reach") -> None:
+async def repeat(read: Callable[[], Awaitable[Found]], show: Callable[[Found], None], *, every: float) -> None:
+    """Read and show until Ctrl-C, whatever is away meanwhile."""
+    try:
         while True:
             try:
-                seen = await read(reach)
+                seen = await read()
             except UnavailableError as error:
                 _turn_page(every)
                 output.note(f"ollama-fleet: {text.printable(str(error))}")
@@ -73,12 +56,16 @@ def look(
                 _turn_page(every)
                 show(seen)
             await asyncio.sleep(every)
-
-    try:
-        invocation.on_fleet(look_again)
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
+        # Ctrl-C, by `asyncio.run`: it is how a watch ends, so the command goes on and ends well.
+        _uncancel()
         output.note("")
-    return None
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def _turn_page(every: float) -> None:

@@ -1,12 +1,27 @@
 """Tables on a screen: coloured, and on a narrow one without their spare columns, so that the others stay readable."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
 from api.cli.screen import terminal
-from api.cli.screen.column import Column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column; `coloured` gives words like `up` their colour, `wraps` lets a narrow screen break the cells.
+
+    One with `spare` above 0 is left out where the screen is too narrow for all, the highest first.
+    """
+
+    title: str
+    right: bool = False
+    coloured: bool = False
+    wraps: bool = False
+    spare: int = 0
+
 
 GAP = 2
 # So narrow a cell that wraps may become, before a spare column has to go.

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
 
 def is_screen() -> bool:
@@ -30,10 +32,21 @@ def width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def console(*, stderr: bool = False) -> "Console":
-    """Return rich's console, loaded only when there is a terminal to print on."""
-    from rich.console import Console  # noqa: PLC0415  (0.1 s that a pipe need not wait for)
-
+def console(*, stderr: bool = False) -> Console:
+    """Return rich's console."""
     # Left to itself it takes every simple terminal for one of 80 columns.
     size = shutil.get_terminal_size()
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=size.columns, height=size.lines)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a block that does not await: the event loop would hear of it only afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from api.fleet.refusals import Next, Refused
 from api.fleet.views import Notice
@@ -89,9 +90,14 @@ def sentence(error: FleetError) -> str:
     return error.detail if error.next is None else f"{error.detail} {NEXT[error.next]}"
 
 
-def of_server(problem: Refused, reference: str) -> str:
-    """Return the sentence with the server as it was typed in each command that is advised."""
-    return _PLACEHOLDER.sub(lambda found: found[1] + shlex.quote(reference), sentence(problem))
+@contextmanager
+def about(reference: str) -> Iterator[None]:
+    """Tell a refusal of the block with the server as it was typed in each command that is advised."""
+    try:
+        yield
+    except Refused as problem:
+        told = _PLACEHOLDER.sub(lambda found: found[1] + shlex.quote(reference), sentence(problem))
+        raise FleetError(told) from problem
 
 
 def notice(told: Notice) -> str:

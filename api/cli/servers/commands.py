@@ -1,46 +1,35 @@
 """`ollama-fleet servers …`: the registry of servers, by hand."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import click
+from pydantic import BaseModel, ValidationError
 
+from api.cli import listing, sessions
+from api.cli.arguments import json_option, reference_argument
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
-from api.cli.screen import output, repetition, text
-from api.cli.servers import credential_options
-from api.cli.servers import fields as server_fields
+from api.cli.screen import output, repetition, terminal, text, wording
+from api.cli.servers import examination
 from api.cli.servers import view as server_view
+from api.cli.servers.history import history
+from api.cli.servers.options import credential_options, field_options, given, take
+from api.fleet import refusals
+from api.fleet.filters import ServerFilters
+from api.fleet.schemas import ServerCreate, ServerPatch
+from api.fleet.views import ServerView
+from monitor.domain.probe import Reason
 
-if TYPE_CHECKING:
-    from api.cli.servers.desk import ServerDesk
-    from api.fleet.views import ServerView
+Shape = TypeVar("Shape", bound=BaseModel)
 
 EXIT_TROUBLE = 1
 CHECK_EXAMPLES = """\
 Example: ollama-fleet servers check gpu-1
          ollama-fleet servers check http://10.0.0.5:11434 --explain"""
 STATUSES = ("unknown", "up", "degraded", "down")
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
-
-
-def complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the names of servers that begin so."""
-    from api.cli.servers import names as server_names  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-
-    return list(server_names.beginning(Invocation(context.find_root().params.get("config")), begun))
-
-
-reference_argument = click.argument("reference", metavar="SERVER", shell_complete=complete)
-
-
-def desk(invocation: Invocation) -> "ServerDesk":
-    """Return what does the work."""
-    from api.cli.servers.desk import ServerDesk  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-
-    return ServerDesk(invocation)
 
 
 @click.group(cls=OrderedGroup, epilog="Example: ollama-fleet servers list")
@@ -65,27 +54,36 @@ def servers() -> None:
 @repetition.option
 @json_option
 @pass_invocation
-def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **filters: Any) -> None:
+@sessions.coroutine
+async def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **filters: Any) -> None:
     """List servers with their health."""
     is_filtered = any(value not in (None, ()) for value in filters.values())
     empty = "No server fits." if is_filtered else server_view.NONE_YET
 
-    def show(found: "Sequence[ServerView]") -> None:
+    def show(found: Sequence[ServerView]) -> None:
         if as_json:
             output.as_json([server.model_dump(mode="json") for server in found])
         else:
             output.table(server_view.COLUMNS, server_view.rows(found), empty=empty)
 
-    desk(invocation).list(filters, show, every=watch)
+    wanted = _validated(ServerFilters, {name: value for name, value in filters.items() if value is not None})
+    async with sessions.fleet(invocation) as fleet:
+        if watch is not None:
+            await repetition.repeat(partial(listing.all_servers, fleet.registry, wanted), show, every=watch)
+            return
+        found = await listing.all_servers(fleet.registry, wanted)
+    show(found)
 
 
 @servers.command(epilog="Example: ollama-fleet servers show gpu-1")
 @reference_argument
 @json_option
 @pass_invocation
-def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
+@sessions.coroutine
+async def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
     """Show all that is known of one server."""
-    server = desk(invocation).found(reference)
+    async with sessions.fleet(invocation) as fleet:
+        server = await listing.one_server(fleet.registry, reference)
     if as_json:
         output.as_json(server.model_dump(mode="json"))
     else:
@@ -95,18 +93,21 @@ def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
 @servers.command(epilog="Example: ollama-fleet servers add gpu-1 http://gpu-1.example:11434 --priority 10")
 @click.argument("name")
 @click.argument("url", default="", required=False, metavar="URL")
-@server_fields.options
-@credential_options.options
+@field_options
+@credential_options
 @json_option
 @pass_invocation
-def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
+@sessions.coroutine
+async def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
     """Add a server by its NAME and base URL.
 
     A monitor at work checks it within a second. A password, token or key is never an argument: it is asked for, or
     read from --secret-file.
     """
     _require_order(values["name"], values["url"])
-    server = desk(invocation).added(server_fields.given(credential_options.take(values)))
+    new = _validated(ServerCreate, given(take(values)))
+    async with sessions.fleet(invocation, makes=True) as fleet:
+        server = await fleet.registry.create_server(new)
     if as_json:
         output.as_json(server.model_dump(mode="json"))
     else:
@@ -117,12 +118,13 @@ def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
 @reference_argument
 @click.option("--name", help="A new name.")
 @click.option("--url", help="A new base URL.")
-@server_fields.options
-@credential_options.options
+@field_options
+@credential_options
 @click.option("--remove-label", "removed_labels", multiple=True, metavar="KEY", help="Take this label away.")
 @json_option
 @pass_invocation
-def set_(
+@sessions.coroutine
+async def set_(
     invocation: Invocation, /, *, reference: str, removed_labels: tuple[str, ...], as_json: bool, **values: Any
 ) -> None:
     """Change what is given, keep the rest.
@@ -130,18 +132,20 @@ def set_(
     `none` as interval, timeout, rise or fall gives the server back to the settings. A URL with another scheme,
     host or port takes the credential away, unless one is given with it.
     """
-    fields = server_fields.given(credential_options.take(values))
+    fields = given(take(values))
     if removed_labels:
         fields["labels"] = fields.get("labels", {}) | dict.fromkeys(removed_labels)
     if not fields:
         raise click.UsageError("Nothing to change is given.")
-    before, after = desk(invocation).changed(reference, fields)
+    patch = _validated(ServerPatch, fields)
+    async with sessions.fleet(invocation) as fleet:
+        before = await listing.one_server(fleet.registry, reference)
+        with wording.about(reference):
+            after = await fleet.registry.patch_server(before.id, patch)
     if as_json:
         output.as_json(after.model_dump(mode="json"))
         return
     output.say(server_view.edit(before, after, fields))
-    from api.cli.screen import wording  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-
     for notice in after.notices:
         output.note(wording.notice(notice))
 
@@ -150,18 +154,22 @@ def set_(
 @reference_argument
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_invocation
-def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
+@sessions.coroutine
+async def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
     """Remove a server and its models.
 
     Asks first at a terminal.
     """
-    if not yes and sys.stdin.isatty():
-        server = desk(invocation).found(reference)
-        if not click.confirm(f"Remove {_named(server)}, and its models?", err=True):
-            raise click.ClickException("Nothing was removed.")
-        # Not by the name any more: another server may have got it meanwhile.
-        reference = str(server.id)
-    output.say(f"Removed {_named(desk(invocation).removed(reference))}.")
+    async with sessions.fleet(invocation) as fleet:
+        server = await listing.one_server(fleet.registry, reference)
+        if not yes and sys.stdin.isatty():
+            _require_consent(server)
+            # Not by the name any more: another server may have got it meanwhile.
+            reference = str(server.id)
+            server = await listing.one_server(fleet.registry, reference)
+        with wording.about(reference):
+            await fleet.registry.delete_server(server.id)
+    output.say(f"Removed {_named(server)}.")
 
 
 @servers.command(epilog=CHECK_EXAMPLES)
@@ -169,7 +177,8 @@ def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
 @click.option("--explain", is_flag=True, help="Ask from this machine and show every step; any URL will do.")
 @json_option
 @pass_invocation
-def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> int:
+@sessions.coroutine
+async def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> int:
     """Check a server now, show the verdict and what to do.
 
     The monitor at work does it; without one the request stands until there is one. With --explain this
@@ -178,28 +187,33 @@ def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: 
     Ends with 0 when the server is up and has just answered well, else with 1, as when it could not be checked.
     """
     if explain:
-        return _explain(invocation, reference, as_json=as_json)
-    from api.cli.servers import check_view  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-
-    answer = desk(invocation).checked(reference)
+        return await _explain(invocation, reference, as_json=as_json)
+    async with sessions.fleet(invocation, working="waiting for the monitor's check") as fleet:
+        server = await listing.one_server(fleet.registry, reference)
+        with wording.about(reference):
+            answer = await fleet.registry.request_check(server.id)
     if as_json:
-        output.as_json(check_view.document(answer))
+        output.as_json(server_view.check_document(answer))
     else:
-        for line in check_view.lines(answer):
+        for line in server_view.check_lines(answer):
             output.say(line)
-    return 0 if check_view.is_well(answer) else EXIT_TROUBLE
+    return 0 if server_view.is_well(answer) else EXIT_TROUBLE
 
 
 @servers.command(epilog="Example: ollama-fleet servers discover gpu-1")
 @reference_argument
 @json_option
 @pass_invocation
-def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
+@sessions.coroutine
+async def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
     """List a server's models now and show what changed.
 
     The monitor at work does it; without one the request stands until there is one.
     """
-    answer = desk(invocation).discovered(reference)
+    async with sessions.fleet(invocation, working="waiting for the monitor's listing") as fleet:
+        server = await listing.one_server(fleet.registry, reference)
+        with wording.about(reference):
+            answer = await fleet.registry.request_discovery(server.id)
     if as_json:
         output.as_json(answer.model_dump(mode="json"))
         return
@@ -207,18 +221,15 @@ def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> Non
         output.say(line)
 
 
-def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> int:
-    from api.cli.servers import examination_view, examiner  # noqa: PLC0415  (0.5 s that `--help` need not wait for)
-    from monitor.domain.probe import Reason  # noqa: PLC0415
-
-    subject = examiner.find(invocation, reference)
-    examination = examiner.examine(invocation, subject)
+async def _explain(invocation: Invocation, reference: str, *, as_json: bool) -> int:
+    subject = await examination.find(invocation, reference)
+    seen = await examination.examine(invocation, subject)
     if as_json:
-        output.as_json(examination_view.document(subject, examination))
+        output.as_json(examination.document(subject, seen))
     else:
-        for line in examination_view.lines(subject, examination):
+        for line in examination.lines(subject, seen):
             output.say(line)
-    return 0 if examination.trouble is Reason.OK else EXIT_TROUBLE
+    return 0 if seen.trouble is Reason.OK else EXIT_TROUBLE
 
 
 def _require_order(name: str, url: str) -> None:
@@ -228,5 +239,21 @@ def _require_order(name: str, url: str) -> None:
         raise click.MissingParameter(param_hint="'URL'", param_type="argument")
 
 
-def _named(server: "ServerView") -> str:
+def _require_consent(server: ServerView) -> None:
+    with terminal.interruptible():
+        if not click.confirm(f"Remove {_named(server)}, and its models?", err=True):
+            raise click.ClickException("Nothing was removed.")
+
+
+def _validated(shape: type[Shape], fields: Mapping[str, Any]) -> Shape:
+    try:
+        return shape.model_validate(dict(fields))
+    except ValidationError as error:
+        raise refusals.invalid(error) from error
+
+
+def _named(server: ServerView) -> str:
     return text.printable(f"{server.name} at {server.url}")
+
+
+servers.add_command(history)

@@ -1,15 +1,17 @@
-"""How servers are shown to a person: a row in the list, all fields of one, what a listing changed."""
+"""How servers are shown to a person: a row in the list, all fields of one, what a check or a listing found."""
 
+import shlex
 import sys
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-from api.cli.screen import text
-from api.cli.screen.column import Column
-
-if TYPE_CHECKING:
-    from api.fleet.views import AuthView, DiscoveryAnswer, ServerView
+from api.cli.screen import output, text
+from api.cli.screen.table import Column
+from api.fleet.views import AuthView, CheckAnswer, DiscoveryAnswer, ServerView
+from monitor.domain import reasons
+from monitor.domain.availability import Status
+from monitor.domain.probe import Reason
 
 NONE_YET = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
 SHORT_ID = 8
@@ -31,7 +33,7 @@ OVERRIDES = frozenset({*SECONDS, "rise", "fall"})
 AUTH = "auth"
 
 
-def rows(servers: Sequence["ServerView"]) -> Iterator[list[str]]:
+def rows(servers: Sequence[ServerView]) -> Iterator[list[str]]:
     """Yield the cells of each server; a person's screen gets the beginning of the id, a pipe all of it."""
     now = datetime.now(UTC)
     width = SHORT_ID if sys.stdout.isatty() else None
@@ -48,7 +50,7 @@ def rows(servers: Sequence["ServerView"]) -> Iterator[list[str]]:
         ]
 
 
-def fields(server: "ServerView") -> Iterator[tuple[str, str]]:
+def fields(server: ServerView) -> Iterator[tuple[str, str]]:
     """Yield all fields of a server with their names as everywhere else."""
     now = datetime.now(UTC)
     for name, value in server:
@@ -58,7 +60,7 @@ def fields(server: "ServerView") -> Iterator[tuple[str, str]]:
             yield name.removesuffix("_seconds"), _value(server, name)
 
 
-def edit(before: "ServerView", after: "ServerView", given: Container[str]) -> str:
+def edit(before: ServerView, after: ServerView, given: Container[str]) -> str:
     """Return one line: what the fields that were given are now, and what they were."""
     changes = [
         f"{name.removesuffix('_seconds')}={_value(after, name)} (was {_value(before, name)})"
@@ -72,7 +74,7 @@ def edit(before: "ServerView", after: "ServerView", given: Container[str]) -> st
     return f"Changed {text.printable(before.name)}: {', '.join(changes)}."
 
 
-def discovery(answer: "DiscoveryAnswer") -> Iterator[str]:
+def discovery(answer: DiscoveryAnswer) -> Iterator[str]:
     """Yield a line for each model that came, changed or went, then the sum."""
     for sign, names in (("+", answer.added), ("~", answer.changed), ("-", answer.removed)):
         for name in names:
@@ -84,7 +86,7 @@ def discovery(answer: "DiscoveryAnswer") -> Iterator[str]:
     )
 
 
-def _value(server: "ServerView", name: str) -> str:
+def _value(server: ServerView, name: str) -> str:
     value = getattr(server, name)
     if name == AUTH:
         return _auth(server.auth)
@@ -93,14 +95,14 @@ def _value(server: "ServerView", name: str) -> str:
     return f"{value:g} s" if name in SECONDS else text.word(value)
 
 
-def _auth(auth: "AuthView") -> str:
+def _auth(auth: AuthView) -> str:
     header = getattr(auth, "header", None)
     where = "" if header is None else f" in {text.printable(header)}"
     missing = "" if auth.configured or auth.type == NO_AUTH else ", but none is stored"
     return f"{auth.type}{where}{missing}"
 
 
-def _why(server: "ServerView") -> str:
+def _why(server: ServerView) -> str:
     notes = []
     if server.status_reason not in (None, "ok"):
         notes.append(text.printable(str(server.status_reason)))
@@ -113,3 +115,43 @@ def _why(server: "ServerView") -> str:
     if server.is_default:
         notes.append("default")
     return ", ".join(notes) or text.NOTHING
+
+
+STAYS_DOWN = (
+    "It goes up and down too often, so it stays down until it keeps still; "
+    "`ollama-fleet events --type server.down` shows when it fell."
+)
+COMES_BACK = (
+    "It answers well again, and comes back after some good checks in a row (--rise), which follow at once; look again "
+    "in a moment."
+)
+
+
+def is_well(answer: CheckAnswer) -> bool:
+    """Return whether the server is up, and has answered well just now."""
+    return answer.server.status == Status.UP and answer.probe.reason == Reason.OK
+
+
+def check_lines(answer: CheckAnswer) -> Iterator[str]:
+    """Yield what the server is now and what the probe said, and what to do next."""
+    probe = answer.probe
+    latency = "" if probe.latency_ms is None else f" in {text.milliseconds(probe.latency_ms)}"
+    detail = f": {probe.detail}" if probe.detail else ""
+    yield from output.paragraph("", f"{answer.server.name} is {answer.server.status}; {probe.reason}{latency}{detail}")
+    if not is_well(answer) and (sentence := next_step(answer)):
+        yield from output.paragraph("Next: ", sentence)
+
+
+def check_document(answer: CheckAnswer) -> dict[str, Any]:
+    """Return the same for a program."""
+    return {**answer.model_dump(mode="json"), "advice": next_step(answer)}
+
+
+def next_step(answer: CheckAnswer) -> str:
+    """Return what to do, nothing about a reason that only a later version knows."""
+    server, probe = answer.server, answer.probe
+    if probe.reason == Reason.OK and server.status == Status.DOWN:
+        return COMES_BACK if server.flapping_since is None else STAYS_DOWN
+    told = probe.reason if probe.reason != Reason.OK else server.status_reason
+    reason = next((reason for reason in Reason if reason == told), None)
+    return "" if reason is None else reasons.advice(reason, server.url, name=shlex.quote(server.name))

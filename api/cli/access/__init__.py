@@ -1,1 +1,0 @@
-"""`ollama-fleet token …` and `keys …`: who may use the API, and what opens the credentials."""

@@ -1,1 +1,0 @@
-"""`ollama-fleet events`: the log read, followed, and told in words."""

@@ -1,1 +1,0 @@
-"""`ollama-fleet import-env`: the servers of a `.env`, taken over once."""

@@ -1,1 +1,0 @@
-"""The fleet in a database at hand, reached without an API."""

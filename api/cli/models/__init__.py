@@ -1,1 +1,0 @@
-"""`ollama-fleet models …`: the catalogue, and switching a model off."""

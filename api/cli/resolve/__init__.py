@@ -1,1 +1,0 @@
-"""`ollama-fleet resolve`: which server to take, and why."""

@@ -1,1 +1,0 @@
-"""`ollama-fleet status`: what is wrong now, decided apart from how it is shown."""
