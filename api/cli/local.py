@@ -76,7 +76,7 @@ class LocalResolver:
         self._database = database
         self._outgoing = outgoing
         self._interval = settings.discovery_interval
-        self._desk = ResolverService(settings.policy, settings.allowed_networks)
+        self._service = ResolverService(settings.policy, settings.allowed_networks)
 
     async def resolve(self, request: Request, *, session: str | None = None, with_headers: bool = False) -> Resolution:
         """Return the server for a request, and the headers that it wants."""
@@ -84,8 +84,8 @@ class LocalResolver:
         chance = tie_break.of_session(session)
         try:
             if with_headers:
-                return await self._desk.resolve_with_headers(request, snapshot, chance, self._outgoing)
-            return self._desk.resolve(request, snapshot, chance)
+                return await self._service.resolve_with_headers(request, snapshot, chance, self._outgoing)
+            return self._service.resolve(request, snapshot, chance)
         except Refused as problem:
             if problem.code in rediscovery.CODES:
                 # What the person hears of is the refusal, whatever becomes of this.

@@ -98,7 +98,7 @@ async def test_an_explained_server_that_cannot_list_ends_with_1(typed: Typed) ->
         ({"status": "down", "status_reason": "refused"}, "ok", "It answers well again, and comes back"),
         ({"status": "down", "flapping_since": "2026-01-01T00:00:00Z"}, "ok", "stays down until it keeps still"),
         ({"status": "degraded", "status_reason": "list_failed"}, "ok", "alive but cannot list"),
-        ({"status": "degraded", "status_reason": "busy"}, "busy", "It is alive and has no room"),
+        ({"status": "degraded", "status_reason": "busy"}, "busy", "lets no more questions through for now"),
         ({"status": "down", "status_reason": "auth"}, "auth", "servers set 'the box' --auth-type"),
     ],
 )

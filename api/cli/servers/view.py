@@ -153,5 +153,5 @@ def next_step(answer: CheckAnswer) -> str:
     if probe.reason == Reason.OK and server.status == Status.DOWN:
         return COMES_BACK if server.flapping_since is None else STAYS_DOWN
     told = probe.reason if probe.reason != Reason.OK else server.status_reason
-    reason = next((reason for reason in Reason if reason == told), None)
+    reason = reasons.known(told)
     return "" if reason is None else reasons.advice(reason, server.url, name=shlex.quote(server.name))
