@@ -116,7 +116,7 @@ async def is_listed(psql: Connection) -> bool:
 async def fall(fakes: dict[str, FakeOllama]) -> None:
     """Have one die, one hang and one be busy."""
     fakes[SILENT].behave(behaviours.hang())
-    fakes[BUSY].behave(behaviours.status(503))
+    fakes[BUSY].behave(behaviours.status(429))
     await fakes[DEAD].stop()
 
 

@@ -17,7 +17,7 @@ MODELS = {
 FALLEN = {
     3: ("down", "refused", "Nothing listens on the port."),
     7: ("down", "connect_timeout", "No connection was made in 5 s."),
-    5: ("degraded", "busy", "It answered 503."),
+    5: ("degraded", "busy", "It answered 429."),
 }
 ADD_SERVER = """
 INSERT INTO ollama_servers (name, url, is_default, max_concurrent) VALUES ($1, $2, $3, $4) RETURNING id

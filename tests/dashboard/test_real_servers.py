@@ -115,7 +115,7 @@ async def test_a_servers_page_tells_its_history_its_changes_and_its_last_trouble
         day = page.get_by_role("button", name=re.compile("^24 hours"))
         await expect(day).to_contain_text(re.compile(r"100 %\s+of \d+ s known"))
         # Its list of models stays, so that it is the check that hears of it and no discovery before it.
-        server.behave(behaviours.status(503), path=VERSION_PATH)
+        server.behave(behaviours.status(429), path=VERSION_PATH)
         await expect(verdict).to_contain_text("It is alive but has no room")
         await server.stop()
         await expect(verdict).to_contain_text("Nothing listens on its port")

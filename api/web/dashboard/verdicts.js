@@ -13,7 +13,7 @@ const REASONS = {
   host_rule: ["It refuses every name but its own", "Set OLLAMA_HOST=0.0.0.0 there and restart it, or have its proxy send Host: localhost."],
   not_ollama: ["Something else than Ollama answers", "Check host, port (Ollama's own is 11434) and path of the URL."],
   busy: ["It is alive but has no room", "Something before it limits questions (429): look at the limits of the proxy, or let checks through."],
-  server_error: ["It answers with an error of its own", "Read Ollama's log (journalctl -u ollama). 502 or 504 comes from a proxy that does not reach it."],
+  server_error: ["It answers with an error of its own", "502, 503 and 504 come from a proxy that does not reach Ollama: is it running? Else read its log (journalctl -u ollama)."],
   protocol: ["What it answers is no proper HTTP", "Check scheme, host and port of the URL: another service may have that port."],
   too_large: ["Its answer is far too big", "No Ollama answers with that much: find out what listens there."],
   bad_json: ["Its answer cannot be read", "A proxy may change it. If none does, update Ollama there."],
