@@ -5,7 +5,8 @@ import os
 import shlex
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -29,14 +30,31 @@ def up(invocation: Invocation) -> int:
     At a terminal the log is warnings and servers that go up or down; OLLAMA_FLEET_LOG_LEVEL or
     OLLAMA_FLEET_LOG_FORMAT asks for another one. Elsewhere it is JSON.
     """
-    with ThreadPoolExecutor(max_workers=1) as pool, ExitStack() as stack:
+    with ExitStack() as stack:
         # Python loads the fleet while PostgreSQL starts; each takes about as long as the other.
-        loading = pool.submit(_load, migration_too=invocation.lacks_database)
+        loading = _loading(migration_too=invocation.lacks_database)
         with output.working("starting"):
             dsn = stack.enter_context(invocation.postgresql(makes=True))
             whole_fleet = loading.result()
         code: int = whole_fleet.run(invocation.settings, dsn=dsn, command=_own_command(invocation))
         return code
+
+
+def _loading(*, migration_too: bool) -> Future[ModuleType]:
+    """Load what `up` runs in a thread that nobody waits for.
+
+    Ctrl-C may come while the main thread holds the lock of imports, and from then on this thread never ends.
+    """
+    loaded: Future[ModuleType] = Future()
+
+    def load() -> None:
+        try:
+            loaded.set_result(_load(migration_too=migration_too))
+        except BaseException as error:
+            loaded.set_exception(error)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    return loaded
 
 
 def _load(*, migration_too: bool) -> ModuleType:
