@@ -85,7 +85,8 @@ class Directory:
         self._by_url: dict[str, list[Entry]] = {}
         # By rank, then name.
         self._active: list[Entry] = []
-        self._best_active: list[Entry] | None = None
+        # Those of the first rank, in the order of their seeds and by their seeds.
+        self._best_active: tuple[list[Entry], dict[int, Entry]] | None = None
         self._defaults: dict[UUID, Entry] = {}
         # As they were read last, in whatever order the servers come.
         self._suspects: dict[UUID, str] = {}
@@ -123,12 +124,12 @@ class Directory:
             return None
         if self._best_active is None:
             rank = self._active[0].rank
-            self._best_active = sorted(takewhile(lambda entry: entry.rank == rank, self._active), key=_seed)
-        equal = self._best_active
-        if not tie_break.is_session:
-            return equal[tie_break.number % len(equal)]
-        by_seed = {entry.seed: entry for entry in equal}
-        return by_seed[self._rendezvous.first(tie_break.bucket, by_seed)]
+            best = sorted(takewhile(lambda entry: entry.rank == rank, self._active), key=_seed)
+            self._best_active = best, {entry.seed: entry for entry in best}
+        equal, by_seed = self._best_active
+        if tie_break.is_session:
+            return by_seed[self._rendezvous.first(tie_break.bucket, by_seed)]
+        return equal[tie_break.number % len(equal)]
 
     def holders(self, key: str) -> list[Copy]:
         """Return the copies of a model in the order of choice: local ones, cloud stubs, then what does not count.
