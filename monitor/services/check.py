@@ -116,7 +116,7 @@ class Check:
             watched.check_requested_at = None
         is_news = self._take_suspicion(watched, result, at=at)
         changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
-        self._record(watched, result, at=at, due=watched.due_at, requested=requested, changed=changed)
+        self._record(watched, result, at=at, requested=requested, changed=changed)
         if after.status is not before.status:
             log.info("server_status", **watched.verdict_after(before.status))
         if after.flapping is not before.flapping:
@@ -144,14 +144,7 @@ class Check:
         return (before.since is None) is not (after.since is None)
 
     def _record(
-        self,
-        watched: Watched,
-        result: ProbeResult,
-        *,
-        at: float,
-        due: float,
-        requested: datetime | None,
-        changed: bool,
+        self, watched: Watched, result: ProbeResult, *, at: float, requested: datetime | None, changed: bool
     ) -> None:
         ours = result.reason is Reason.LOCAL
         if ours and requested is None:
@@ -159,7 +152,7 @@ class Check:
         record = watched.record(
             server_version=result.server_version,
             checked_at=None if ours else at,
-            next_check_at=due,
+            next_check_at=watched.due_at,
             latency=result.latency,
             answered_at=requested,
             answer=None if requested is None else _answer(result),
