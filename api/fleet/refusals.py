@@ -42,7 +42,7 @@ class Refused(FleetError):
     that is not the same everywhere. `facts` are what the sentence is made of, and what else a program can use.
     """
 
-    def __init__(self, code: str, detail: str, *, next: Next | None = None, **facts: Any) -> None:
+    def __init__(self, code: str, detail: str, /, *, next: Next | None = None, **facts: Any) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail

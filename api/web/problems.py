@@ -110,6 +110,7 @@ class HttpRefused(Refused):
         self,
         code: str,
         detail: str,
+        /,
         *,
         status: HTTPStatus | None = None,
         headers: Mapping[str, str] | None = None,

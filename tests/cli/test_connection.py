@@ -62,10 +62,11 @@ async def test_an_answer_without_a_body_is_nothing(answers: aioresponses) -> Non
             Next.LIST_SERVERS,
         ),
         ({"code": "x", "detail": "No. GET it.", "why": "No.", "next": "of a later version"}, "x", "No. GET it.", None),
+        ({"code": "x", "detail": "No.", "self": 1}, "x", "No.", None),
         ({"code": None, "detail": ""}, "unknown", f"The API at {BASE} answered 404.", None),
         ([], "unknown", f"The API at {BASE} answered 404.", None),
     ],
-    ids=["plain", "next", "unknown next", "empty", "no object"],
+    ids=["plain", "next", "unknown next", "self", "empty", "no object"],
 )
 async def test_a_refusal_keeps_its_code_and_what_is_next(
     answers: aioresponses, document: object, code: str, said: str, then: Next | None
