@@ -98,7 +98,9 @@ class OwnHealth:
         self._guard = MassFailure(interval=policy.interval.total_seconds())
         self._lateness = Lateness(BEAT, at=time.monotonic())
         self._healed_at = float("-inf")
+        # The servers that are not down, and those of them that answered when they were last asked.
         self._standing: list[ServerId] = []
+        self._trusted: list[ServerId] = []
         self._counted_at = float("-inf")
         # The verdicts that wait, each with what was watched when it was given.
         self._held: dict[ServerId, tuple[Watched, Availability]] = {}
@@ -216,11 +218,19 @@ class OwnHealth:
                 for each in self._fleet
                 if each.availability.available or self._guard.is_silent(each.server.id)
             ]
+            self._trusted = [
+                each.server.id
+                for each in self._fleet
+                if each.availability.available and each.availability.suspect is None
+            ]
         return len(self._standing)
 
     def _ask_others(self) -> None:
+        """Ask a few others, and first of all those that answered when they were last asked."""
         self._census(time.monotonic())
-        for server_id in random.sample(self._standing, min(OPINIONS, len(self._standing))):
+        asked = set(random.sample(self._trusted, min(OPINIONS, len(self._trusted))))
+        asked.update(random.sample(self._standing, min(OPINIONS - len(asked), len(self._standing))))
+        for server_id in asked:
             if not self._guard.is_silent(server_id):
                 self._ask(server_id)
 

@@ -20,7 +20,6 @@ from tests.fakes.ollama import FakeOllama
 
 DOWNS = "SELECT count(*) FROM fleet_events WHERE type = 'server.down'"
 ALL_UP = "SELECT count(*) = $1 FROM ollama_servers WHERE status = 'up'"
-TOLD = "SELECT count(*) = 1 FROM fleet_events WHERE type = $1"
 TOLD_SINCE = "SELECT count(*) = 1 FROM fleet_events WHERE seq > $1 AND type = $2"
 AT_PEACE = """
 SELECT count(*) FILTER (WHERE type = 'monitor.isolated') = count(*) FILTER (WHERE type = 'monitor.recovered')
@@ -114,7 +113,11 @@ async def test_most_of_a_fleet_that_falls_silent_is_down_as_soon_as_one_server_w
         fall_silent(list(fleet)[1:])
         await observer.until("SELECT count(*) = 9 FROM ollama_servers WHERE status = 'down'", within=30)
         assert await observer.value("SELECT status FROM ollama_servers WHERE url = $1", fleet[0].url) == "up"
-    assert [event for event in await monitor_events(observer) if event.seq > start] == []
+        await observer.until(AT_PEACE)
+    # On a busy machine the one that answers may be late; with its answer the doubt ends, and nobody waits for the hold.
+    told = [event for event in await monitor_events(observer) if event.seq > start]
+    assert [event.body["outage"] for event in told if event.type == "monitor.recovered"] == [False] * (len(told) // 2)
+    assert all(ended.at - began.at < LONG_INTERVAL for began, ended in zip(told[::2], told[1::2], strict=True))
     await observer.check_history()
 
 
@@ -136,10 +139,10 @@ async def test_a_whole_fleet_that_is_killed_is_down_at_once(observer: Observer, 
 
 async def test_one_death_of_many_is_not_held(observer: Observer, daemon: Daemon) -> None:
     async with FakeFleet(10) as fleet, daemon(check_interval=LONG_INTERVAL):
-        await add_all(observer, fleet)
+        start = await add_all(observer, fleet)
         await fleet.die(3)
         await observer.until("SELECT count(*) = 1 FROM ollama_servers WHERE status = 'down'", within=30)
-    assert await monitor_events(observer) == []
+    assert [event for event in await monitor_events(observer) if event.seq > start] == []
 
 
 async def test_a_blocked_loop_takes_no_server_down(observer: Observer, daemon: Daemon) -> None:
@@ -164,17 +167,17 @@ async def test_a_blocked_loop_takes_no_server_down(observer: Observer, daemon: D
 
 async def test_a_daemon_without_descriptors_blames_itself_and_recovers(dsn: str, observer: Observer) -> None:
     async with FakeFleet(6) as fleet, processes.running(dsn, OLLAMA_FLEET_CONNECTION_WATCH="false") as process:
-        await add_all(observer, fleet)
+        start = await add_all(observer, fleet)
         before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         # Those that are open stay so; there is no new one but in the place of input, output and error.
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
         for fake in fleet:
             fake.close_idle()
-        await observer.until(TOLD, "monitor.isolated")
-        (isolated,) = await monitor_events(observer)
+        await observer.until(TOLD_SINCE, start, "monitor.isolated")
+        (isolated,) = [event for event in await monitor_events(observer) if event.seq > start]
         assert isolated.body["cause"] == "local"
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
-        await observer.until(TOLD, "monitor.recovered")
+        await observer.until(TOLD_SINCE, start, "monitor.recovered")
         mark = await observer.value("SELECT clock_timestamp()")
         await observer.until(CHECKED_SINCE, mark)
         assert await observer.value(DOWNS) == 0

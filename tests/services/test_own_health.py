@@ -254,6 +254,18 @@ async def test_a_single_silence_is_believed_and_a_few_others_are_asked() -> None
     assert watched(1).server.id not in bench.asked
 
 
+async def test_those_that_answered_when_they_were_last_asked_are_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_health, "CENSUS_LASTS", 0.0)
+    monkeypatch.setattr(mass_failure, "GRACE", 3600.0)
+    bench = Bench(200)
+    await bench.answer(UNREACHABLE, *range(1, 200))
+    await bench.answer(GOOD, 200)
+    bench.asked.clear()
+    await bench.answer(UNREACHABLE, 1)
+    assert watched(200).server.id in bench.asked
+    assert len(bench.asked) <= own_health.OPINIONS
+
+
 async def test_a_death_that_the_host_itself_tells_of_needs_no_opinion() -> None:
     bench = Bench(20)
     await bench.answer(REFUSED, 1, times=3)
