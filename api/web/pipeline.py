@@ -55,18 +55,20 @@ class RequestPipeline:
 
         `pattern` is the pattern that the path of the request fits.
         """
-        admit, count = self._gate.admit, self._traffic.count
+        gate, count, clock = self._gate, self._traffic.of(pattern).count, time.perf_counter
+        recall = gate.recall
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            began = time.perf_counter()
+            began = clock()
             try:
-                await admit(request)
+                if not recall(request):
+                    await gate.examine(request)
                 response = await handler(request)
                 if type(response) is not Fleeting and request.method == hdrs.METH_GET and response.status == OK:
                     response = preconditions.unless_known(request, response)
             except Exception as error:
                 response = responses.problem(_problem(request, pattern, error))
-            count(request, response, route=pattern, seconds=time.perf_counter() - began)
+            count(request, response, clock() - began)
             return response
 
         return answer

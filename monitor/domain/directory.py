@@ -103,14 +103,18 @@ class Directory:
 
     def best(self, key: str) -> Best | None:
         """Return the copies of a model that come first in the order of choice; None if nobody has it."""
-        try:
-            return self._best[key]
-        except KeyError:
-            holders = self._holders.get(key)
-        if holders is None:
-            return None
-        best = self._best[key] = _best_of(holders)
+        best = self._best.get(key)
+        if best is None and key in self._holders:
+            best = self._best[key] = _best_of(self._holders[key])
         return best
+
+    def usable(self, key: str) -> Best | None:
+        """Return the copies to choose from for a plain request; None where a closer look is due.
+
+        So it is for any refusal: a stub is never named unasked, and nothing that is not available.
+        """
+        best = self._best.get(key) or self.best(key)
+        return best if best is not None and best.is_usable else None
 
     def pick(self, best: Best, tie_break: TieBreak) -> Copy:
         """Return the one of the best copies that is to be taken."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from monitor.domain import explanation, nearest, selection
 from monitor.domain import model_name as model_names
 from monitor.domain import url as urls
-from monitor.domain.directory import Best, Directory
+from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry, Standing
 from monitor.domain.errors import InvalidModelNameError, InvalidUrlError
 from monitor.domain.explanation import Explanation, PassedOver, Step
@@ -188,18 +188,9 @@ def key_of_plain(request: Request) -> str | None:
     return _key(request.model) if len(request.model) <= model_names.MAX_LENGTH else None
 
 
-def first_copies(key: str, fleet: Directory) -> Best | None:
-    """Return the copies that rule 2 has to choose from for a plain request; None where a closer look is due.
-
-    So it is for any refusal: a stub is never named unasked, and nothing that is not available.
-    """
-    best = fleet.best(key)
-    return best if best is not None and best.is_usable else None
-
-
 def _by_model(request: Request, model: str, key: str, fleet: Directory, tie_break: TieBreak) -> Answer | Refusal:
     plain = key_of_plain(request)
-    best = None if plain is None else first_copies(plain, fleet)
+    best = None if plain is None else fleet.usable(plain)
     if best is None:
         return _by_model_in_full(request, model, key, fleet, tie_break)
     return _of_copy(fleet.pick(best, tie_break))

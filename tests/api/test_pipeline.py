@@ -26,7 +26,11 @@ class OpenGate:
     def __init__(self) -> None:
         self.refusal: Refused | None = None
 
-    async def admit(self, _request: web.Request) -> None:
+    def recall(self, _request: web.Request) -> bool:
+        """Remember nobody."""
+        return False
+
+    async def examine(self, _request: web.Request) -> None:
         """Raise what it was told to."""
         if self.refusal is not None:
             raise self.refusal

@@ -107,7 +107,7 @@ class ResolverService:
         `key` is `resolver.key_of_plain` of the request. None where a closer look is due, so for any refusal.
         """
         fleet, seq, age, is_old, at = snapshot
-        best = resolver.first_copies(key, fleet)
+        best = fleet.usable(key)
         if best is None:
             return None
         copy = fleet.pick(best, tie_break)

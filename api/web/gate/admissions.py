@@ -29,7 +29,7 @@ class Admissions:
         """Return what a request may do that is the same as one before; None for one to look at closely."""
         mark = self._mark(request)
         known = None if mark is None else self._known.get(mark)
-        return None if known is None or known.grant.refusal() is not None else known
+        return known if known is not None and known.grant.refusal() is None else None
 
     def remember(self, request: web.Request, access: Access) -> None:
         """Keep that a request was let in by its token, if it is one to be remembered."""

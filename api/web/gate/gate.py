@@ -29,17 +29,18 @@ class Gate:
         self._failures = Failures()
         self._admissions = Admissions()
 
-    async def admit(self, request: web.Request) -> None:
-        """Let a request pass; raises the `Refused` of one that may not."""
+    def recall(self, request: web.Request) -> bool:
+        """Let a request pass that is the same as one before, and tell whether it is; else `examine` it."""
         table = self._table
-        known = None if table.open_access else self._admissions.recall(request)
+        known = self._admissions.recall(request) if table.open_access is None else None
         if known is None:
-            await self._examine(request)
-        else:
-            table.note_use(known)
-            access.note(request, known)
+            return False
+        table.note_use(known)
+        access.note(request, known)
+        return True
 
-    async def _examine(self, request: web.Request) -> None:
+    async def examine(self, request: web.Request) -> None:
+        """Let a request pass; raises the `Refused` of one that may not."""
         origins.require_own_site(request, self._hostnames)
         scopes = route_scopes.required(request)
         if scopes:

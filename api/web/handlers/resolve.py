@@ -18,7 +18,7 @@ from api.fleet.resolution.catalogue import CatalogueAnswerView, CataloguePageVie
 from api.fleet.resolution.mirror import Mirror, Snapshot
 from api.fleet.resolution.outgoing import OutgoingHeaders
 from api.fleet.resolution.rediscovery import Rediscovery
-from api.fleet.resolution.service import ResolverService
+from api.fleet.resolution.service import ResolverService, Written
 from api.fleet.schemas import ResolveBody
 from api.web.gate import access
 from api.web.http import bodies, parameters, preconditions, responses, targets
@@ -115,7 +115,12 @@ class ResolveHandler:
         target, session = request.raw_path, None
         if targets.SESSION in target:
             target, session = targets.without_session(target)
-        asked = _asked(target)
+        asked, snapshot = _asked(target), self._mirror.now()
+        if asked.key is not None and snapshot is not None:
+            chance = tie_break.of_session(session or asked.session)
+            written = self._service.write_first(asked.key, snapshot, chance)
+            if written is not None:
+                return _response(written)
         return await self._answer(request, asked, session or asked.session)
 
     async def post(self, request: web.Request) -> web.Response:
@@ -143,22 +148,23 @@ class ResolveHandler:
         try:
             if asked.include:
                 return await self._answer_with_headers(request, asked, snapshot, chance)
-            written = None if asked.key is None else self._service.write_first(asked.key, snapshot, chance)
-            if written is None:
-                written = self._service.write(asked.request, snapshot, chance)
+            return _response(self._service.write(asked.request, snapshot, chance))
         except Refused as problem:
             if problem.code in rediscoveries.CODES:
                 self._rediscovery.note()
             raise
-        if written.tag is None:
-            return responses.fleeting(written.json)
-        return responses.written(written.json, tag=written.tag)
 
     async def _answer_with_headers(
         self, request: web.Request, asked: Asked, snapshot: Snapshot, chance: TieBreak
     ) -> web.Response:
         access.require(request, Scope.CREDENTIALS)
         return responses.data(await self._service.resolve_with_headers(asked.request, snapshot, chance, self._outgoing))
+
+
+def _response(written: Written) -> web.Response:
+    if written.tag is None:
+        return responses.fleeting(written.json)
+    return responses.written(written.json, tag=written.tag)
 
 
 @lru_cache(MOST_REMEMBERED)

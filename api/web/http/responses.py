@@ -54,7 +54,7 @@ def written(json_text: bytes, *, tag: str | None = None) -> web.Response:
 
 def fleeting(json_text: bytes) -> web.Response:
     """Return what is JSON already, and is not worth a tag."""
-    return Fleeting(body=json_text, headers=JSON_HEADERS, zlib_executor_size=THREAD_ABOVE_BYTES)
+    return Fleeting(body=json_text, headers=JSON_HEADERS)
 
 
 def empty() -> web.Response:
