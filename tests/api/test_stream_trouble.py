@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from api.web.stream import fan_out, outlet, recent, streams
+from api.web.stream import fan_out, outlet, streams
 from monitor.postgres import listener
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -128,7 +128,7 @@ async def test_retention_that_overtakes_a_slow_stream_ends_it_with_the_reason(
     api: ApiClient, psql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Hardly any event is at hand any more when the slow one reads on.
-    monkeypatch.setattr(recent, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(fan_out, "MOST_BYTES", 10_000)
     monkeypatch.setattr(outlet, "STALL_SECONDS", 60.0)
     async with narrow(api) as client, listening(client) as slow, listening(api) as fast:
         await psql.execute(ADD_MANY, 1, 2000)
