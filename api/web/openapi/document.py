@@ -1,4 +1,7 @@
-"""The description of the API as OpenAPI 3.1, made of its operations and nothing else."""
+"""The description of the API as OpenAPI 3.1, made of its operations and nothing else.
+
+The shapes are JSON schemas from the very types that validate and write what goes over the wire.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,13 +10,16 @@ from importlib import metadata
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from api.fleet.filters import Parameters
 from api.web import problems
 from api.web.http.parameters import NoParameters
-from api.web.openapi.components import Components
 from api.web.openapi.operation import Operation
 from api.web.problems import CODES, MEDIA_TYPE, TYPE_PREFIX
 
+REF = "#/components/schemas/{model}"
+Schema = dict[str, Any]
 VERSION = "3.1.0"
 DISTRIBUTION = "ollama-fleet"
 TITLE = "ollama-fleet"
@@ -49,6 +55,44 @@ PATH_SCHEMAS = {
     "server_id": ({"type": "string", "format": "uuid"}, "The id of a server."),
     "model_name": ({"type": "string"}, "The name of a model; its `/` and `:` may be percent-encoded or not."),
 }
+
+
+class Components:
+    """Schemas by name, shared by all operations; what is taken and what is given may differ in shape."""
+
+    def __init__(self, *, taken: Iterable[type[BaseModel]], given: Iterable[type[BaseModel]]) -> None:
+        modes = [*((shape, "validation") for shape in taken), *((shape, "serialization") for shape in given)]
+        self._references, definitions = models_json_schema(modes, ref_template=REF)  # type: ignore[arg-type]
+        self.schemas: dict[str, Schema] = definitions.get("$defs", {})
+
+    def taken(self, shape: type[BaseModel]) -> Schema:
+        """Return the reference to a body of a request."""
+        return self._references[shape, "validation"]
+
+    def given(self, shape: type[BaseModel]) -> Schema:
+        """Return the reference to a body of an answer."""
+        return self._references[shape, "serialization"]
+
+    def parameters(self, shape: type[Parameters]) -> list[Schema]:
+        """Return the query parameters of a shape, each with its own schema."""
+        schema = self.schemas[self.taken(shape)["$ref"].rpartition("/")[2]]
+        required = schema.get("required", [])
+        return [
+            {"name": name, "in": "query", "required": name in required, "schema": _without_null(field)}
+            for name, field in schema.get("properties", {}).items()
+        ]
+
+    def drop(self, shapes: Iterable[type[BaseModel]]) -> None:
+        """Leave out what only stands for its fields."""
+        for shape in shapes:
+            self.schemas.pop(self.taken(shape)["$ref"].rpartition("/")[2], None)
+
+
+def _without_null(field: Schema) -> Schema:
+    """Return the schema of a parameter: one that is left out is not null."""
+    kept = {name: value for name, value in field.items() if name not in {"title", "anyOf"} and value is not None}
+    others = [one for one in field.get("anyOf", []) if one != {"type": "null"}]
+    return kept | (others[0] if len(others) == 1 else {"anyOf": others} if others else {})
 
 
 class ProblemView(BaseModel):
