@@ -23,7 +23,6 @@ from api.web.handlers.description import DescriptionHandler
 from api.web.handlers.events import EventHandler
 from api.web.handlers.health import HealthHandler
 from api.web.handlers.history import HistoryHandler
-from api.web.handlers.metrics import MetricsHandler
 from api.web.handlers.models import ModelHandler
 from api.web.handlers.resolve import ResolveHandler
 from api.web.handlers.servers import ServerHandler
@@ -77,8 +76,7 @@ def build(
             outgoing=OutgoingHeaders(registry.credential),
         ),
         HistoryHandler(registry),
-        HealthHandler(registry),
-        MetricsHandler(scrape),
+        HealthHandler(registry, scrape),
     )
     operations = [operation for handler in handlers for operation in handler.operations()]
     app[OPERATIONS] = operations
