@@ -22,10 +22,8 @@ from api.web.handlers.dashboard import DashboardHandler
 from api.web.handlers.description import DescriptionHandler
 from api.web.handlers.events import EventHandler
 from api.web.handlers.health import HealthHandler
-from api.web.handlers.history import HistoryHandler
-from api.web.handlers.models import ModelHandler
 from api.web.handlers.resolve import ResolveHandler
-from api.web.handlers.servers import ServerHandler
+from api.web.handlers.servers import HistoryHandler, ModelHandler, ServerHandler
 from api.web.http import bodies, protocol_log
 from api.web.metrics.scrape import Scrape
 from api.web.metrics.traffic import Traffic

@@ -1,4 +1,4 @@
-"""Routes of servers: from HTTP to the registry and back."""
+"""Routes of servers, of their models and of their history: from HTTP to the registry and back."""
 
 from functools import partial
 from http import HTTPStatus
@@ -7,13 +7,14 @@ from uuid import UUID
 
 from aiohttp import web
 
+from api.fleet.history.views import HistoryView, StripsView
 from api.fleet.refusals import Refused
 from api.fleet.registry import Registry
-from api.fleet.schemas import ServerCreate, ServerPatch, ServerReplace
-from api.fleet.views import CheckAnswer, DiscoveryAnswer, EditedServer, ServerPage, ServerView
+from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace
+from api.fleet.views import CheckAnswer, DiscoveryAnswer, EditedServer, ModelPage, ModelView, ServerPage, ServerView
 from api.web.gate import access
 from api.web.http import bodies, parameters, preconditions, responses
-from api.web.http.parameters import NoParameters, ServerListing
+from api.web.http.parameters import HistoriesQuery, HistoryQuery, ModelListing, NoParameters, ServerListing
 from api.web.openapi.operation import Operation
 
 SERVERS = "/api/servers"
@@ -167,6 +168,96 @@ class ServerHandler:
         """`POST /api/servers/{id}/discover`."""
         parameters.read(request.query, NoParameters)
         return responses.document(await self._registry.request_discovery(server_id(request)))
+
+
+class HistoryHandler:
+    """History over HTTP."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def operations(self) -> list[Operation]:
+        """Return what is answered here."""
+        return [
+            Operation(
+                tag="history",
+                method="GET",
+                path=SERVERS + "/{server_id}/history",
+                handler=self.one,
+                summary="Tell what a server was like: uptime, latency, a window in 90 slots, its latest transitions",
+                parameters=HistoryQuery,
+                answer=HistoryView,
+                problems=("server_not_found",),
+            ),
+            Operation(
+                tag="history",
+                method="GET",
+                path="/api/history",
+                handler=self.many,
+                summary="Tell what servers were like in 90 slots each, a letter a slot",
+                parameters=HistoriesQuery,
+                answer=StripsView,
+            ),
+        ]
+
+    async def one(self, request: web.Request) -> web.Response:
+        """`GET /api/servers/{id}/history`."""
+        query = parameters.read(request.query, HistoryQuery)
+        return responses.document(await self._registry.history(server_id(request), window=query.window))
+
+    async def many(self, request: web.Request) -> web.Response:
+        """`GET /api/history`."""
+        query = parameters.read(request.query, HistoriesQuery)
+        return responses.document(await self._registry.histories.of_many(query.server_id, window=query.window))
+
+
+class ModelHandler:
+    """Models over HTTP."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def operations(self) -> list[Operation]:
+        """Return what is answered here. A model name may hold `/` and `:`, plain or percent-encoded."""
+        models = SERVERS + "/{server_id}/models"
+        return [
+            Operation(
+                tag="models",
+                method="GET",
+                path=models,
+                handler=self.list,
+                summary="List the models of a server",
+                parameters=ModelListing,
+                answer=ModelPage,
+                problems=("server_not_found",),
+            ),
+            Operation(
+                tag="models",
+                method="PATCH",
+                path=models + "/{model_name:.+}",
+                handler=self.patch,
+                summary="Note what the operator says of a model: its name, its capabilities, or that it is off",
+                body=ModelPatch,
+                body_types=(bodies.MERGE_PATCH, bodies.JSON),
+                body_example={"is_active": False},
+                answer=ModelView,
+                problems=("server_not_found", "model_not_found"),
+            ),
+        ]
+
+    async def list(self, request: web.Request) -> web.Response:
+        """`GET /api/servers/{id}/models`."""
+        listing = parameters.read(request.query, ModelListing)
+        page = await self._registry.list_models(server_id(request), include_removed=listing.include_removed)
+        return responses.document(page)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """`PATCH /api/servers/{id}/models/{model_name}`."""
+        parameters.read(request.query, NoParameters)
+        patch = await bodies.read(request, ModelPatch, media_types=(bodies.MERGE_PATCH, bodies.JSON))
+        model_name = request.match_info["model_name"]
+        registry = self._registry.acting_as(access.of(request).actor)
+        return responses.document(await registry.patch_model(server_id(request), model_name, patch))
 
 
 def _with_tag(server: ServerView, *, status: HTTPStatus = HTTPStatus.OK, location: str | None = None) -> web.Response:
