@@ -18,10 +18,9 @@ from api.fleet.resolution.service import ResolverService
 from api.fleet.wakeup import Wakeup
 from api.port_owner import PortOwner
 from api.web.gate.gate import Gate
-from api.web.handlers.dashboard import DashboardHandler
-from api.web.handlers.description import DescriptionHandler
 from api.web.handlers.events import EventHandler
 from api.web.handlers.health import HealthHandler
+from api.web.handlers.pages import DashboardHandler, DescriptionHandler
 from api.web.handlers.resolve import ResolveHandler
 from api.web.handlers.servers import HistoryHandler, ModelHandler, ServerHandler
 from api.web.http import bodies, protocol_log

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from api.web.http import assets
+from api.web.handlers import pages
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
 from monitor.postgres.tables import ollama_servers
@@ -60,7 +60,7 @@ def test_every_reason_and_every_event_type_is_known_to_the_page() -> None:
 
 
 def test_what_the_page_loads_is_there_and_what_it_needs_at_first_is_asked_for_at_once() -> None:
-    files = assets.load()
+    files = pages.load_dashboard()
     page = (FOLDER / "index.html").read_text()
     named = set(re.findall(r'(?:href|src)="dashboard/([^"]+)"', page))
     assert named <= set(files)

@@ -4,12 +4,12 @@ import zlib
 
 import aiohttp
 
-from api.web.http import assets
+from api.web.handlers import pages
 
 
 def page_bytes() -> int:
     """Return the size of the page and of all that it loads at once, compressed."""
-    files = assets.load()
+    files = pages.load_dashboard()
     page = files["index.html"].content.decode()
     first = [path for path in files if f'"dashboard/{path}"' in page]
     return sum(len(files[path].compressed) for path in ["index.html", *first])
