@@ -1,4 +1,4 @@
-"""Who makes a request: noted by the gate, for the handlers to look at."""
+"""Who makes a request, as the gate notes it for the handlers to look at, and which scopes a request needs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,8 +6,21 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from api.fleet.access.scopes import Access, Scope
+from api.fleet.refusals import Refused
+from api.web.gate import origins
 
 _KEY = web.RequestKey("access", Access)
+# What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
+PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+PUBLIC_FOLDERS = ("/docs/", "/dashboard/")
+# Questions that are sent with POST because they are long.
+QUESTIONS = frozenset({"/api/resolve"})
+# Where people put a token that belongs into a header; lower case.
+SECRET_PARAMETERS = frozenset(
+    {"access_token", "api-key", "api_key", "apikey", "auth", "authorization", "bearer", "key", "token"}
+)
+
+PUBLIC: tuple[Scope, ...] = ()
 
 
 def note(request: web.Request, access: Access) -> None:
@@ -33,3 +46,22 @@ async def lasting(request: web.Request) -> AsyncIterator[None]:
     """
     async with of(request).grant.lasting():
         yield
+
+
+def scopes_of(request: web.Request) -> tuple[Scope, ...]:
+    """Return the scopes that a request needs by its method and target, all of them; none for what is public.
+
+    Raises the `Refused` of a request that has a token in its address.
+    """
+    query = request.rel_url.query
+    if any(name.lower() in SECRET_PARAMETERS for name in query):
+        raise Refused(
+            "token_in_query",
+            "A token does not belong into the address, which proxies and browsers write down: send it as "
+            "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",
+        )
+    path = request.rel_url.path
+    if path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS):
+        return PUBLIC
+    scope = Scope.READ if request.method in origins.SAFE_METHODS or path in QUESTIONS else Scope.WRITE
+    return (scope, Scope.CREDENTIALS) if "credentials" in query.getall("include", ()) else (scope,)

@@ -11,7 +11,7 @@ from api.fleet.access import grant, token_table
 from api.fleet.access.scopes import Access
 from api.fleet.access.token_table import TokenTable
 from api.fleet.refusals import Refused
-from api.web.gate import access, origins, route_scopes
+from api.web.gate import access, origins
 from api.web.gate.admissions import Admissions
 from api.web.gate.failures import Failures, Outcome
 
@@ -42,7 +42,7 @@ class Gate:
     async def examine(self, request: web.Request) -> None:
         """Let a request pass; raises the `Refused` of one that may not."""
         origins.require_own_site(request, self._hostnames)
-        scopes = route_scopes.required(request)
+        scopes = access.scopes_of(request)
         if scopes:
             found = self._table.open_access or await self._identify(request)
             access.note(request, found)
