@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 import structlog
 
-from api.web.http.packing import Shared
 from api.web.stream import outlet, stream
+from api.web.stream.frames import Shared
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-from api.web.http import packing, responses
-from api.web.http.packing import Shared
+from api.web.http import responses
+from api.web.stream import frames
+from api.web.stream.frames import Shared
 
 # Beyond this a client is behind; a page of catching up may come on top.
 MOST_WAITING_BYTES = 256 * 1024
@@ -54,7 +55,7 @@ class Outlet:
         response = web.StreamResponse(status=HTTPStatus.OK, headers=HEADERS)
         if is_packed:
             response.headers.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
-            first = packing.HEAD + packing.stored(first)
+            first = frames.GZIP_HEAD + frames.stored(first)
         # HTTP/1.0, which some proxies speak to us, has no chunks: there the end of the connection is the end.
         if request.version >= HttpVersion11:
             response.enable_chunked_encoding()
@@ -70,12 +71,12 @@ class Outlet:
         waiting = self._transport.get_write_buffer_size()
         if self._transport.is_closing() or (waiting and waiting + len(data) > MOST_WAITING_BYTES):
             return False
-        self._write(packing.stored(data) if self._is_packed else data)
+        self._write(frames.stored(data) if self._is_packed else data)
         return True
 
     async def send(self, data: bytes) -> None:
         """Write, and wait until the client has taken nearly all; raises ConnectionError when it does not."""
-        await self._send(packing.stored(data) if self._is_packed else data)
+        await self._send(frames.stored(data) if self._is_packed else data)
 
     async def send_shared(self, shared: Shared) -> None:
         """Write as `send` does, compressed if the client takes it so."""

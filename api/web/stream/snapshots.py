@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from api.fleet import views
 from api.fleet.queries import snapshot
 from api.fleet.views import ModelView, ServerView
-from api.web.http.packing import Shared
 from api.web.stream import frames
+from api.web.stream.frames import Shared
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 

@@ -10,10 +10,9 @@ import structlog
 
 from api.fleet import event_pages
 from api.fleet.refusals import Refused
-from api.web.http.packing import Shared
 from api.web.stream import frames
 from api.web.stream.fan_out import FanOut
-from api.web.stream.frames import Filter
+from api.web.stream.frames import Filter, Shared
 from api.web.stream.outlet import Outlet, StalledError
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
 

@@ -10,11 +10,10 @@ from api.fleet.event_pages import Stretch
 from api.fleet.queries import events
 from api.fleet.refusals import Refused
 from api.web.gate import access
-from api.web.http.packing import Shared
 from api.web.http.parameters import EventStreamQuery
 from api.web.stream import frames
 from api.web.stream.fan_out import PAGE, FanOut
-from api.web.stream.frames import Filter
+from api.web.stream.frames import Filter, Shared
 from api.web.stream.outlet import Outlet
 from api.web.stream.snapshots import Snapshots
 from api.web.stream.stream import Stream
