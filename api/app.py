@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import logging
 from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from api import port_owner
 from api.fleet.access import binding
@@ -23,7 +25,7 @@ from api.web.handlers.health import HealthHandler
 from api.web.handlers.pages import DashboardHandler, DescriptionHandler
 from api.web.handlers.resolve import ResolveHandler
 from api.web.handlers.servers import HistoryHandler, ModelHandler, ServerHandler
-from api.web.http import bodies, protocol_log
+from api.web.http import bodies
 from api.web.metrics.scrape import Scrape
 from api.web.metrics.traffic import Traffic
 from api.web.openapi.operation import Operation
@@ -41,6 +43,7 @@ DRAIN_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 SCHEMA_RETRY_SECONDS = 1.0
 OPERATIONS = web.AppKey("operations", list[Operation])
+PROTOCOL_LOG = "api.protocol"
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +119,7 @@ async def serve(
     runner = web.AppRunner(
         build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault),
         access_log=None,
-        logger=protocol_log.logger(),
+        logger=_protocol_logger(),
         auto_decompress=False,
         handler_cancellation=True,
         keepalive_timeout=IDLE_SECONDS,
@@ -211,3 +214,19 @@ async def _verify_schema(database: Database, vault: Vault, looked: asyncio.Event
         else:
             looked.set()
             return
+
+
+def _protocol_logger() -> logging.Logger:
+    """Return the log of requests that are no HTTP: aiohttp quotes their bytes, among which may be a token."""
+    found = logging.getLogger(PROTOCOL_LOG)
+    found.addFilter(_without_content)
+    return found
+
+
+def _without_content(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = f"request_not_understood: {type(error).__name__}, status {error.code}", ()
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
