@@ -3,14 +3,15 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from api import port_owner
-from api.fleet.access import binding
+from api.fleet.access import hosts
+from api.fleet.access.hosts import PortOwner
 from api.fleet.access.token_table import TokenTable
 from api.fleet.registry import Registry
 from api.fleet.resolution.mirror import Mirror
@@ -18,7 +19,6 @@ from api.fleet.resolution.outgoing import OutgoingHeaders
 from api.fleet.resolution.rediscovery import Rediscovery
 from api.fleet.resolution.service import ResolverService
 from api.fleet.wakeup import Wakeup
-from api.port_owner import PortOwner
 from api.web.gate.gate import Gate
 from api.web.handlers.events import EventHandler
 from api.web.handlers.health import HealthHandler
@@ -107,7 +107,7 @@ async def serve(
     own. Raises `ConfigurationError` for an address that cannot be used and, as soon as the database answers,
     `KeyRingError` for a key ring that does not go with it.
     """
-    is_loopback = binding.is_loopback(settings.api_host)
+    is_loopback = hosts.is_loopback(settings.api_host)
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
     vault = vault or Vault.of(settings, makes_ring=False)
@@ -129,7 +129,7 @@ async def serve(
     try:
         if not is_loopback:
             permission = _require_token(database, tokens, settings=settings, vault=vault, looked=looked)
-            if not await binding.unless_stopped(stop, permission):
+            if not await _unless_stopped(stop, permission):
                 return
         base_url = await _bind(runner, settings)
         async with asyncio.TaskGroup() as group:
@@ -142,7 +142,7 @@ async def serve(
                 group.create_task(tokens.run(), name="api_tokens"),
             ]
             # What is refused was never started.
-            if await binding.unless_stopped(stop, looked.wait()):
+            if await _unless_stopped(stop, looked.wait()):
                 log.info("api_started", url=base_url)
                 if ready is not None:
                     ready(base_url)
@@ -167,7 +167,7 @@ async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     except OSError as error:
         where = f"{settings.api_host} port {settings.api_port}"
         if error.errno == errno.EADDRINUSE:
-            is_ours = await port_owner.find(settings.api_host, settings.api_port) is PortOwner.API
+            is_ours = await hosts.port_owner(settings.api_host, settings.api_port) is PortOwner.API
             who = "an API of ollama-fleet runs there already" if is_ours else "another program does"
             raise ConfigurationError(
                 f"The API cannot listen on {where}: {who}. Stop that one, or set OLLAMA_FLEET_API_PORT to a free port."
@@ -184,7 +184,7 @@ async def _require_token(
     database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault, looked: asyncio.Event
 ) -> None:
     await _verify_schema(database, vault, looked)
-    await binding.require_token(tokens, settings.api_host)
+    await hosts.require_token(tokens, settings.api_host)
 
 
 async def _follow(
@@ -214,6 +214,20 @@ async def _verify_schema(database: Database, vault: Vault, looked: asyncio.Event
         else:
             looked.set()
             return
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do some work that may wait for the database; False when the stop came first."""
+    tasks = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+        return tasks[0].done()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _protocol_logger() -> logging.Logger:

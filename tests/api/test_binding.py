@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from api import app
-from api.fleet.access import binding, token_table
+from api.fleet.access import hosts, token_table
 from api.fleet.access.token_table import TokenTable
 from monitor.domain.errors import ConfigurationError
 from monitor.postgres.database import Connection, Database
@@ -36,24 +36,24 @@ async def test_with_a_token_it_is_allowed(dsn: str, psql: Connection) -> None:
     await make(psql, "first", "read")
     database = Database(dsn, name="tests")
     await database.open()
-    await binding.require_token(TokenTable(database, open_when_empty=False), "0.0.0.0")
+    await hosts.require_token(TokenTable(database, open_when_empty=False), "0.0.0.0")
     await database.close()
 
 
 @pytest.mark.parametrize(("host", "loopback"), [(host, False) for host in OPEN_ADDRESSES])
 def test_addresses_that_others_reach_are_no_loopback(host: str, loopback: bool) -> None:
-    assert binding.is_loopback(host) is loopback
+    assert hosts.is_loopback(host) is loopback
 
 
 def test_a_url_of_all_addresses_is_asked_at_one_of_them() -> None:
-    assert binding.from_here("http://0.0.0.0:8420") == "http://127.0.0.1:8420"
-    assert binding.from_here("http://[::]:8420") == "http://[::1]:8420"
-    assert binding.from_here("http://192.0.2.7:8420") == "http://192.0.2.7:8420"
+    assert hosts.from_here("http://0.0.0.0:8420") == "http://127.0.0.1:8420"
+    assert hosts.from_here("http://[::]:8420") == "http://[::1]:8420"
+    assert hosts.from_here("http://192.0.2.7:8420") == "http://192.0.2.7:8420"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_loopback_is_known_in_every_spelling(host: str) -> None:
-    assert binding.is_loopback(host)
+    assert hosts.is_loopback(host)
 
 
 async def test_on_such_an_address_it_never_is_open_even_when_the_last_token_is_gone(
@@ -65,7 +65,7 @@ async def test_on_such_an_address_it_never_is_open_even_when_the_last_token_is_g
 ) -> None:
     monkeypatch.setattr(token_table, "RELOAD_SECONDS", 0.05)
     # 127.0.0.3 stands for an address that others reach, so that the test reaches nobody.
-    monkeypatch.setattr(binding, "is_loopback", lambda host: host != "127.0.0.3")
+    monkeypatch.setattr(hosts, "is_loopback", lambda host: host != "127.0.0.3")
     headers = bearer(await make(psql, "first", "read"))
     async with serving(settings.model_copy(update={"api_host": "127.0.0.3"}), dsn) as (api, _):
         assert (await api.ask("GET", "/api/servers", headers=headers)).status == 200

@@ -4,10 +4,10 @@ import resource
 import shutil
 from pathlib import Path
 
-from api import port_owner
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.port_owner import PortOwner
+from api.fleet.access import hosts
+from api.fleet.access.hosts import PortOwner
 from monitor.settings import Settings
 
 # For each server a probe and a connection watch, and something for the database, the API and its streams.
@@ -63,7 +63,7 @@ async def port(settings: Settings) -> Finding:
     """Look at who answers where the API is to be."""
     host, number = settings.api_host, settings.api_port
     where = f"{host} port {number}"
-    match await port_owner.find(host, number):
+    match await hosts.port_owner(host, number):
         case PortOwner.NOBODY:
             next_step = "start `ollama-fleet up` or `ollama-fleet api` for the API."
             return finding.warning("port", f"nobody answers on {where}", next=next_step)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.cli.doctor.servers import some
-from api.fleet.access import binding
+from api.fleet.access import hosts
 from api.fleet.queries import diagnosis
 from api.fleet.queries import tokens as stored_tokens
 from monitor.credentials.vault import Vault
@@ -64,7 +64,7 @@ async def tokens(store: Database, *, api_host: str) -> Finding:
 
 def _none_good(api_host: str, *, has_any: bool) -> Finding:
     making = "make one with `ollama-fleet token create NAME --scope read --scope write`"
-    if not binding.is_loopback(api_host):
+    if not hosts.is_loopback(api_host):
         return finding.warning(
             "tokens",
             f"none is good, and OLLAMA_FLEET_API_HOST is {api_host}, which other machines reach, so no API starts",

@@ -8,7 +8,7 @@ from api import app as api_app
 from api.cli import import_env
 from api.cli.processes import calm_log
 from api.cli.screen import output, terminal
-from api.fleet.access import binding
+from api.fleet.access import hosts
 from monitor import app as monitor_app
 from monitor import logs, process, systemd
 from monitor.credentials.vault import Vault
@@ -88,10 +88,10 @@ class _Fleet:
         # A service, and what was started without a terminal, has nobody who could press Ctrl-C.
         is_at_terminal = terminal.has_terminal() and not is_service
         # An address that others reach is only listened on with a token.
-        is_open = binding.is_loopback(self._settings.api_host)
+        is_open = hosts.is_loopback(self._settings.api_host)
         output.say(
             WELCOME.format(
-                address=binding.from_here(self._listening.result()),
+                address=hosts.from_here(self._listening.result()),
                 command=self._command,
                 about_log=calm_log.ABOUT if calm_log.is_wanted(self._settings) else "",
                 how_to_stop="; Ctrl-C stops it" if is_at_terminal else "",

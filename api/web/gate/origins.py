@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from aiohttp import web
 from yarl import URL
 
-from api.fleet.access import host_names
+from api.fleet.access import hosts
 from api.fleet.refusals import Refused
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -17,7 +17,7 @@ FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "
 
 def require_own_host(request: web.Request, names: Collection[str]) -> None:
     """Refuse a request under a foreign name: a page in a browser could else reach us through its own DNS."""
-    if not host_names.is_local(request.host) and host_names.name(request.host) not in names:
+    if not hosts.is_local(request.host) and hosts.name(request.host) not in names:
         raise Refused(
             "host_not_allowed",
             "The API answers only under localhost or a loopback address; ask it under one of these. Another name "
@@ -61,4 +61,4 @@ def _is_own_origin(origin: str, host: str, names: Collection[str]) -> bool:
 
 def spelt(names: Iterable[str]) -> frozenset[str]:
     """Return host names as browsers send them: in lower case and ASCII, without a port."""
-    return frozenset(map(host_names.ascii_name, names)) - {""}
+    return frozenset(map(hosts.ascii_name, names)) - {""}
