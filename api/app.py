@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from api.fleet.access import hosts
 from api.fleet.access.hosts import PortOwner
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 from api.fleet.registry import Registry
 from api.fleet.resolution.mirror import Mirror
 from api.fleet.resolution.outgoing import OutgoingHeaders

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from api import app
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 from api.fleet.resolution.mirror import Mirror
 from api.fleet.wakeup import Wakeup
 from api.web.openapi import document

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.fleet.access import token_table
+from api.fleet.access import tokens
 from monitor.postgres import database
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -36,7 +36,7 @@ async def psql(dsn: str) -> AsyncIterator[Connection]:
 @pytest.fixture
 def tokens_read_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """An API that hears of a changed token sooner than within a second."""
-    monkeypatch.setattr(token_table, "RELOAD_SECONDS", 0.05)
+    monkeypatch.setattr(tokens, "RELOAD_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from api.fleet.access import grant, token_table
+from api.fleet.access import grant, tokens
 from api.fleet.access.grant import Grant
 from api.fleet.access.scopes import Access, Scope
 from api.web.gate import admissions
@@ -36,7 +36,7 @@ async def test_a_request_is_known_again_until_its_grant_ends() -> None:
     assert known.recall(request(TARGET, "Bearer \udcff")) is None
     assert known.recall(request(TARGET, HEADER, HEADER)) is None
     assert known.recall(request(f"{TARGET}&include=credentials")) is None
-    granted.grant.end(token_table.unknown())
+    granted.grant.end(tokens.unknown())
     assert known.recall(request()) is None
 
 
@@ -65,7 +65,7 @@ async def test_several_headers_are_not_remembered() -> None:
 async def test_a_request_is_not_known_after_its_token_expired(monkeypatch: pytest.MonkeyPatch) -> None:
     start = grant.now()
     known = Admissions()
-    known.remember(request(), access(Grant(deadline=start + 60, expired=token_table.unknown())))
+    known.remember(request(), access(Grant(deadline=start + 60, expired=tokens.unknown())))
     assert known.recall(request()) is not None
     monkeypatch.setattr(grant, "now", lambda: start + 60)
     assert known.recall(request()) is None

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from api import app
-from api.fleet.access import hosts, token_table
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access import hosts, tokens
+from api.fleet.access.tokens import TokenTable
 from monitor.domain.errors import ConfigurationError
 from monitor.postgres.database import Connection, Database
 from monitor.settings import Settings
@@ -63,7 +63,7 @@ async def test_on_such_an_address_it_never_is_open_even_when_the_last_token_is_g
     monkeypatch: pytest.MonkeyPatch,
     eventually: Callable[..., Awaitable[None]],
 ) -> None:
-    monkeypatch.setattr(token_table, "RELOAD_SECONDS", 0.05)
+    monkeypatch.setattr(tokens, "RELOAD_SECONDS", 0.05)
     # 127.0.0.3 stands for an address that others reach, so that the test reaches nobody.
     monkeypatch.setattr(hosts, "is_loopback", lambda host: host != "127.0.0.3")
     headers = bearer(await make(psql, "first", "read"))

@@ -5,7 +5,7 @@ import uuid
 
 from api.fleet.access import scopes, tokens
 from api.fleet.access.scopes import Scope
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 
 
 def test_a_token_gives_its_id_and_never_comes_twice() -> None:

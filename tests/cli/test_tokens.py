@@ -6,7 +6,7 @@ import json
 import pytest
 
 from api.fleet.access import tokens
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 from monitor.postgres.database import Database
 from tests.cli.conftest import Typed
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from yarl import URL
 
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 from monitor.domain.errors import ConfigurationError
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import structlog
 from aiohttp import hdrs, web
 
-from api.fleet.access import grant, token_table
+from api.fleet.access import grant, tokens
 from api.fleet.access.scopes import Access
-from api.fleet.access.token_table import TokenTable
+from api.fleet.access.tokens import TokenTable
 from api.fleet.refusals import Refused
 from api.web.gate import access, origins
 from api.web.gate.admissions import Admissions
@@ -67,11 +67,11 @@ class Gate:
             # It may have been made a moment ago. Without the database nobody can tell, and 503 says so.
             await self._table.refresh()
             found = self._table.find(token)
-        refusal = token_table.unknown() if found is None else found.grant.refusal()
+        refusal = tokens.unknown() if found is None else found.grant.refusal()
         if found is None or refusal is not None:
             self._require_patience(request)
             self._count_failure(request)
-            raise refusal or token_table.unknown()
+            raise refusal or tokens.unknown()
         return found
 
     def _require_patience(self, request: web.Request) -> None:
@@ -98,7 +98,7 @@ class Gate:
 def _presented(request: web.Request) -> str:
     values = request.headers.getall(hdrs.AUTHORIZATION, ())
     if not values:
-        raise token_table.missing()
+        raise tokens.missing()
     if len(values) > 1:
         raise Refused(
             "several_tokens",
