@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from api.fleet.filters import ServerFilters
-from api.fleet.history.views import HistoryView
+from api.fleet.history import HistoryView
 from api.fleet.queries.events import Extract
 from api.fleet.resolution.answers import Resolution
 from api.fleet.resolution.catalogue import CatalogueAnswer, CataloguePage

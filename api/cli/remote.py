@@ -17,7 +17,7 @@ from api.cli.fleet import Fleet
 from api.fleet import credentials as authentication
 from api.fleet import edits
 from api.fleet.filters import NO_FILTERS, Extra, ServerFilters
-from api.fleet.history.views import HistoryView
+from api.fleet.history import HistoryView
 from api.fleet.queries.events import Extract
 from api.fleet.refusals import Refused
 from api.fleet.resolution.answers import Resolution, ResolutionView

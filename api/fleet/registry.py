@@ -16,8 +16,7 @@ from api.fleet.access.scopes import LOCAL
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
 from api.fleet.filters import NO_FILTERS, ServerFilters
-from api.fleet.history.histories import Histories
-from api.fleet.history.views import HistoryView
+from api.fleet.history import Histories, HistoryView
 from api.fleet.on_demand import OnDemand
 from api.fleet.queries import events
 from api.fleet.queries.requests import Demand

@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from api.fleet.history.histories import Histories
+from api.fleet.history import Histories
 from monitor.domain.availability import Status
 from monitor.domain.history import DAY, FIVE_MINUTES, HOUR
 from monitor.domain.ledger import Ledger

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.servers import history as history_view
-from api.fleet.history.views import HistoryView, WindowView
+from api.fleet.history import HistoryView, WindowView
 from monitor.domain import latency
 from tests.cli.conftest import Typed
 

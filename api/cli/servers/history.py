@@ -10,7 +10,7 @@ from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, terminal, text
 from api.cli.screen.table import Column
-from api.fleet.history.views import HistoryView, SlotView, WindowView
+from api.fleet.history import HistoryView, SlotView, WindowView
 from monitor.domain.uptime import Window
 
 WINDOWS = ("1h", "24h", "7d", "30d")

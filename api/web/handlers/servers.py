@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from api.fleet.history.views import HistoryView, StripsView
+from api.fleet.history import HistoryView, StripsView
 from api.fleet.refusals import Refused
 from api.fleet.registry import Registry
 from api.fleet.schemas import ModelPatch, ServerCreate, ServerPatch, ServerReplace

@@ -1,1 +1,0 @@
-"""How it was: uptime, latencies and transitions, for one server or as strips of many."""
