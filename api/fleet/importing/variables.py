@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
-from api.fleet.importing import env_file, misspellings
+from api.fleet.importing import env_file
 
 
 class Role(StrEnum):
@@ -91,7 +92,11 @@ STRANGE = Unused(
     reason="no name that is known here; say with --map what it is, ignore if it is no server's", is_known=False
 )
 
+# Other letters in its place are other programs: LLAMA_API_KEY is one slip away, too.
+FIRST_LETTER = "O"
+
 _TOKENS = re.compile(r"[A-Z]+|[0-9]+")
+_NUMBER = re.compile(r"[0-9]+")
 
 
 def meaning(name: str, mapping: Mapping[str, Meaning]) -> Meaning | Unused | None:
@@ -115,8 +120,34 @@ def meaning(name: str, mapping: Mapping[str, Meaning]) -> Meaning | Unused | Non
 
 def _misspelt(name: str) -> Unused | None:
     """Return the question for a name that is nearly a known one; it is the operator who answers it."""
-    known = misspellings.meant(name, SPELLINGS)
+    known = _meant(name)
     return None if known is None else Unused(reason=f"did you mean {known}?", is_known=False)
+
+
+def _meant(name: str) -> str | None:
+    """Return the known name that is one slip away, with the number of this one."""
+    typed = name.upper()
+    numbers = _NUMBER.findall(typed)
+    if not typed.startswith(FIRST_LETTER) or len(numbers) > 1:
+        return None
+    known = (one for word in SPELLINGS for one in _spelt(word, *numbers))
+    return next((one for one in known if _is_a_slip_away(typed, one)), None)
+
+
+def _spelt(word: str, number: str = "") -> Iterator[str]:
+    """Yield the names that people give a variable, or one of a numbered family."""
+    if number:
+        yield from (f"OLLAMA_SERVER_{number}_{word}", f"OLLAMA_{word}_{number}", f"OLLAMA_{number}_{word}")
+    else:
+        yield from (f"OLLAMA_{word}", f"OLLAMA_SERVER_{word}")
+
+
+def _is_a_slip_away(one: str, other: str) -> bool:
+    """Whether a letter too many, too few or wrong, or two in each other's place, is all that differs."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    one, other = one[same:], other[same:]
+    exchanged = one[1::-1] + one[2:]
+    return one[1:] in {other, other[1:]} or other in {exchanged, other[:1] + one}
 
 
 def _unused(words: list[str]) -> Unused | None:
@@ -143,7 +174,7 @@ def parse_mapping(text: str) -> tuple[str, Meaning]:
         near = difflib.get_close_matches(word.lower(), list(Role), n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"{word!r} in --map {text} is no role{hint} {roles}")
-    numbers = re.findall(r"[0-9]+", name)
+    numbers = _NUMBER.findall(name)
     return name, Meaning(role=Role(word), group=group or _group(numbers if len(numbers) == 1 else []))
 
 
