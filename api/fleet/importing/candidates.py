@@ -1,17 +1,18 @@
 """Which servers a file speaks of: addresses, one for each normalised URL, and what the file says beside them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.fleet.importing import addresses, credentials, variables
+from api.fleet.importing import addresses, variables
 from api.fleet.importing.addresses import MASK, Address
 from api.fleet.importing.env_file import Assignment, EnvFile
 from api.fleet.importing.report import Finding, Outcome
 from api.fleet.importing.variables import Meaning, Role
 from monitor.domain.errors import InvalidUrlError
 
+Auth = dict[str, str]
 PLAIN = {Role.NAME: "name", Role.PRIORITY: "priority", Role.MAX_CONCURRENT: "max_concurrent"}
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 
@@ -42,6 +43,14 @@ class Candidate:
     url: str
     values: Mapping[str, Any] = field(repr=False)
     claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Composed:
+    """The credential as `auth` takes it, None without one; `refused` says by role which parts are of no use."""
+
+    auth: Auth | None = field(repr=False)
+    refused: Mapping[Role, str]
 
 
 @dataclass(slots=True)
@@ -81,7 +90,7 @@ class Gathering:
         """Make a draft the next candidate; what cannot be its credential is reported instead."""
         parts = {role: assignment.value for role, assignment in draft.parts.items()}
         beside = {role: value for role, value in parts.items() if role not in PLAIN}
-        composed = credentials.compose(beside, in_urls=draft.in_urls)
+        composed = _compose(beside, in_urls=draft.in_urls)
         claims: list[Claim] = []
         for claim in draft.claims:
             if claim.field == "auth" and claim.role in composed.refused:
@@ -172,6 +181,42 @@ class Gathering:
 
     def _say(self, assignment: Assignment, outcome: Outcome, detail: str) -> None:
         self.findings.append(Finding(line=assignment.line, variable=assignment.name, outcome=outcome, detail=detail))
+
+
+def _compose(parts: Mapping[Role, str], *, in_urls: Sequence[tuple[str, str]]) -> _Composed:
+    """Put together what the variables say by role, and what user name and password stand in the address.
+
+    A key is sent as a bearer token, as Ollama's own clients send OLLAMA_API_KEY, unless a header is named.
+    """
+    refused = dict(_incomplete(parts))
+    kept = {role: value for role, value in parts.items() if role not in refused}
+    found = list(_credentials(kept, in_urls))
+    if all(one == found[0] for one in found):
+        return _Composed(auth=found[0] if found else None, refused=refused)
+    several = "the file gives this server several credentials, and it can have one"
+    return _Composed(auth=None, refused=refused | dict.fromkeys((*kept, Role.URL), several))
+
+
+def _incomplete(parts: Mapping[Role, str]) -> Iterator[tuple[Role, str]]:
+    if Role.USERNAME in parts and Role.PASSWORD not in parts:
+        yield Role.USERNAME, "no password goes with it"
+    if Role.PASSWORD in parts and Role.USERNAME not in parts:
+        yield Role.PASSWORD, "no user name goes with it"
+    if Role.HEADER in parts and Role.API_KEY not in parts:
+        yield Role.HEADER, "no key goes with it"
+
+
+def _credentials(parts: Mapping[Role, str], in_urls: Sequence[tuple[str, str]]) -> Iterator[Auth]:
+    if Role.HEADER in parts:
+        yield {"type": "api_key", "key": parts[Role.API_KEY], "header": parts[Role.HEADER]}
+    elif Role.API_KEY in parts:
+        yield {"type": "bearer", "token": parts[Role.API_KEY]}
+    if Role.TOKEN in parts:
+        yield {"type": "bearer", "token": parts[Role.TOKEN]}
+    if Role.USERNAME in parts:
+        yield {"type": "basic", "username": parts[Role.USERNAME], "password": parts[Role.PASSWORD]}
+    for username, password in in_urls:
+        yield {"type": "basic", "username": username, "password": password}
 
 
 def _is_showable(role: Role, value: str) -> bool:
