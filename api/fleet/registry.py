@@ -11,14 +11,14 @@ from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
-from api.fleet import credentials, cursors, edits, inventories, refusals, texts, views
+from api.fleet import credentials, cursors, edits, refusals, texts, views
 from api.fleet.access.scopes import LOCAL
 from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
 from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history import Histories, HistoryView
 from api.fleet.on_demand import OnDemand
-from api.fleet.queries import events
+from api.fleet.queries import events, models, requests
 from api.fleet.queries.requests import Demand
 from api.fleet.queries.servers import Servers
 from api.fleet.queries.transactions import Attempts, TakenError
@@ -37,6 +37,7 @@ from api.fleet.views import (
 )
 from api.fleet.wakeup import Wakeup
 from monitor.credentials.vault import Vault
+from monitor.domain import model_name as model_names
 from monitor.domain import url as base_url
 from monitor.domain.credential import Credential, Unreadable
 from monitor.domain.errors import InvalidUrlError
@@ -154,15 +155,34 @@ class Registry:
 
     async def list_models(self, server_id: UUID, *, include_removed: bool = False) -> ModelPage:
         """Return the models of a server by name; `include_removed` adds those it does not list any more."""
-        return await inventories.of_server(self._database, server_id, include_removed=include_removed)
+        async with self._database.session() as connection:
+            rows = await models.of_server(connection, server_id, removed_too=include_removed)
+            if not rows and not await requests.exists(connection, server_id):
+                raise edits.server_not_found(server_id)
+        return ModelPage(items=[views.model(row) for row in rows])
 
     async def all_models(self, *, include_removed: bool = False) -> ModelPage:
         """Return the models of all servers, by model name and then server name."""
-        return await inventories.everywhere(self._database, include_removed=include_removed)
+        async with self._database.session() as connection:
+            rows = await models.everywhere(connection, removed_too=include_removed)
+        return ModelPage(items=[views.model(row) for row in rows])
 
     async def patch_model(self, server_id: UUID, model_name: str, patch: ModelPatch) -> ModelView:
         """Note what the operator says of a model; `llama3` means `llama3:latest`, and case does not count."""
-        return await inventories.edit(self._database, server_id, model_name, patch=patch, actor=self._actor)
+        key = model_names.key(model_name)
+        async with self._database.session() as connection:
+            names = await models.names(connection, server_id)
+            if not names and not await requests.exists(connection, server_id):
+                raise edits.server_not_found(server_id)
+        model_id = next((row["id"] for row in names if model_names.key(row["model_name"]) == key), None)
+        if model_id is None:
+            raise edits.model_not_found(model_name)
+        async for attempt in Attempts(self._database, actor=self._actor):
+            async with attempt as connection:
+                row = await models.edit(connection, model_id, given=frozenset(patch.model_fields_set), **dict(patch))
+        if row is None:
+            raise edits.model_not_found(model_name)
+        return views.model(row)
 
     async def request_check(self, server_id: UUID) -> CheckAnswer:
         """Have the monitor check a server now, and return its verdict."""
