@@ -1,14 +1,16 @@
-"""What the API needs to do its work, looked at when somebody asks."""
+"""What the API needs to do its work, looked at when somebody asks, and how an isolation of the monitor is told."""
 
 import asyncio
+from datetime import UTC, datetime
 
-from api.fleet import isolation, views
+from api.fleet import views
 from api.fleet.queries import isolation as isolations
 from api.fleet.queries import requests
 from api.fleet.queries.isolation import Isolation
 from api.fleet.views import ReadinessReport
 from api.fleet.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
+from monitor.domain.probe import Reason
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
@@ -19,6 +21,9 @@ NO_MONITOR = (
     "No monitor is at work, so nothing is checked: start `ollama-fleet up`, or `ollama-fleet monitor` where the API "
     "runs apart."
 )
+LOOK = "see whether the monitor's host has lost its network"
+LOOK_AT_NAMES = "see whether the resolver of the monitor's host works"
+LOOK_AT_HOST = "check network, memory and open files (ulimit -n) of the monitor's host"
 
 
 class Readiness:
@@ -79,5 +84,32 @@ class Readiness:
             isolated = await isolations.current(connection)
         checks["verdicts"] = HELD if isolated is not None and isolated.is_holding else OK
         if isolated is not None:
-            reasons.append(isolation.sentence(isolated))
+            reasons.append(isolation_sentence(isolated))
         return isolated
+
+
+def isolation_sentence(isolation: Isolation) -> str:
+    """Return what is wrong with an isolated monitor in one sentence and, after a colon, what to do."""
+    what, look = _silence(isolation)
+    if isolation.until is None:
+        return f"{what}, so verdicts are held: {look}."
+    until = _clock(isolation.until, now=isolation.now)
+    if isolation.is_holding:
+        return f"{what}, so verdicts are held until {until}: {look}."
+    return f"{what}; verdicts are held no more since {until}, but the monitor still has this trouble: {look}."
+
+
+def _silence(isolation: Isolation) -> tuple[str, str]:
+    number = f"{isolation.servers} of {isolation.of} servers"
+    match isolation.cause:
+        case Reason.LOCAL:
+            return f"{number} could not be asked, by faults of the monitor's own host (local)", LOOK_AT_HOST
+        case Reason.DNS:
+            return f"The names of {number} are not found any more ({isolation.cause})", LOOK_AT_NAMES
+    return f"{number} stopped answering at once ({isolation.cause}) and nothing else answers", LOOK
+
+
+def _clock(moment: datetime, *, now: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    is_today = moment.date() == now.astimezone(UTC).date()
+    return f"{moment:%H:%M:%S} UTC" if is_today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
-from api.fleet import isolation
+from api.fleet import readiness
 from api.fleet.queries import diagnosis
 from api.fleet.queries import isolation as isolations
 from api.fleet.queries.isolation import Isolation
@@ -106,5 +106,5 @@ async def _at_work(connection: Connection) -> list[Finding]:
 def _verdicts(isolated: Isolation | None) -> Finding:
     if isolated is None:
         return finding.ok("verdicts", "none is held: the monitor does not take itself to be cut off")
-    seen, _, remedy = isolation.sentence(isolated).partition(": ")
+    seen, _, remedy = readiness.isolation_sentence(isolated).partition(": ")
     return finding.failed("verdicts", seen, next=remedy)
