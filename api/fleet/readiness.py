@@ -4,9 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 
 from api.fleet import views
-from api.fleet.queries import isolation as isolations
-from api.fleet.queries import requests
-from api.fleet.queries.isolation import Isolation
+from api.fleet.queries import diagnosis, requests
+from api.fleet.queries.diagnosis import Isolation
 from api.fleet.views import ReadinessReport
 from api.fleet.wakeup import Wakeup
 from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
@@ -81,7 +80,7 @@ class Readiness:
                 reasons.append(NO_MONITOR)
                 return None
             checks["monitor"] = OK
-            isolated = await isolations.current(connection)
+            isolated = await diagnosis.isolation(connection)
         checks["verdicts"] = HELD if isolated is not None and isolated.is_holding else OK
         if isolated is not None:
             reasons.append(isolation_sentence(isolated))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.fleet.queries.isolation import Isolation
+from api.fleet.queries.diagnosis import Isolation
 from monitor.domain import reasons
 from monitor.domain.credential import AuthType
 from monitor.domain.probe import Reason

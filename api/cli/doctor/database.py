@@ -10,8 +10,7 @@ from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
 from api.fleet import readiness
 from api.fleet.queries import diagnosis
-from api.fleet.queries import isolation as isolations
-from api.fleet.queries.isolation import Isolation
+from api.fleet.queries.diagnosis import Isolation
 from monitor.domain.errors import FleetError
 from monitor.postgres import database, notify_proof, schema_version
 from monitor.postgres.database import Connection, Database
@@ -99,7 +98,7 @@ async def _at_work(connection: Connection) -> list[Finding]:
             next="start `ollama-fleet up` or `ollama-fleet monitor`.",
         )
         return [missing, finding.skipped("verdicts")]
-    isolated = await isolations.current(connection)
+    isolated = await diagnosis.isolation(connection)
     return [finding.ok("monitor", f"at work: {', '.join(monitors)}"), _verdicts(isolated)]
 
 
