@@ -6,6 +6,6 @@ INTERVALS = 3
 def fresh_for(*, interval: float, timeout: float) -> float:
     """Return for how many seconds after a check of a server its facts hold; both arguments are seconds.
 
-    `api/fleet/queries/staleness.py` says the same in SQL.
+    `api/fleet/queries/servers.py` says the same in SQL.
     """
     return INTERVALS * interval + timeout

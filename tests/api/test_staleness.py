@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.fleet.queries.staleness import FRESH_FOR
+from api.fleet.queries.servers import FRESH_FOR
 from monitor.domain.staleness import fresh_for
 from monitor.postgres.database import Connection
 

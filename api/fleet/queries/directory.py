@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from api.fleet.queries import staleness
+from api.fleet.queries import servers
 from monitor.domain import folding
 from monitor.domain.directory import Directory
 from monitor.domain.errors import FleetError
@@ -15,7 +15,7 @@ from monitor.postgres import event_log
 from monitor.postgres.database import Database
 
 BATCH = 1000
-FRESH_FROM = f"extract(epoch FROM {staleness.FRESH_FROM})::float8 AS fresh_from"
+FRESH_FROM = f"extract(epoch FROM {servers.FRESH_FROM})::float8 AS fresh_from"
 # A hand may have set the time alone.
 SUSPECT = "CASE WHEN suspect_since IS NOT NULL THEN coalesce(suspect_reason, 'unknown') END AS suspect_reason"
 SERVERS = f"SELECT id, {', '.join(folding.SERVER_COLUMNS)}, {SUSPECT}, vram_seen, {FRESH_FROM} FROM ollama_servers"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from api.fleet.queries.staleness import FRESH_FOR
+from api.fleet.queries.servers import FRESH_FOR
 from monitor.domain.history import FIVE_MINUTES, HOUR, Page
 from monitor.domain.server import Policy, ServerId
 from monitor.domain.uptime import LONGEST

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from api.fleet.queries.staleness import STALE
+from api.fleet.queries.servers import STALE
 from monitor.domain.availability import Status
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database, Row

@@ -2,11 +2,18 @@
 
 from uuid import UUID
 
-from api.fleet.queries.staleness import STALE
+from monitor.domain import staleness
 from monitor.domain.server import Policy
 from monitor.postgres.database import Connection, Row, Values
 from monitor.postgres.tables import ollama_servers
 
+# When a server is stale, made of `monitor/domain/staleness.py`: by the clock of the database, which also wrote the
+# times, so that a dead monitor cannot hide behind its last verdict. $1 and $2 are the interval and the time-out, in
+# seconds, of servers that override neither.
+FRESH_FROM = "coalesce(last_checked_at, greatest(created_at, updated_at))"
+FRESH_FOR = f"""make_interval(
+    secs => {staleness.INTERVALS} * coalesce(check_interval_seconds, $1) + coalesce(check_timeout_seconds, $2))"""
+STALE = f"(is_active AND {FRESH_FROM} < clock_timestamp() - {FRESH_FOR})"
 # In the order of the parameters of INSERT and UPDATE.
 EDITABLE = ollama_servers.edited
 # Of a credential that there is one, and where it goes, which is no secret.
