@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.fleet.queries import directory
+from api.fleet.queries import whole_fleet
 from api.fleet.resolution import mirror as mirrors
 from api.fleet.resolution.mirror import Mirror
 from api.web.stream.fan_out import FanOut
@@ -122,7 +122,7 @@ async def test_after_any_history_it_equals_a_fresh_reading(
                 step = chance.choice(STEPS).replace("$1", "$1::int").replace("$2", "$2::int")
                 await connection.execute(step, chance.randrange(40), chance.randrange(4))
         fleet = await caught_up(mirror, fan_out, eventually)
-        assert contents(fleet) == contents((await directory.read(database)).fleet)
+        assert contents(fleet) == contents((await whole_fleet.read(database)).fleet)
     assert first is not None
     assert fleet is first.fleet, "it was read anew, not folded"
     assert fleet.servers
@@ -163,7 +163,7 @@ async def test_what_cannot_be_folded_is_read(
     await connection.execute("INSERT INTO ollama_servers (name, url) VALUES ('anna', 'http://anna')")
     await connection.execute("UPDATE fleet_events SET body = '{}'")
     fleet = await caught_up(mirror, fan_out, eventually)
-    assert contents(fleet) == contents((await directory.read(database)).fleet)
+    assert contents(fleet) == contents((await whole_fleet.read(database)).fleet)
 
 
 async def test_the_times_of_checks_are_refreshed_without_events(
@@ -205,7 +205,7 @@ async def test_who_is_suspect_no_more_stays_so_until_the_verdict_is_known_too(
     mirror.suspicions_changed()
     for _ in range(10):
         assert entry.is_suspect
-        await directory.suspects(database)
+        await whole_fleet.suspects(database)
     await fan_out.advance()
     assert not entry.is_available
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from api.fleet.queries import snapshot
+from api.fleet.queries import whole_fleet
 from api.fleet.views import ModelView, ServerView
 from monitor.domain.event import Event, EventType
 from monitor.postgres.database import Connection
@@ -31,7 +31,7 @@ async def read_snapshot(source: EventSource) -> tuple[dict[str, list[dict[str, A
     fleet: dict[str, list[dict[str, Any]]] = {"servers": [], "models": []}
     while (message := await source.next()).name == "snapshot":
         assert message.id == ""
-        assert 0 < max(len(message.data[part]) for part in fleet) <= snapshot.BATCH or message.data["seq"] == 0
+        assert 0 < max(len(message.data[part]) for part in fleet) <= whole_fleet.SHOWN_BATCH or message.data["seq"] == 0
         for part in fleet:
             fleet[part] += message.data[part]
     assert message.name == "snapshot.end"
@@ -124,7 +124,7 @@ async def test_a_snapshot_and_the_changes_after_it_are_the_tables_under_ten_writ
 
 
 async def test_a_snapshot_shows_servers_and_models_as_rest_does_in_pieces(api: ApiClient, psql: Connection) -> None:
-    count = 2 * snapshot.BATCH + 1
+    count = 2 * whole_fleet.SHOWN_BATCH + 1
     await psql.execute(
         "INSERT INTO ollama_servers (name, url) SELECT 's' || n, 'http://s' || n FROM generate_series(1, $1::int) AS n",
         count,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from api.fleet.queries import directory
+from api.fleet.queries import whole_fleet
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection, Database
 from tests.api import token_maker
@@ -177,7 +177,7 @@ async def _snapshot_mb(dsn: str) -> float:
     database = Database(dsn, name="benchmark")
     await database.open()
     tracemalloc.start()
-    reading = await directory.read(database)
+    reading = await whole_fleet.read(database)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     await database.close()

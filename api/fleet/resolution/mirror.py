@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import structlog
 
-from api.fleet.queries import directory
-from api.fleet.queries.directory import FleetUnreadableError
+from api.fleet.queries import whole_fleet
 from api.fleet.queries.events import Extract
+from api.fleet.queries.whole_fleet import FleetUnreadableError
 from api.fleet.refusals import Next, Refused
 from monitor.domain import folding
 from monitor.domain.directory import Directory
@@ -57,7 +57,7 @@ class Snapshot(NamedTuple):
 
 async def read_once(database: Database) -> Snapshot:
     """Return the fleet as it is now, for one who asks once."""
-    reading = await directory.read(database)
+    reading = await whole_fleet.read(database)
     return Snapshot(fleet=reading.fleet, seq=reading.seq, age_seconds=0.0, is_stale=False, at=reading.at)
 
 
@@ -167,7 +167,7 @@ class Mirror:
         fleet = self._fleet
         if fleet is None:
             return
-        found = await directory.suspects(self._database)
+        found = await whole_fleet.suspects(self._database)
         if fleet is not self._fleet:
             return
         if found.seq <= self._seq:
@@ -179,7 +179,7 @@ class Mirror:
 
     async def _read(self) -> None:
         asked_at, breaks = self._clock(), self._breaks
-        reading = await directory.read(self._database)
+        reading = await whole_fleet.read(self._database)
         if breaks != self._breaks:
             return
         self._fleet, self._seq, self._true_at = reading.fleet, reading.seq, asked_at
@@ -194,7 +194,7 @@ class Mirror:
 
     async def _read_times(self) -> None:
         asked_at = self._clock()
-        times = await directory.times(self._database)
+        times = await whole_fleet.times(self._database)
         self._ahead = times.at - asked_at
         if self._fleet is not None:
             for server_id, fresh_from in times.fresh_from.items():

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from api.fleet import views
-from api.fleet.queries import snapshot
+from api.fleet.queries import whole_fleet
 from api.fleet.views import ModelView, ServerView
 from api.web.stream import frames
 from api.web.stream.frames import Shared
@@ -73,7 +73,7 @@ class Snapshots:
     async def _read(self, server_id: UUID | None, generation: int) -> Snapshot:
         pieces: list[bytes] = []
         counts = {"servers": 0, "models": 0}
-        async with snapshot.reading(self._database, self._policy, server_id=server_id) as fleet:
+        async with whole_fleet.shown(self._database, self._policy, server_id=server_id) as fleet:
             async for rows in fleet.servers():
                 counts["servers"] += len(rows)
                 pieces.append(_piece(fleet.seq, servers=[views.server(row) for row in rows]))

@@ -1,4 +1,7 @@
-"""The fleet as the resolver needs it, read at one moment; and what changes without an event: times and suspicions."""
+"""The whole fleet read at one moment: as the resolver needs it, and as REST shows it, some rows at a time.
+
+What changes without an event, times and suspicions, can be read by itself.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,12 +10,13 @@ from uuid import UUID
 
 import asyncpg
 
-from api.fleet.queries import servers
+from api.fleet.queries import models, servers
 from monitor.domain import folding
 from monitor.domain.directory import Directory
 from monitor.domain.errors import FleetError
+from monitor.domain.server import Policy
 from monitor.postgres import event_log
-from monitor.postgres.database import Database
+from monitor.postgres.database import Connection, Database, Row
 
 BATCH = 1000
 FRESH_FROM = f"extract(epoch FROM {servers.FRESH_FROM})::float8 AS fresh_from"
@@ -27,6 +31,10 @@ SELECT head.seq, id, {SUSPECT} FROM fleet_event_head AS head LEFT JOIN ollama_se
 """
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+SHOWN_BATCH = 200
+SHOWN_SERVERS = f"{servers.VIEW} WHERE $3::uuid IS NULL OR id = $3 ORDER BY name, id"
+SHOWN_MODELS = f"""{models.VIEW} WHERE removed_at IS NULL AND ($1::uuid IS NULL OR server_id = $1)
+ORDER BY model_name, server.name"""
 
 
 class FleetUnreadableError(FleetError):
@@ -68,13 +76,13 @@ async def read(database: Database) -> Reading:
     ):
         _, seq = await event_log.extent(connection)
         at: float = await connection.fetchval(NOW)
-        servers = await connection.cursor(SERVERS)
-        while rows := await servers.fetch(BATCH):
+        server_rows = await connection.cursor(SERVERS)
+        while rows := await server_rows.fetch(BATCH):
             for row in rows:
                 others = {name: row[name] for name in SILENT}
                 folding.add_server(fleet, row["id"], dict(row), **others)
-        models = await connection.cursor(MODELS)
-        while rows := await models.fetch(BATCH):
+        model_rows = await connection.cursor(MODELS)
+        while rows := await model_rows.fetch(BATCH):
             for row in rows:
                 folding.add_model(fleet, row["server_id"], row["id"], dict(row))
     return Reading(fleet=fleet, seq=seq, at=at)
@@ -102,3 +110,37 @@ async def _readable() -> AsyncIterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise FleetUnreadableError(f"The fleet cannot be read from the database: {error}.") from error
+
+
+class FleetReader:
+    """What is shown of the fleet, in one transaction; `seq` is the last event that it shows the outcome of."""
+
+    def __init__(self, connection: Connection, policy: Policy, *, seq: int, server_id: UUID | None) -> None:
+        self._connection = connection
+        self._defaults = (policy.interval.total_seconds(), policy.timeout.total_seconds())
+        self._server_id = server_id
+        self.seq = seq
+
+    def servers(self) -> AsyncIterator[list[Row]]:
+        """Read the servers, by name."""
+        return self._batches(SHOWN_SERVERS, *self._defaults, self._server_id)
+
+    def models(self) -> AsyncIterator[list[Row]]:
+        """Read the models that are not removed."""
+        return self._batches(SHOWN_MODELS, self._server_id)
+
+    async def _batches(self, query: str, *arguments: object) -> AsyncIterator[list[Row]]:
+        cursor = await self._connection.cursor(query, *arguments)
+        while rows := await cursor.fetch(SHOWN_BATCH):
+            yield rows
+
+
+@asynccontextmanager
+async def shown(database: Database, policy: Policy, *, server_id: UUID | None) -> AsyncIterator[FleetReader]:
+    """Begin to read the fleet, or one server of it, at one moment, as it is shown."""
+    async with (
+        database.session() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        _, seq = await event_log.extent(connection)
+        yield FleetReader(connection, policy, seq=seq, server_id=server_id)
