@@ -1,11 +1,13 @@
 """The root of the commands, and the table of those below it; `ollama-fleet --help` imports none of them."""
 
+import os
 from importlib import metadata
 from pathlib import Path
 
 import click
+from click import shell_completion
 
-from api.cli.groups import LazyGroup, Place
+from api.cli.groups import LazyGroup, Manual, Place
 
 DISTRIBUTION = "ollama-fleet"
 # What stands here of a command stands in its own file, too; a test compares the two.
@@ -44,8 +46,11 @@ PLACES = {
         below=("uri", "psql", "dump", "stop"),
     ),
     "doctor": Place("doctor.commands:doctor", "Look at everything that has to work, and say what to do."),
-    "completion": Place("completion:completion", "Print a script that teaches SHELL to complete our commands."),
+    "completion": Place("commands:completion", "Print a script that teaches SHELL to complete our commands."),
 }
+COMPLETE_VARIABLE = "_OLLAMA_FLEET_COMPLETE"
+PROGRAM = "ollama-fleet"
+SHELLS = ("bash", "zsh", "fish")
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -92,3 +97,26 @@ def ollama_fleet(context: click.Context, config: Path | None) -> None:
     wrong setting.
     """
     context.obj = config
+
+
+@click.command(
+    cls=Manual, epilog="Example: ollama-fleet completion bash > ~/.local/share/bash-completion/completions/ollama-fleet"
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a script that teaches SHELL to complete our commands.
+
+    Put it where the shell looks for such scripts, or `eval "$(ollama-fleet completion bash)"` in its start file.
+    """
+    kind = shell_completion.get_completion_class(shell)
+    assert kind is not None  # click knows each of SHELLS.
+    click.echo(kind(context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE).source())
+
+
+def answer_shell(group: click.Group) -> int | None:
+    """Answer a shell that asks what may follow; None when none asks. Returns the exit code."""
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction is None:
+        return None
+    return shell_completion.shell_complete(group, {}, PROGRAM, COMPLETE_VARIABLE, instruction)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from api.cli import completion, misuse
+from api.cli import commands, misuse
 from api.cli.commands import ollama_fleet
 from api.cli.screen import text
 from monitor.domain.errors import ConfigurationError, FleetError
@@ -25,7 +25,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    completed = completion.answer(ollama_fleet)
+    completed = commands.answer_shell(ollama_fleet)
     sys.exit(run(sys.argv[1:]) if completed is None else completed)
 
 
