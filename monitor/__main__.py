@@ -8,8 +8,10 @@ from monitor.domain.errors import ConfigurationError
 from monitor.settings import Settings
 
 
-def run(configuration: Settings, *, dsn: str) -> int:
-    """Run the daemon on the database at `dsn` until a signal comes; return the exit code."""
+def run(configuration: Settings) -> int:
+    """Run the daemon until a signal comes; return the exit code. ConfigurationError when no database is set."""
+    dsn = configuration.required_database_url()
+    logs.configure(configuration.log_format, configuration.log_level)
 
     async def main(stop: asyncio.Event) -> None:
         await app.serve(configuration, dsn=dsn, stop=stop, ready=lambda: systemd.notify("READY=1"))
@@ -20,12 +22,9 @@ def run(configuration: Settings, *, dsn: str) -> int:
 def main() -> int:
     """Run the daemon as the environment configures it."""
     try:
-        configuration = settings.load()
-        dsn = configuration.required_database_url()
+        return run(settings.load())
     except ConfigurationError as error:
         return process.report(error)
-    logs.configure(configuration.log_format, configuration.log_level)
-    return run(configuration, dsn=dsn)
 
 
 if __name__ == "__main__":

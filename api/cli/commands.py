@@ -12,9 +12,9 @@ from api.cli.groups import LazyGroup, Manual, Place
 DISTRIBUTION = "ollama-fleet"
 # What stands here of a command stands in its own file, too; a test compares the two.
 PLACES = {
-    "up": Place("processes.up:up", "Run everything in one process."),
-    "monitor": Place("processes.monitor:monitor", "Run the monitor alone."),
-    "api": Place("processes.api:api", "Run the API alone."),
+    "up": Place("programs:up", "Run everything in one process."),
+    "monitor": Place("programs:monitor", "Run the monitor alone."),
+    "api": Place("programs:api", "Run the API alone."),
     "migrate": Place("db:migrate", "Bring the database's schema up to date."),
     "status": Place("status:status", "Show what is wrong now, since when, why, and what to do."),
     "servers": Place(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.cli.processes import calm_log
+from api.cli import calm_log
 from monitor import logs
 from monitor.settings import Settings
 from tests.cli.conftest import PATIENCE, Typed
@@ -16,7 +16,7 @@ from tests.process.programs import finished
 SPEAKING = """
 import logging
 import structlog
-from api.cli.processes import calm_log
+from api.cli import calm_log
 
 calm_log.configure()
 log = structlog.get_logger("monitor.test")

@@ -1,4 +1,7 @@
-"""`ollama-fleet up`: all of the fleet in one process, which is loaded while PostgreSQL starts."""
+"""`ollama-fleet up`, `monitor` and `api`: the fleet in one process, and each part of it in one of its own.
+
+Nothing that they run is loaded before it is known which one: `up` loads all of it while PostgreSQL starts.
+"""
 
 import importlib
 import os
@@ -40,6 +43,28 @@ def up(invocation: Invocation) -> int:
         return code
 
 
+@click.command(cls=Manual, epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet monitor")
+@pass_invocation
+def monitor(invocation: Invocation) -> int:
+    """Run the monitor alone.
+
+    That is for a service manager. A second monitor on the same database stands by and takes over.
+    """
+    code: int = importlib.import_module("monitor.__main__").run(invocation.settings)
+    return code
+
+
+@click.command(cls=Manual, epilog="Example: OLLAMA_FLEET_DATABASE_URL=postgresql://fleet@db/fleet ollama-fleet api")
+@pass_invocation
+def api(invocation: Invocation) -> int:
+    """Run the API alone.
+
+    That is for a service manager.
+    """
+    code: int = importlib.import_module("api.__main__").run(invocation.settings)
+    return code
+
+
 def _loading(*, migration_too: bool) -> Future[ModuleType]:
     """Load what `up` runs in a thread that nobody waits for.
 
@@ -60,7 +85,7 @@ def _loading(*, migration_too: bool) -> Future[ModuleType]:
 def _load(*, migration_too: bool) -> ModuleType:
     if migration_too:
         importlib.import_module("monitor.postgres.migration")
-    return importlib.import_module("api.cli.processes.whole_fleet")
+    return importlib.import_module("api.cli.whole_fleet")
 
 
 def _own_command(invocation: Invocation) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from api import app as api_app
-from api.cli import import_env
-from api.cli.processes import calm_log
+from api.cli import calm_log, import_env
 from api.cli.screen import output, terminal
 from api.fleet.access import hosts
 from monitor import app as monitor_app
