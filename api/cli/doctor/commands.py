@@ -6,7 +6,7 @@ import click
 
 from api.cli import listing, sessions
 from api.cli.arguments import json_option
-from api.cli.doctor import database, finding, machine, servers, stored
+from api.cli.doctor import database, finding, machine, servers
 from api.cli.doctor.finding import Finding, Health
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
@@ -93,8 +93,8 @@ async def _local(settings: Settings, dsn: str) -> AsyncIterator[Finding]:
             known = await listing.all_servers(Registry(store, settings))
             async with store.session() as connection:
                 allowed = await diagnosis.descriptors_allowed(connection)
-            yield await stored.keys(store, Vault.of(settings))
-            yield await stored.tokens(store, api_host=settings.api_host)
+            yield await database.keys(store, Vault.of(settings))
+            yield await database.tokens(store, api_host=settings.api_host)
     finally:
         await store.close()
     async for one in _rest(settings, known, descriptors_of_monitor=allowed):

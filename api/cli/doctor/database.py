@@ -1,4 +1,7 @@
-"""Looks at the database: does it answer, does it know our schema, does its clock agree, do notifications arrive?"""
+"""Looks at the database: does it answer, does it know our schema, does its clock agree, do notifications arrive?
+
+And at what it holds that is secret: does the key ring open every credential, are there good tokens?
+"""
 
 import asyncio
 import secrets
@@ -8,15 +11,21 @@ from datetime import UTC, datetime, timedelta
 
 from api.cli.doctor import finding
 from api.cli.doctor.finding import Finding
+from api.cli.doctor.servers import some
 from api.fleet import readiness
+from api.fleet.access import hosts
 from api.fleet.queries import diagnosis
+from api.fleet.queries import tokens as stored_tokens
 from api.fleet.queries.diagnosis import Isolation
-from monitor.domain.errors import FleetError
-from monitor.postgres import database, notify_proof, schema_version
+from monitor.credentials.vault import Vault
+from monitor.domain.credential import Unreadable
+from monitor.domain.errors import FleetError, KeyRingError
+from monitor.postgres import credential_store, database, notify_proof, schema_version
 from monitor.postgres.database import Connection, Database
 
 NOTIFY_SECONDS = 3.0
 MOST_CLOCK_DIFFERENCE = timedelta(seconds=2)
+SOON = timedelta(days=7)
 SUBJECTS = ("database", "schema", "clock", "notify", "monitor", "verdicts")
 
 
@@ -107,3 +116,60 @@ def _verdicts(isolated: Isolation | None) -> Finding:
         return finding.ok("verdicts", "none is held: the monitor does not take itself to be cut off")
     seen, _, remedy = readiness.isolation_sentence(isolated).partition(": ")
     return finding.failed("verdicts", seen, next=remedy)
+
+
+async def keys(store: Database, vault: Vault) -> Finding:
+    """Open every credential, and name the servers of those that stay closed; changes nothing."""
+    async with store.session() as connection:
+        rows = await diagnosis.with_credentials(connection)
+        try:
+            await credential_store.require_key_ring(connection, vault)
+        except KeyRingError as error:
+            return finding.failed("keys", str(error), next="a service that is started before that ends at once.")
+    closed = {
+        row["name"]: found.why
+        for row in rows
+        if isinstance(found := vault.open(credential_store.sealed(row)), Unreadable)
+    }
+    if closed:
+        name, why = next(iter(closed.items()))
+        seen = f"{len(closed)} of {len(rows)} credentials do not open, of the servers {some(list(closed))}"
+        return finding.failed("keys", seen, next=f"{name}: {why}")
+    if not rows:
+        return finding.ok("keys", "no server has a credential")
+    return finding.ok("keys", f"{len(rows)} credentials, and {vault.file.path} opens all of them")
+
+
+async def tokens(store: Database, *, api_host: str) -> Finding:
+    """Count the tokens that are good, by the clock of the database, which is the one that ends them."""
+    async with store.session() as connection:
+        rows = await stored_tokens.read_all(connection)
+    # The seconds that each is good for yet, None for ever.
+    good = {
+        row["name"]: row["seconds_left"]
+        for row in rows
+        if row["revoked_at"] is None and (row["seconds_left"] is None or row["seconds_left"] > 0)
+    }
+    if not good:
+        return _none_good(api_host, has_any=bool(rows))
+    ending = [name for name, left in good.items() if left is not None and left < SOON.total_seconds()]
+    if ending:
+        return finding.warning(
+            "tokens",
+            f"{len(good)} good, but within {SOON.days} days these end: {some(ending)}",
+            next="make new ones under other names with `ollama-fleet token create`, and hand them out in time.",
+        )
+    return finding.ok("tokens", f"{len(good)} good")
+
+
+def _none_good(api_host: str, *, has_any: bool) -> Finding:
+    making = "make one with `ollama-fleet token create NAME --scope read --scope write`"
+    if not hosts.is_loopback(api_host):
+        return finding.warning(
+            "tokens",
+            f"none is good, and OLLAMA_FLEET_API_HOST is {api_host}, which other machines reach, so no API starts",
+            next=f"{making}, or listen on 127.0.0.1.",
+        )
+    if has_any:
+        return finding.warning("tokens", "all are revoked or expired, so the API lets nobody in", next=f"{making}.")
+    return finding.ok("tokens", "there is none: the API is open to this machine, and closed to all others")
