@@ -19,7 +19,7 @@ from api.cli.fleet import FleetRegistry
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.importing import env_file, variables
 from api.fleet.importing.candidates import Gathering
 from api.fleet.importing.env_file import EnvFile

@@ -9,7 +9,7 @@ from api.cli import sessions
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet import key_changes
 from api.fleet.key_changes import KeyUse
 from monitor.credentials import key_ring

@@ -11,7 +11,7 @@ from api.cli.fleet import Fleet
 from api.cli.groups import ListByDefault
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text, wording
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.resolution.catalogue import CatalogueAnswer, CatalogueEntry
 from api.fleet.schemas import ModelPatch
 from api.fleet.views import ModelView

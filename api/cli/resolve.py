@@ -9,7 +9,7 @@ from api.cli import sessions
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text, wording
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.cli.servers.options import labels
 from api.fleet.refusals import Refused
 from api.fleet.resolution.answers import ExplanationView, Resolution

@@ -13,7 +13,7 @@ from api.cli.arguments import json_option
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.access import tokens
 from api.fleet.queries import tokens as queries
 from monitor.domain.errors import ConfigurationError, FleetError

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from api.cli.screen import table as screen_table
-from api.cli.screen.table import Column
+from api.cli.screen import output
+from api.cli.screen.output import Column
 from monitor.postgres.database import Connection
 from tests.cli.conftest import PATIENCE, OnTerminal, Typed
 
@@ -106,10 +106,10 @@ async def test_the_strip_of_a_history_is_one_line(on_terminal: OnTerminal, colum
 
 def test_a_table_without_a_spare_column_keeps_all_of_them() -> None:
     columns = [Column(title="A"), Column(title="B", spare=1), Column(title="C", spare=2)]
-    assert screen_table.fitting(columns, [10, 10, 10], screen=34) == [0, 1, 2]
-    assert screen_table.fitting(columns, [10, 10, 10], screen=33) == [0, 1]
-    assert screen_table.fitting(columns, [10, 10, 10], screen=21) == [0]
-    assert screen_table.fitting(columns, [10, 10, 10], screen=5) == [0]
+    assert output.fitting(columns, [10, 10, 10], screen=34) == [0, 1, 2]
+    assert output.fitting(columns, [10, 10, 10], screen=33) == [0, 1]
+    assert output.fitting(columns, [10, 10, 10], screen=21) == [0]
+    assert output.fitting(columns, [10, 10, 10], screen=5) == [0]
 
 
 @pytest.mark.usefixtures("on_database")

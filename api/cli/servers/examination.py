@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from api.cli import listing, sessions
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.views import ServerView
 from monitor.domain import reasons, url
 from monitor.domain.credential import Credential, Unreadable

@@ -9,7 +9,7 @@ from api.cli.arguments import json_option, reference_argument
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, terminal, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.history import HistoryView, SlotView, WindowView
 from monitor.domain.uptime import Window
 

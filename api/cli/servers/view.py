@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.cli.screen import output, text
-from api.cli.screen.table import Column
+from api.cli.screen.output import Column
 from api.fleet.views import AuthView, CheckAnswer, DiscoveryAnswer, ServerView
 from monitor.domain import reasons
 from monitor.domain.availability import Status
