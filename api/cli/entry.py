@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from api.cli import commands, misuse
+from api.cli import commands, groups
 from api.cli.commands import ollama_fleet
 from api.cli.screen import text
 from monitor.domain.errors import ConfigurationError, FleetError
@@ -54,7 +54,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.UsageError as error:
-        (misuse.option(error) if isinstance(error, click.NoSuchOption) else error).show()
+        (groups.unknown_option(error) if isinstance(error, click.NoSuchOption) else error).show()
         return EXIT_USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), EXIT_FAILED)

@@ -1,4 +1,7 @@
-"""Commands whose help reads like a page of a manual, groups of them, and groups that load a command when it is used."""
+"""Commands whose help reads like a page of a manual, groups of them, and groups that load a command when it is used.
+
+A word that is no command or option is answered with what a person may have meant: other tools have other words.
+"""
 
 import difflib
 import importlib
@@ -9,10 +12,37 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from api.cli import misuse
-
-# How alike a word must be to the name of a command to be taken for a slip of the finger: one letter.
+# How alike a word must be to the name of a command or an option to be taken for a slip of the finger: one letter.
 ALIKE = 0.75
+# Words of other tools, and ours for them; what has several is told by what the group has.
+ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+    "change": ("set",),
+    "create": ("add",),
+    "del": ("remove", "revoke"),
+    "delete": ("remove", "revoke"),
+    "describe": ("show",),
+    "edit": ("set",),
+    "find": ("where",),
+    "get": ("show", "list"),
+    "import": ("import-env",),
+    "info": ("show",),
+    "log": ("events",),
+    "logs": ("events",),
+    "ls": ("list",),
+    "new": ("add", "create"),
+    "ping": ("check",),
+    "probe": ("check",),
+    "rm": ("remove", "revoke"),
+    "run": ("up",),
+    "serve": ("up",),
+    "show": ("list",),
+    "start": ("up",),
+    "test": ("check",),
+    "update": ("set",),
+    "which": ("where", "resolve"),
+}
+# Options of the name of a setting need no line here.
+SETTINGS_OF_UP = {"--port": "API_PORT", "--host": "API_HOST", "--database": "DATABASE_URL"}
 
 
 class Manual(click.Command):
@@ -48,7 +78,7 @@ class OrderedGroup(Manual, click.Group):
         return {name: below.commands for name, below in self.commands.items() if isinstance(below, click.Group)}
 
     def _refuse_foreign(self, ctx: click.Context, word: str) -> None:
-        if (meant := misuse.command(word, names=self.commands, below=self.names_below())) is not None:
+        if (meant := _meant_by(word, names=self.commands, below=self.names_below())) is not None:
             ctx.fail(f"No such command {word!r}. Did you mean '{ctx.command_path} {meant}'?")
 
 
@@ -143,3 +173,29 @@ class ListByDefault(OrderedGroup):
     def _meant(self, word: str) -> str | None:
         near = difflib.get_close_matches(word, self.commands, n=1, cutoff=ALIKE)
         return next((name for name in near if abs(len(name) - len(word)) <= 1), None)
+
+
+def _meant_by(word: str, *, names: Collection[str], below: Mapping[str, Collection[str]]) -> str | None:
+    """Return our word for a command of `names`, or with the group it is in if it is in one `below`."""
+    for meant in (word, *ALSO_CALLED.get(word, ())):
+        if meant in names:
+            return meant
+        for name, words in below.items():
+            if meant in words:
+                return f"{name} {meant}"
+    return None
+
+
+def unknown_option(error: click.NoSuchOption) -> click.UsageError:
+    """Return what to say instead to an option that is not there."""
+    name = error.option_name
+    if error.ctx is not None and name == "--config":
+        words = error.ctx.command_path.split(" ", 1)
+        told = f"--config goes before the command: `{words[0]} --config FILE {words[-1]}`."
+        return click.UsageError(told, ctx=error.ctx)
+    if error.ctx is not None and error.ctx.info_name in {"up", "api", "monitor"}:
+        setting = f"OLLAMA_FLEET_{SETTINGS_OF_UP.get(name, name.strip('-').replace('-', '_').upper())}"
+        told = f"No such option {name!r}: settings are variables, as in {setting}=… before `{error.ctx.command_path}`."
+        return click.UsageError(told, ctx=error.ctx)
+    near = difflib.get_close_matches(name, error.possibilities or (), cutoff=ALIKE)
+    return click.NoSuchOption(name, possibilities=near, ctx=error.ctx)

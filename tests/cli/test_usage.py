@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from api.cli import misuse
+from api.cli import groups
 from api.cli.commands import ollama_fleet
 from tests.cli.conftest import CHECKOUT, PATIENCE, Typed
 
@@ -115,7 +115,7 @@ def test_an_option_that_is_like_no_other_is_taken_for_none(typed: Typed) -> None
 
 def test_every_word_of_other_tools_stands_for_a_command_of_ours_and_is_none_itself() -> None:
     names = {path[-1] for path in all_commands()}
-    for word, meant in misuse.ALSO_CALLED.items():
+    for word, meant in groups.ALSO_CALLED.items():
         assert set(meant) <= names, word
 
 
