@@ -16,7 +16,7 @@ from api.cli.arguments import complete
 from api.cli.event_lines import EventPrinter
 from api.cli.fleet import EventLog, Fleet, Waker
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output
 from api.fleet.queries.events import Extract
 from monitor.domain.errors import FleetError, UnavailableError
@@ -52,7 +52,6 @@ WIDER = 8
     help=f"At most N events: the newest ones ({SHOWN} if not given), with --after the first ones (all if not given).",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@pass_invocation
 @sessions.coroutine
 async def events(
     invocation: Invocation,

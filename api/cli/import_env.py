@@ -17,7 +17,7 @@ from api.cli import listing, local, sessions
 from api.cli.arguments import json_option
 from api.cli.fleet import FleetRegistry
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.output import Column
 from api.fleet.importing import env_file, variables
@@ -60,7 +60,6 @@ EXAMPLE = "ollama-fleet import-env .env --dry-run --map LLM_BACKEND=url --map LL
     "max_concurrent, ignore. A group is a word of your own that joins variables of one server. May be repeated.",
 )
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def import_env(
     invocation: Invocation, /, *, file: Path, dry_run: bool, update: bool, mappings: tuple[str, ...], as_json: bool

@@ -7,7 +7,7 @@ import click
 
 from api.cli import sessions
 from api.cli.groups import OrderedGroup
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.output import Column
 from api.fleet import key_changes
@@ -45,7 +45,6 @@ def create(file: Path) -> None:
 
 @keys.command("list", epilog="Example: ollama-fleet keys list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
-@pass_invocation
 @sessions.coroutine
 async def list_(invocation: Invocation, /, *, as_json: bool) -> None:
     """List the keys by their ids, and what each has sealed.
@@ -64,7 +63,6 @@ async def list_(invocation: Invocation, /, *, as_json: bool) -> None:
 
 @keys.command(epilog="Example: ollama-fleet keys rotate")
 @click.option("--add-only", is_flag=True, help="Add the key, and seal nothing with it yet.")
-@pass_invocation
 @sessions.coroutine
 async def rotate(invocation: Invocation, /, *, add_only: bool) -> None:
     """Add a new key and seal all credentials anew with it.
@@ -86,7 +84,6 @@ async def rotate(invocation: Invocation, /, *, add_only: bool) -> None:
 
 
 @keys.command(epilog="Example: ollama-fleet keys prune")
-@pass_invocation
 @sessions.coroutine
 async def prune(invocation: Invocation) -> None:
     """Remove the keys that no credential uses any more.

@@ -9,7 +9,7 @@ from api.cli import listing, sessions
 from api.cli.arguments import json_option, reference_argument
 from api.cli.fleet import Fleet
 from api.cli.groups import ListByDefault
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, text, wording
 from api.cli.screen.output import Column
 from api.fleet.resolution.catalogue import CatalogueAnswer, CatalogueEntry
@@ -64,7 +64,6 @@ def models() -> None:
 @click.argument("reference", metavar="[SERVER]", required=False)
 @click.option("--all", "removed_too", is_flag=True, help="Also those that their server does not list any more.")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def list_(invocation: Invocation, *, reference: str | None, removed_too: bool, as_json: bool) -> None:
     """List the models of all servers, or of one."""
@@ -84,7 +83,6 @@ async def list_(invocation: Invocation, *, reference: str | None, removed_too: b
 @models.command(epilog="Example: ollama-fleet models where llama3.2:3b")
 @click.argument("model", required=False)
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def where(invocation: Invocation, *, model: str | None, as_json: bool) -> None:
     """Show which servers have a model, or of every model how many.
@@ -111,7 +109,6 @@ async def where(invocation: Invocation, *, model: str | None, as_json: bool) -> 
 @models.command(epilog="Example: ollama-fleet models disable gpu-1 llama3.2:3b")
 @reference_argument
 @click.argument("model")
-@pass_invocation
 @sessions.coroutine
 async def disable(invocation: Invocation, *, reference: str, model: str) -> None:
     """Switch a model of one server off.
@@ -124,7 +121,6 @@ async def disable(invocation: Invocation, *, reference: str, model: str) -> None
 @models.command(epilog="Example: ollama-fleet models enable gpu-1 llama3.2:3b")
 @reference_argument
 @click.argument("model")
-@pass_invocation
 @sessions.coroutine
 async def enable(invocation: Invocation, *, reference: str, model: str) -> None:
     """Switch a model of one server on again."""

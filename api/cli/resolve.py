@@ -7,7 +7,7 @@ import click
 
 from api.cli import sessions
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, text, wording
 from api.cli.screen.output import Column
 from api.cli.servers.options import labels
@@ -34,7 +34,6 @@ CANDIDATES = (Column(title="NEXT BEST"), Column(title="STATUS"), Column(title="B
 @click.option("--cloud", is_flag=True, help="A model that only runs in a cloud will do: prompts may leave the house.")
 @click.option("--headers", "with_headers", is_flag=True, help="Also the headers to send, the credential in the clear.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
-@pass_invocation
 @sessions.coroutine
 async def resolve(
     invocation: Invocation,

@@ -4,13 +4,13 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
 from api.cli import local, remote
 from api.cli.fleet import Fleet
-from api.cli.invocation import Invocation
+from api.cli.invocation import Invocation, pass_invocation
 from api.cli.screen import output, terminal, wording
 from api.fleet.refusals import Refused
 from monitor import logs
@@ -51,13 +51,16 @@ async def fleet(invocation: Invocation, *, working: str | None = None, makes: bo
             yield elsewhere
 
 
-def coroutine(command: Callable[Parameters, Coroutine[Any, Any, Result]]) -> Callable[Parameters, Result]:
-    """Run the coroutine of a command; a refusal is told in the words for a person."""
+def coroutine(
+    command: Callable[Concatenate[Invocation, Parameters], Coroutine[Any, Any, Result]],
+) -> Callable[Parameters, Result]:
+    """Run the coroutine of a command with its invocation; a refusal is told in the words for a person."""
 
+    @pass_invocation
     @functools.wraps(command)
-    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+    def run(invocation: Invocation, /, *arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
         try:
-            return asyncio.run(command(*arguments, **options))
+            return asyncio.run(command(invocation, *arguments, **options))
         except Refused as refused:
             raise FleetError(wording.sentence(refused)) from refused
 

@@ -14,7 +14,7 @@ from api.cli import listing, sessions
 from api.cli.arguments import json_option
 from api.cli.fleet import Fleet
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, repetition, text
 from api.cli.servers import view as server_view
 from api.fleet.views import ReadinessReport, ServerView
@@ -48,7 +48,6 @@ class Overview:
 @click.command(cls=Manual, epilog="Example: ollama-fleet status || mail -s 'fleet' ops@example.org")
 @repetition.option
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def status(invocation: Invocation, *, watch: float | None, as_json: bool) -> int:
     """Show what is wrong now, since when, why, and what to do.

@@ -11,7 +11,7 @@ import click
 from api.cli import sessions
 from api.cli.arguments import json_option
 from api.cli.groups import OrderedGroup
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.output import Column
 from api.fleet.access import tokens
@@ -105,7 +105,6 @@ def token() -> None:
     "--expires", "lifetime", type=Lifetime(), metavar="90d", help="How long it is good; for ever if left out."
 )
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def create(
     invocation: Invocation, *, name: str, scopes: tuple[str, ...], lifetime: timedelta | None, as_json: bool
@@ -133,7 +132,6 @@ async def create(
 
 @token.command("list", epilog="Example: ollama-fleet token list")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def list_(invocation: Invocation, *, as_json: bool) -> None:
     """List tokens, also those that are revoked or expired."""
@@ -160,7 +158,6 @@ async def list_(invocation: Invocation, *, as_json: bool) -> None:
 
 @token.command(epilog="Example: ollama-fleet token revoke ci")
 @click.argument("name")
-@pass_invocation
 @sessions.coroutine
 async def revoke(invocation: Invocation, *, name: str) -> None:
     """Take a token back.

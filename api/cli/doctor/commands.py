@@ -9,7 +9,7 @@ from api.cli.arguments import json_option
 from api.cli.doctor import database, finding, machine, servers
 from api.cli.doctor.finding import Finding, Health
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output
 from api.fleet.queries import diagnosis
 from api.fleet.registry import Registry
@@ -28,7 +28,6 @@ MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED ", "skipped": 
 
 @click.command(cls=Manual, epilog="Example: ollama-fleet doctor")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def doctor(invocation: Invocation, *, as_json: bool) -> int:
     """Look at everything that has to work, and say what to do.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from api.cli import listing, sessions
 from api.cli.arguments import json_option, reference_argument
 from api.cli.groups import OrderedGroup
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, repetition, terminal, text, wording
 from api.cli.servers import examination
 from api.cli.servers import view as server_view
@@ -53,7 +53,6 @@ def servers() -> None:
 @click.option("--label", multiple=True, metavar="KEY=VALUE", help="Only with this label; may be repeated.")
 @repetition.option
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool, **filters: Any) -> None:
     """List servers with their health."""
@@ -78,7 +77,6 @@ async def list_(invocation: Invocation, /, *, watch: float | None, as_json: bool
 @servers.command(epilog="Example: ollama-fleet servers show gpu-1")
 @reference_argument
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
     """Show all that is known of one server."""
@@ -96,7 +94,6 @@ async def show(invocation: Invocation, /, *, reference: str, as_json: bool) -> N
 @field_options
 @credential_options
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> None:
     """Add a server by its NAME and base URL.
@@ -122,7 +119,6 @@ async def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> Non
 @credential_options
 @click.option("--remove-label", "removed_labels", multiple=True, metavar="KEY", help="Take this label away.")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def set_(
     invocation: Invocation, /, *, reference: str, removed_labels: tuple[str, ...], as_json: bool, **values: Any
@@ -153,7 +149,6 @@ async def set_(
 @servers.command(epilog="Example: ollama-fleet servers remove gpu-1 --yes")
 @reference_argument
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@pass_invocation
 @sessions.coroutine
 async def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> None:
     """Remove a server and its models.
@@ -176,7 +171,6 @@ async def remove(invocation: Invocation, /, *, reference: str, yes: bool) -> Non
 @reference_argument
 @click.option("--explain", is_flag=True, help="Ask from this machine and show every step; any URL will do.")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def check(invocation: Invocation, /, *, reference: str, explain: bool, as_json: bool) -> int:
     """Check a server now, show the verdict and what to do.
@@ -203,7 +197,6 @@ async def check(invocation: Invocation, /, *, reference: str, explain: bool, as_
 @servers.command(epilog="Example: ollama-fleet servers discover gpu-1")
 @reference_argument
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def discover(invocation: Invocation, /, *, reference: str, as_json: bool) -> None:
     """List a server's models now and show what changed.

@@ -7,7 +7,7 @@ import click
 from api.cli import listing, sessions
 from api.cli.arguments import json_option, reference_argument
 from api.cli.groups import Manual
-from api.cli.invocation import Invocation, pass_invocation
+from api.cli.invocation import Invocation
 from api.cli.screen import output, terminal, text
 from api.cli.screen.output import Column
 from api.fleet.history import HistoryView, SlotView, WindowView
@@ -47,7 +47,6 @@ LITTLE = 0.5
 @reference_argument
 @click.option("--window", type=click.Choice(WINDOWS), default="24h", show_default=True, help="What the strip shows.")
 @json_option
-@pass_invocation
 @sessions.coroutine
 async def history(invocation: Invocation, /, *, reference: str, window: str, as_json: bool) -> None:
     """Show a server's uptime, latency and changes.
