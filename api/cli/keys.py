@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from api.cli import sessions
+from api.cli.arguments import json_option
 from api.cli.groups import OrderedGroup
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text
@@ -44,7 +45,7 @@ def create(file: Path) -> None:
 
 
 @keys.command("list", epilog="Example: ollama-fleet keys list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
+@json_option
 @sessions.coroutine
 async def list_(invocation: Invocation, /, *, as_json: bool) -> None:
     """List the keys by their ids, and what each has sealed.

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from api.cli import sessions
+from api.cli.arguments import json_option
 from api.cli.groups import Manual
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text, wording
@@ -33,7 +34,7 @@ CANDIDATES = (Column(title="NEXT BEST"), Column(title="STATUS"), Column(title="B
 @click.option("--explain", is_flag=True, help="Tell which rule matched, and why each other server was passed over.")
 @click.option("--cloud", is_flag=True, help="A model that only runs in a cloud will do: prompts may leave the house.")
 @click.option("--headers", "with_headers", is_flag=True, help="Also the headers to send, the credential in the clear.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text for a person.")
+@json_option
 @sessions.coroutine
 async def resolve(
     invocation: Invocation,

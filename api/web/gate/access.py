@@ -33,11 +33,6 @@ def of(request: web.Request) -> Access:
     return request.get(_KEY) or Access(actor="nobody", scopes=frozenset())
 
 
-def require(request: web.Request, scope: Scope) -> None:
-    """Raise the 403 `Refused` unless whoever asks has this scope."""
-    of(request).require(scope)
-
-
 @asynccontextmanager
 async def lasting(request: web.Request) -> AsyncIterator[None]:
     """Cut the block short with the `Refused` of a token that is revoked or expires meanwhile.

@@ -157,7 +157,7 @@ class ResolveHandler:
     async def _answer_with_headers(
         self, request: web.Request, asked: Asked, snapshot: Snapshot, chance: TieBreak
     ) -> web.Response:
-        access.require(request, Scope.CREDENTIALS)
+        access.of(request).require(Scope.CREDENTIALS)
         return responses.data(await self._service.resolve_with_headers(asked.request, snapshot, chance, self._outgoing))
 
 

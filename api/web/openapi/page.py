@@ -8,7 +8,6 @@ from importlib import resources
 from typing import Any
 
 STYLE = resources.files("api.web.openapi").joinpath("page.css").read_text()
-LIMITS = ("minimum", "maximum", "minLength", "maxLength", "pattern", "format")
 _CODE = re.compile(r"`([^`]+)`")
 METHODS = ("get", "post", "put", "patch", "delete")
 
