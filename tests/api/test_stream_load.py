@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import structlog
 
-from api.web.stream import outlet, stream
+from api.web.stream import outlet, streams
 from api.web.stream.frames import Shared
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -153,15 +153,15 @@ async def test_a_client_that_has_gone_is_forgotten(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch, psql: Connection
 ) -> None:
     ended = asyncio.Event()
-    run = stream.Stream.run
+    run = streams.Stream.run
 
-    async def run_and_tell(self: stream.Stream, opening: list[Shared]) -> None:
+    async def run_and_tell(self: streams.Stream, opening: list[Shared]) -> None:
         try:
             await run(self, opening)
         finally:
             ended.set()
 
-    monkeypatch.setattr(stream.Stream, "run", run_and_tell)
+    monkeypatch.setattr(streams.Stream, "run", run_and_tell)
     async with listening(api):
         assert not ended.is_set()
     await asyncio.wait_for(ended.wait(), 15)
