@@ -18,7 +18,7 @@ from api.fleet.event_pages import EventPages
 from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history import Histories, HistoryView
 from api.fleet.on_demand import OnDemand
-from api.fleet.queries import events, models, requests
+from api.fleet.queries import models, requests
 from api.fleet.queries.requests import Demand
 from api.fleet.queries.servers import Servers
 from api.fleet.queries.transactions import Attempts, TakenError
@@ -216,10 +216,6 @@ class Registry:
     ) -> EventPage:
         """Return events after a number, None for the oldest held, waiting at most `wait` seconds for the first."""
         return await self._event_pages.read(after, limit=limit, wait=wait, types=types, server_id=server_id)
-
-    async def head(self) -> int:
-        """Return the number of the newest event."""
-        return await events.head(self._database)
 
     async def _edit(
         self, server_id: UUID, decide: Decide, wanted: ServerCreate | ServerPatch, *, if_match: int | None

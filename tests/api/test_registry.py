@@ -58,5 +58,5 @@ async def test_all_models_are_listed_with_the_names_of_their_servers(
 async def test_events_can_be_read_without_a_listener(registry: Registry) -> None:
     assert (await registry.events()).items == []
     await registry.create_server(ServerCreate(name="anna", url="http://anna.example"))
-    assert await registry.head() == 1
+    assert (await registry.events()).head == 1
     assert [event.type for event in (await registry.events(0, wait=5)).items] == ["server.created"]
