@@ -28,7 +28,6 @@ class Role(StrEnum):
 
 
 ADDRESSES = frozenset({Role.HOST, Role.URL, Role.URLS})
-SECRETS = frozenset({Role.API_KEY, Role.TOKEN, Role.USERNAME, Role.PASSWORD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
