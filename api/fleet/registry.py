@@ -258,11 +258,11 @@ async def _find(servers: Servers, reference: str) -> Row | None:
     """Return the row of the server that a text means."""
     if not texts.is_usable(reference):
         return None
-    row = await servers.get_by_name(reference)
+    row = await servers.get(reference, by="name")
     if row is None and (server_id := _as_id(reference)) is not None:
         row = await servers.get(server_id)
     if row is None and (server_url := _as_url(reference)) is not None:
-        row = await servers.get_by_url(server_url)
+        row = await servers.get(server_url, by="url")
     return row
 
 

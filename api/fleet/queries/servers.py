@@ -1,5 +1,6 @@
 """Statements about servers: read them as they are shown, and write what an operator edits."""
 
+from typing import Literal
 from uuid import UUID
 
 from monitor.domain import staleness
@@ -25,9 +26,7 @@ WORDS = {
 }
 SHOWN = ", ".join(WORDS.get(column, column) for column in ollama_servers.shown)
 VIEW = f"SELECT {SHOWN}, {CREDENTIAL}, {STALE} AS stale FROM ollama_servers"
-READ_ONE = f"{VIEW} WHERE id = $3"
-READ_BY_NAME = f"{VIEW} WHERE name = $3"
-READ_BY_URL = f"{VIEW} WHERE url = $3"
+READ_BY = {column: f"{VIEW} WHERE {column} = $3" for column in ("id", "name", "url")}
 READ_PAGE = f"""{VIEW}
 WHERE ($3::bool IS NULL OR is_active = $3) AND ($4::bool IS NULL OR is_available = $4)
     AND ($5::text[] IS NULL OR status = ANY ($5)) AND capabilities @> $6::jsonb AND labels @> ALL ($7::jsonb[])
@@ -60,17 +59,9 @@ class Servers:
         self._connection = connection
         self._defaults = (policy.interval.total_seconds(), policy.timeout.total_seconds())
 
-    async def get(self, server_id: UUID) -> Row | None:
-        """Read one server by its id."""
-        return await self._connection.fetchrow(READ_ONE, *self._defaults, server_id)
-
-    async def get_by_name(self, name: str) -> Row | None:
-        """Read one server by its exact name."""
-        return await self._connection.fetchrow(READ_BY_NAME, *self._defaults, name)
-
-    async def get_by_url(self, url: str) -> Row | None:
-        """Read one server by its normalised URL."""
-        return await self._connection.fetchrow(READ_BY_URL, *self._defaults, url)
+    async def get(self, value: UUID | str, *, by: Literal["id", "name", "url"] = "id") -> Row | None:
+        """Read one server by its id, its exact name, or its normalised URL."""
+        return await self._connection.fetchrow(READ_BY[by], *self._defaults, value)
 
     async def page(
         self,
