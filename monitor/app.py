@@ -23,9 +23,8 @@ from monitor.ollama.client import OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
 from monitor.ollama.watch import IdleConnections, most_connections
-from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
-from monitor.postgres.event_log import PostgresEventLog
+from monitor.postgres.event_log import PostgresAnnouncementStore, PostgresEventLog
 from monitor.postgres.history_store import PostgresHistoryStore
 from monitor.postgres.inventory_store import PostgresInventoryStore
 from monitor.postgres.lease_store import PostgresLeaseStore

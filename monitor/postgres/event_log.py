@@ -1,11 +1,16 @@
-"""Reading `fleet_events`, the truth that a NOTIFY only points to."""
+"""`fleet_events`, the truth that a NOTIFY only points to: reading it, keeping it bounded, and what the monitor adds.
 
+What the monitor says of itself is fenced like its results, so that a stale one says nothing.
+"""
+
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
-from monitor.domain.event import Event, EventType
+from monitor.domain.event import Announcement, Event, EventType
+from monitor.domain.lease import Lease
 from monitor.postgres.database import Connection, Database
 
 READ_AFTER = """
@@ -26,6 +31,14 @@ DELETE FROM fleet_events WHERE seq IN (
     WHERE seq < coalesce((SELECT min(seq) FROM fleet_events WHERE at >= clock_timestamp() - $1::interval),
                          (SELECT seq + 1 FROM fleet_event_head))
     ORDER BY seq LIMIT $2)
+"""
+ANNOUNCE = "SELECT fleet_monitor_event($1, $2::jsonb, $3::interval, $4, $5, $6)"
+# What became of it is not known: whoever was isolated is gone, and a monitor that is not goes on.
+CLOSE_OPEN = """
+SELECT fleet_monitor_event('monitor.recovered', last.body || '{"outage": null}', '0', $1, $2, $3)
+FROM (SELECT type, body FROM fleet_events WHERE type LIKE 'monitor.%'
+      ORDER BY seq DESC LIMIT 1) AS last
+WHERE last.type = 'monitor.isolated'
 """
 
 
@@ -73,3 +86,26 @@ class PostgresEventLog:
         async with self._database.session() as connection:
             status = await connection.execute(DELETE_OLD, age, limit)
         return int(status.rpartition(" ")[2])
+
+
+class PostgresAnnouncementStore:
+    """Implements `ports.AnnouncementStore`."""
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        """Nothing is written once the lease is somebody else's."""
+        self._database = database
+        self._lease = lease
+
+    async def announce(self, announcement: Announcement, /) -> bool:
+        """Write the event, unless the last one says the same; False when the lease is not ours any more."""
+        age = timedelta(seconds=max(0.0, time.monotonic() - announcement.since))
+        async with self._database.session() as connection:
+            written: bool = await connection.fetchval(
+                ANNOUNCE, announcement.type.value, announcement.body, age, *self._lease.fence
+            )
+        return written
+
+    async def close_open(self) -> None:
+        """Write the end of an isolation that a monitor before this one left open."""
+        async with self._database.session() as connection:
+            await connection.execute(CLOSE_OPEN, *self._lease.fence)

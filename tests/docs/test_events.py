@@ -5,8 +5,8 @@ import pytest
 from monitor.domain import mass_failure
 from monitor.domain.event import EventType
 from monitor.domain.lease import Lease
-from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Connection, Database
+from monitor.postgres.event_log import PostgresAnnouncementStore
 from tests import fold
 from tests.docs import pages
 from tests.services.test_own_health import GOOD, UNREACHABLE, Bench

@@ -16,9 +16,8 @@ from monitor.ports import (
     ResultStore,
     ServerStore,
 )
-from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Database
-from monitor.postgres.event_log import PostgresEventLog
+from monitor.postgres.event_log import PostgresAnnouncementStore, PostgresEventLog
 from monitor.postgres.history_store import PostgresHistoryStore
 from monitor.postgres.inventory_store import PostgresInventoryStore
 from monitor.postgres.lease_store import PostgresLeaseStore

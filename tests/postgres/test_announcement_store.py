@@ -10,8 +10,8 @@ import pytest
 
 from monitor.domain.event import Announcement, EventType
 from monitor.domain.lease import Lease
-from monitor.postgres.announcement_store import PostgresAnnouncementStore
 from monitor.postgres.database import Connection, Database
+from monitor.postgres.event_log import PostgresAnnouncementStore
 from tests import fold
 
 CALL = "SELECT fleet_monitor_event($1, '{}', '0', $2, $3, $4)"
