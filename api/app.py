@@ -33,7 +33,7 @@ from api.web.pipeline import RequestPipeline
 from api.web.stream.fan_out import FanOut
 from api.web.stream.streams import Streams
 from monitor.credentials.vault import Vault
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, KeyRingError
+from monitor.domain.errors import ConfigurationError, DatabaseRefusesError, DatabaseUnavailableError, KeyRingError
 from monitor.postgres import credential_store, schema_version
 from monitor.postgres.database import Database
 from monitor.settings import Settings
@@ -207,7 +207,9 @@ async def _verify_schema(database: Database, vault: Vault, looked: asyncio.Event
                 await credential_store.require_key_ring(connection, vault)
         except KeyRingError:
             raise
-        except (DatabaseUnavailableError, ConfigurationError) as error:
+        except DatabaseUnavailableError as error:
+            if isinstance(error, DatabaseRefusesError) and not looked.is_set():
+                raise ConfigurationError(str(error)) from error
             log.debug("api_waits_for_database", error=str(error))
             looked.set()
             await asyncio.sleep(SCHEMA_RETRY_SECONDS)

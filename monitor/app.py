@@ -36,6 +36,8 @@ from monitor.settings import Settings
 from monitor.stats import Stats
 
 NAME = "ollama-fleet monitor"
+# Seconds, a third of the life of a lease: what waits for a lock must not outlast it.
+LOCK_TIMEOUT = 4.0
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +49,12 @@ class Monitor:
         self._settings = settings
         self._vault = vault
         pooler = settings.listen_database_url is not None
-        self._database = Database(dsn, name=NAME, size=4, behind_pooler=pooler)
+        self._database = Database(dsn, name=NAME, size=4, behind_pooler=pooler, lock_timeout=LOCK_TIMEOUT)
         # Of its own, so that a thousand listings at once keep no result and no lease waiting.
-        self._inventory_database = Database(dsn, name=f"{NAME} inventory", size=4, behind_pooler=pooler)
+        # Many wait for their turn there while nothing is wrong.
+        self._inventory_database = Database(
+            dsn, name=f"{NAME} inventory", size=4, behind_pooler=pooler, patience=None, lock_timeout=LOCK_TIMEOUT
+        )
         self._servers = PostgresServerStore(self._database, policy=settings.policy, vault=vault)
         self._network = _network(client)
         self._listener = Listener(

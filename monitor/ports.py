@@ -11,7 +11,7 @@ from monitor.domain.history import Page
 from monitor.domain.inventory import Difference, KnownModel, ModelId
 from monitor.domain.lease import Lease
 from monitor.domain.probe import Listing, LoadedModel, ProbeResult, Residency, ShownModel
-from monitor.domain.record import ServerRecord
+from monitor.domain.record import ServerRecord, Written
 from monitor.domain.server import Server, ServerId
 from monitor.domain.watching import Ending
 
@@ -96,8 +96,8 @@ class ServerStore(Protocol):
 class ResultStore(Protocol):
     """Where the newest state of servers is kept; made for one lease, without which nothing is wanted any more."""
 
-    async def write(self, records: Sequence[ServerRecord], /) -> int:
-        """Write all records at once; return how many were still wanted."""
+    async def write(self, records: Sequence[ServerRecord], /) -> Written:
+        """Write all records at once, but for those of servers that somebody else is changing."""
         ...
 
 

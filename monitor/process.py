@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import structlog
 import uvloop
 
-from monitor.domain.errors import ConfigurationError, FleetError
+from monitor.domain.errors import ConfigurationError, DatabaseRefusesError, FleetError
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78
@@ -35,7 +35,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 def report(error: FleetError) -> int:
     """Write the error's one line to stderr and return the exit code that goes with it."""
     print(f"ollama-fleet: {error}", file=sys.stderr)  # noqa: T201  (the contract: one line on stderr)
-    return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED
+    return EXIT_CONFIGURATION if isinstance(error, ConfigurationError | DatabaseRefusesError) else EXIT_FAILED
 
 
 def _report_group(group: BaseExceptionGroup[BaseException]) -> int:

@@ -19,7 +19,8 @@ from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import schema_version
 from monitor.postgres.database import Connection
 from tests import roomy
-from tests.fakes import database_proxy
+from tests.fakes import database_guest, database_proxy
+from tests.fakes.database_guest import DatabaseGuest
 from tests.fakes.tcp_proxy import TcpProxy
 
 TEMPLATE = "migrated"
@@ -142,6 +143,13 @@ def eventually() -> Callable[..., Awaitable[None]]:
             await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+async def guest(postgres: EmbeddedServer, dsn: str) -> AsyncIterator[DatabaseGuest]:
+    """A role that the test can lock out."""
+    async with database_guest.staying(postgres, dsn) as role:
+        yield role
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import click
 from api.cli import commands, groups
 from api.cli.commands import ollama_fleet
 from api.cli.screen import text
-from monitor.domain.errors import ConfigurationError, FleetError
+from monitor.domain.errors import ConfigurationError, DatabaseRefusesError, FleetError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -58,7 +58,7 @@ def _invoke(arguments: Sequence[str]) -> int:
         return EXIT_USAGE
     except click.ClickException as error:
         return _fail(error.format_message(), EXIT_FAILED)
-    except ConfigurationError as error:
+    except (ConfigurationError, DatabaseRefusesError) as error:
         return _fail(str(error), EXIT_CONFIGURATION)
     except FleetError as error:
         return _fail(str(error), EXIT_FAILED)

@@ -8,7 +8,7 @@ from api.fleet.queries import diagnosis, requests
 from api.fleet.queries.diagnosis import Isolation
 from api.fleet.views import ReadinessReport
 from api.fleet.wakeup import Wakeup
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, SchemaMismatchError
+from monitor.domain.errors import DatabaseUnavailableError, SchemaMismatchError
 from monitor.domain.probe import Reason
 from monitor.postgres import schema_version
 from monitor.postgres.database import Database
@@ -49,7 +49,7 @@ class Readiness:
                 isolated = await self._look(checks, reasons)
         except TimeoutError:
             reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
-        except (DatabaseUnavailableError, ConfigurationError, SchemaMismatchError) as error:
+        except (DatabaseUnavailableError, SchemaMismatchError) as error:
             reasons.append(str(error))
         if self._wakeup is not None:
             self._look_at_listener(self._wakeup.listener, checks, reasons)

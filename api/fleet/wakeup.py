@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from api.fleet.queries import events
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import MODEL_CHANNEL, SERVER_CHANNEL, SUSPICION_CHANNEL
 from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
@@ -79,7 +79,7 @@ class Wakeup:
                     await self._hint.wait()
             self._hint.clear()
             # The listener says that the database is away, and hints again when it is back.
-            with contextlib.suppress(DatabaseUnavailableError, ConfigurationError):
+            with contextlib.suppress(DatabaseUnavailableError):
                 head = await self._look()
                 if head != self._head:
                     self._head = head

@@ -1,10 +1,11 @@
 -- The fence: whether a monitor still holds the lease that it was given. Everything that a monitor writes asks this
--- in the same transaction. FOR SHARE: nobody takes the lease over between this look and the commit.
+-- in the same transaction. FOR KEY SHARE: nobody takes the lease over between this look and the commit, since that
+-- changes the epoch, which is part of a key; the renewal, which does not, waits for no write.
 CREATE OR REPLACE FUNCTION fleet_lease_held(shard smallint, owner uuid, epoch bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM monitor_leases AS lease
-        WHERE lease.shard = $1 AND lease.owner = $2 AND lease.epoch = $3 FOR SHARE;
+        WHERE lease.shard = $1 AND lease.owner = $2 AND lease.epoch = $3 FOR KEY SHARE;
     RETURN FOUND;
 END $$
 -- next

@@ -186,6 +186,7 @@ def _create_monitors() -> None:
         sa.Column("expires_at", INSTANT, nullable=False, server_default=sa.text("'-infinity'")),
         sa.Column("taken_at", INSTANT),
         sa.PrimaryKeyConstraint("shard", name="pk_monitor_leases"),
+        sa.UniqueConstraint("shard", "epoch", name="uq_monitor_leases_shard_epoch"),
     )
     op.execute("INSERT INTO monitor_leases (shard) VALUES (0)")
     op.create_table(

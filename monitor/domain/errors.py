@@ -34,7 +34,18 @@ class UnavailableError(FleetError):
 
 
 class DatabaseUnavailableError(UnavailableError):
-    """PostgreSQL cannot be reached, or went away in the middle of a statement."""
+    """PostgreSQL cannot be reached, went away in the middle of a statement, or cannot do it for the moment."""
+
+
+class DatabaseRefusesError(DatabaseUnavailableError):
+    """PostgreSQL lets nobody in: a wrong password, no such database, a role that may not log in, no such certificate.
+
+    Once anything has worked, that is to be waited for like any absence. Before, what is set is wrong.
+    """
+
+
+class DatabaseFaultError(DatabaseUnavailableError):
+    """PostgreSQL found a fault of its own or in its files; to try the same again may not help."""
 
 
 class ApiUnavailableError(UnavailableError):

@@ -60,3 +60,15 @@ class ServerRecord:
             name: value for name in kept if getattr(self, name) is None and (value := getattr(older, name)) is not None
         }
         return replace(self, **gaps) if gaps else self
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of records: `count` were written, those of `locked` servers are to be written later.
+
+    Nobody wants the others any more. `holder` is the session that has one of the rows locked, in words, if it is known.
+    """
+
+    count: int = 0
+    locked: frozenset[ServerId] = frozenset()
+    holder: str | None = None

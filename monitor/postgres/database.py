@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import ConfigurationError, DatabaseFaultError, DatabaseRefusesError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -26,28 +26,55 @@ CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 STATEMENT_TIMEOUT = 15.0
 STATEMENT_TIMEOUT_MS = "15000"
+# For a session to become free, and for a lock.
+PATIENCE = 5.0
 # A process that is frozen in mid-transaction must not keep the lease, or a server's row, locked.
 IDLE_IN_TRANSACTION_MS = "3000"
 # One that was about to prepare a statement is not idle for PostgreSQL; from this version on there is a limit for all.
 TRANSACTION_TIMEOUT_MS = "20000"
 TRANSACTION_TIMEOUT_SINCE = 17
 
-# The session, the server behind it or the transaction is of no use any more; the next one may be.
-# A full disk is among them: what could not be written now can be written later.
+# The session, the server behind it or the transaction is of no use any more; the next one may be. Whole classes of
+# SQLSTATE: 08, 25, 40, 53, 54, 55, 57 and 58. A full disk is among them, a lock that was waited for too long, and a
+# full queue of notifications: what could not be written now can be written later.
 LOST = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidTransactionStateError,
     asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
 )
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
-# The server said no before a session began: wrong password, unknown database or role.
+# The server said no before a session began: wrong password, unknown database or role. Classes 28 and 3D.
 REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+# What to do about what cannot be done for the moment; the first kind that fits.
+_ADVICE: tuple[tuple[type[BaseException], str], ...] = (
+    (
+        asyncpg.ReadOnlySQLTransactionError,
+        "It can be read only: it is a standby, or default_transaction_read_only is set. Point "
+        "OLLAMA_FLEET_DATABASE_URL to the primary, or end that setting.",
+    ),
+    (
+        asyncpg.LockNotAvailableError,
+        "Another session holds the lock: find it in pg_stat_activity, where it most often is idle in transaction, and "
+        "end it.",
+    ),
+    (
+        asyncpg.ProgramLimitExceededError,
+        "If its queue of notifications is full, end the session that keeps it so: one that listens and has been in a "
+        "transaction for long, as pg_stat_activity shows.",
+    ),
+    (asyncpg.DiskFullError, "Make room on its disk; what waits to be written is kept."),
+    (asyncpg.TooManyConnectionsError, "Raise max_connections, or end sessions that nobody needs."),
+)
+_CHECK_IT_RUNS = "Check that it runs and accepts connections."
 
 
 def describe(dsn: str) -> str:
@@ -96,7 +123,7 @@ async def connect_driver(dsn: str, **settings: Any) -> Connection:
 async def connect(dsn: str, *, name: str, statement_cache_size: int = 100) -> Connection:
     """Open one session outside any pool; `name` is its application_name.
 
-    Raises `DatabaseUnavailableError` when PostgreSQL is away, `ConfigurationError` when it refuses us.
+    Raises `DatabaseUnavailableError` when PostgreSQL is away, and its `DatabaseRefusesError` when it lets us not in.
     """
     require_url(dsn)
     with translated(dsn):
@@ -131,18 +158,23 @@ class translated:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Raise the fleet's error in place of the driver's."""
         if isinstance(error, REFUSED):
-            raise ConfigurationError(
+            raise DatabaseRefusesError(
                 f"PostgreSQL at {describe(self._dsn)} refuses us: {_first_line(error)}. "
                 "Check user, password and database in OLLAMA_FLEET_DATABASE_URL."
             ) from error
         if isinstance(error, asyncpg.ClientConfigurationError):  # An InterfaceError too, but trying again is no use.
-            raise ConfigurationError(
+            raise DatabaseRefusesError(
                 f"OLLAMA_FLEET_DATABASE_URL is not usable: {_first_line(error)}. Correct it, and start again."
             ) from error
         if isinstance(error, LOST):
+            advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), _CHECK_IT_RUNS)
             raise DatabaseUnavailableError(
-                f"PostgreSQL at {describe(self._dsn)} cannot be used right now: {_first_line(error)}. "
-                "Check that it runs and accepts connections."
+                f"PostgreSQL at {describe(self._dsn)} cannot be used right now: {_first_line(error)}. {advice}"
+            ) from error
+        if isinstance(error, asyncpg.InternalServerError):
+            raise DatabaseFaultError(
+                f"PostgreSQL at {describe(self._dsn)} reports a fault of its own: {_first_line(error)}. "
+                "Its log says more; its files may be damaged."
             ) from error
 
 
@@ -158,14 +190,29 @@ def _first_line(error: BaseException) -> str:
 class Database:
     """A pool of sessions that may be opened while PostgreSQL is away."""
 
-    def __init__(self, dsn: str, *, name: str, size: int = 10, behind_pooler: bool = False) -> None:
-        """`behind_pooler`: a transaction pooler stands in between, so no prepared statement is kept."""
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        size: int = 10,
+        behind_pooler: bool = False,
+        patience: float | None = PATIENCE,
+        lock_timeout: float = PATIENCE,
+    ) -> None:
+        """`behind_pooler`: a transaction pooler stands in between, so no prepared statement is kept.
+
+        `patience` is how many seconds a session is waited for at most, None for as long as it takes, and
+        `lock_timeout` how many a statement waits for a lock.
+        """
         self.dsn = dsn
         self._name = name
         self._size = size
         self._cache = 0 if behind_pooler else 100
         # Waiting for one's turn is not the database's fault, so it does not count as connecting.
         self._turns = asyncio.Semaphore(size)
+        self._patience = patience
+        self._lock_timeout_ms = str(round(lock_timeout * 1000))
         self._pool: Pool | None = None
 
     async def open(self) -> None:
@@ -187,6 +234,7 @@ class Database:
                 server_settings={
                     "application_name": self._name,
                     "statement_timeout": STATEMENT_TIMEOUT_MS,
+                    "lock_timeout": self._lock_timeout_ms,
                     "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
                 },
             )
@@ -219,11 +267,11 @@ class Database:
     async def session(self) -> AsyncIterator[Connection]:
         """Lend one session, as soon as one of them is free.
 
-        Raises `DatabaseUnavailableError` when it cannot be opened or is lost in use.
+        Raises `DatabaseUnavailableError` when none becomes free, or it cannot be opened, or is lost in use.
         """
         if self._pool is None:
             raise DatabaseUnavailableError("The connection to PostgreSQL is not open yet.")
-        async with self._turns:
+        async with self._turn():
             with translated(self.dsn):
                 try:
                     async with self._pool.acquire(timeout=CONNECT_TIMEOUT) as connection:
@@ -231,6 +279,21 @@ class Database:
                 except asyncpg.ReadOnlySQLTransactionError:
                     await self._pool.expire_connections()
                     raise
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailableError(
+                f"All {self._size} sessions with PostgreSQL at {describe(self.dsn)} are in use, and none became free "
+                f"within {self._patience:.0f} s. See in pg_stat_activity what they wait for."
+            ) from error
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from monitor import lifecycle
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.lease import Lease
 from monitor.postgres.database import Database
 
@@ -30,8 +30,8 @@ CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = ANY (pg_blocking_pids($1)) AND xact_start < clock_timestamp() - $2::interval
 """
-# Longer than `IDLE_IN_TRANSACTION_MS`, so that what ends by itself does.
-PATIENCE = timedelta(seconds=4)
+# Longer than `IDLE_IN_TRANSACTION_MS`, so that what ends by itself does, and less than the time-out of locks.
+PATIENCE = timedelta(seconds=3.5)
 # What the monitor counts goes along. Its table is not logged, so that this costs no more than the renewal alone.
 RENEW = """
 WITH renewed AS (
@@ -104,7 +104,7 @@ class PostgresLeaseStore:
 
     async def _cut_off(self, pid: int) -> None:
         await asyncio.sleep(PATIENCE.total_seconds())
-        with contextlib.suppress(DatabaseUnavailableError, ConfigurationError):
+        with contextlib.suppress(DatabaseUnavailableError):
             async with self._database.session() as connection:
                 ended = await connection.fetch(CUT_OFF, pid, PATIENCE)
             if ended:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import asyncpg
 import structlog
 
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.notify_proof import NotifyProof
@@ -57,7 +57,7 @@ class Listener:
         while True:
             try:
                 connection = await database.connect(self._dsn, name=self._name, statement_cache_size=0)
-            except (DatabaseUnavailableError, ConfigurationError) as error:
+            except DatabaseUnavailableError as error:
                 if retry == FIRST_RETRY:
                     log.warning("listener_disconnected", error=str(error))
                 await asyncio.sleep(retry * random.uniform(0.5, 1))

@@ -8,7 +8,7 @@ import secrets
 
 import structlog
 
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.postgres.database import Connection, Database
 
 # Ours alone: each proof is a word that only its sender knows, and all others overhear it in vain.
@@ -38,7 +38,7 @@ class NotifyProof:
         try:
             async with self._sender.session() as connection:
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._word)
-        except (DatabaseUnavailableError, ConfigurationError):
+        except DatabaseUnavailableError:
             return
         try:
             async with asyncio.timeout(SECONDS):

@@ -6,14 +6,26 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.domain.lease import Lease
-from monitor.domain.record import ServerRecord
+from monitor.domain.record import ServerRecord, Written
+from monitor.domain.server import ServerId
 from monitor.domain.suspicion import Suspicion
 from monitor.postgres.database import Database
 
 # The lease first: a monitor that has lost it changes nothing.
 # An older row version means that the operator edited the server meanwhile: that result is dropped.
 WRITE = """
-WITH lease AS MATERIALIZED (SELECT WHERE fleet_lease_held($1, $2, $3))
+WITH lease AS MATERIALIZED (SELECT WHERE fleet_lease_held($1, $2, $3)),
+-- A row that another session has locked is left for later: nobody's psql keeps the results of all others waiting.
+free AS MATERIALIZED (
+    SELECT id FROM ollama_servers, lease WHERE id = ANY ($4::uuid[]) ORDER BY id
+    FOR NO KEY UPDATE OF ollama_servers SKIP LOCKED),
+record (id, row_version, status, reason, detail, server_version, checked_ago, next_check_in, latency_ms, listed_ago,
+        answered_at, answer, flapping, watch_state, suspect, suspect_ago, suspect_reason, suspicion_told, api)
+AS MATERIALIZED (
+    SELECT * FROM unnest($4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[],
+                         $11::interval[], $12::float8[], $13::interval[], $14::timestamptz[], $15::jsonb[], $16::bool[],
+                         $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[])),
+written AS (
 UPDATE ollama_servers AS server SET
     status = record.status,
     status_reason = record.reason,
@@ -37,14 +49,23 @@ UPDATE ollama_servers AS server SET
                                          WHEN false THEN NULL ELSE server.suspect_reason END,
     suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),
     api_seen = coalesce(record.api, server.api_seen)
-FROM lease, unnest($4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[],
-                   $11::interval[], $12::float8[], $13::interval[], $14::timestamptz[], $15::jsonb[], $16::bool[],
-                   $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[])
-    AS record (id, row_version, status, reason, detail, server_version, checked_ago,
-               next_check_in, latency_ms, listed_ago, answered_at, answer, flapping, watch_state,
-               suspect, suspect_ago, suspect_reason, suspicion_told, api)
+FROM free, record
+WHERE server.id = free.id AND server.id = record.id AND server.row_version = record.row_version AND server.is_active
+RETURNING server.id)
+SELECT id, true AS is_written FROM written
+UNION ALL
+SELECT server.id, false FROM lease, record, ollama_servers AS server
 WHERE server.id = record.id AND server.row_version = record.row_version AND server.is_active
-RETURNING server.id
+    AND NOT EXISTS (SELECT FROM free WHERE free.id = server.id)
+"""
+# Who has locked a row is the transaction that it names as the one to change it.
+HOLDER = """
+SELECT format('pid %s%s, in a transaction since %s', lock.pid, ', ' || nullif(activity.application_name, ''),
+              to_char(activity.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+FROM ollama_servers AS server
+JOIN pg_locks AS lock ON lock.locktype = 'transactionid' AND lock.transactionid = server.xmax AND lock.granted
+JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
+WHERE server.id = ANY ($1) LIMIT 1
 """
 
 
@@ -56,20 +77,22 @@ class PostgresResultStore:
         self._database = database
         self._lease = lease
 
-    async def write(self, records: Sequence[ServerRecord]) -> int:
-        """Write the newest state of many servers in one statement; return how many took it.
+    async def write(self, records: Sequence[ServerRecord]) -> Written:
+        """Write the newest state of many servers in one statement; return what became of it.
 
         Records of servers that were edited or deleted meanwhile are dropped, and all of them when
         the lease is not ours any more.
         """
         if not records:
-            return 0
+            return Written()
         now = time.monotonic()
         ordered = sorted(records, key=lambda record: record.server_id)
         columns = zip(*(_row(record, now) for record in ordered), strict=True)
         async with self._database.session() as connection:
-            written = await connection.fetch(WRITE, *self._lease.fence, *columns)
-        return len(written)
+            rows = await connection.fetch(WRITE, *self._lease.fence, *columns)
+            locked = frozenset(ServerId(row["id"]) for row in rows if not row["is_written"])
+            holder = await connection.fetchval(HOLDER, locked) if locked else None
+        return Written(count=len(rows) - len(locked), locked=locked, holder=holder)
 
 
 def _row(record: ServerRecord, now: float) -> tuple[Any, ...]:

@@ -183,6 +183,8 @@ monitor_leases = Table(
         Column("expires_at", "timestamptz", default="'-infinity'"),
         Column("taken_at", "timestamptz", null=True),
     ],
+    # So that a change of the epoch is one of a key, which the fence (`fleet_lease_held`) keeps waiting.
+    unique=[("shard", "epoch")],
 )
 
 # What a monitor counts of its own work, for /metrics. Nothing is lost with it, so it is not logged.

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from monitor.domain.counters import Counters
-from monitor.domain.errors import DatabaseUnavailableError
-from monitor.domain.record import ServerRecord
+from monitor.domain.errors import DatabaseFaultError, DatabaseUnavailableError
+from monitor.domain.record import ServerRecord, Written
 from monitor.domain.server import ServerId
 from monitor.ports import ResultStore
 
@@ -46,6 +46,8 @@ class BatchRecorder:
         self._changed: set[ServerId] = set()
         self._all_written_at = float("-inf")
         self._stuck = False
+        # Those that somebody else had locked when their results were to be written last.
+        self._locked: set[ServerId] = set()
         self.turns = 0
         self._counters = counters
 
@@ -132,9 +134,9 @@ class BatchRecorder:
         """Write a batch; should the database refuse it for what is in it, save all records but the bad one."""
         try:
             written = await self._store.write(batch)
-        except DatabaseUnavailableError:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailableError) and not isinstance(error, DatabaseFaultError):
+                raise
             if len(batch) == 1:
                 log.exception("result_refused", server_id=str(batch[0].server_id))
                 self._counters.results_dropped += 1
@@ -143,4 +145,12 @@ class BatchRecorder:
             await self._write(batch[:middle])
             await self._write(batch[middle:])
         else:
-            self._counters.results_dropped += len(batch) - written
+            self._counters.results_dropped += len(batch) - written.count - len(written.locked)
+            self._put_back([record for record in batch if record.server_id in written.locked])
+            self._note_locks(batch, written)
+
+    def _note_locks(self, batch: list[ServerRecord], written: Written) -> None:
+        if written.locked and not self._locked:
+            log.warning("server_rows_locked", servers=len(written.locked), holder=written.holder or "unknown")
+        self._locked.difference_update(record.server_id for record in batch)
+        self._locked |= written.locked

@@ -14,6 +14,7 @@ from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api import stand_in
 from tests.api.client import ApiClient, serving
+from tests.fakes.database_guest import TROUBLE, DatabaseGuest
 
 
 @pytest.fixture
@@ -39,6 +40,41 @@ async def test_without_a_database_requests_get_503_and_the_process_lives(setting
         assert (response.status, report["ready"]) == (503, False)
         unknown = dict.fromkeys(("schema", "monitor", "verdicts"), "unknown")
         assert report["checks"] == {"database": "failed", "listener": "failed", **unknown}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+async def test_a_database_that_refuses_for_a_moment_is_away_and_comes_back(
+    settings: Settings, guest: DatabaseGuest, eventually: Callable[..., Awaitable[None]], trouble: str
+) -> None:
+    async with serving(settings, guest.dsn) as (api, _):
+        await api.add("anna")
+        async with guest.locked_out(trouble):
+            answer = await api.ask("GET", "/api/servers")
+            assert (answer.status, answer.body["code"]) == (503, "database_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+
+            async with api.session.get(api.base_url + "/readyz") as response:
+                report = await response.json()
+            assert (response.status, report["checks"]["database"]) == (503, "failed")
+            assert len(report["reasons"]) == 1
+            # From memory.
+            assert (await api.ask("GET", "/api/resolve", params={"server_url": "http://x"})).status == 200
+
+        async def answers() -> bool:
+            return (await api.ask("GET", "/api/servers")).status == 200
+
+        await eventually(answers)
+
+
+async def test_a_login_that_is_refused_at_the_first_start_is_a_wrong_setting(
+    settings: Settings, guest: DatabaseGuest
+) -> None:
+    async with guest.locked_out("a role that may not log in"):
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await asyncio.wait_for(app.serve(settings, dsn=guest.dsn, stop=asyncio.Event()), 20)
+        (error,) = caught.value.exceptions
+    assert isinstance(error, ConfigurationError)
+    assert "is not permitted to log in" in str(error)
 
 
 async def test_ready_tells_whether_a_monitor_is_at_work_and_changes_are_heard_of(

@@ -53,7 +53,7 @@ async def test_a_request_stands_until_it_is_answered(world: World, lease: Lease)
     (read,) = await store.read([server.id])
     assert read.check_requested_at == asked
     answered = replace(up(server), answered_at=asked, answer={"reason": "ok"})
-    assert await world.results(lease).write([answered]) == 1
+    assert (await world.results(lease).write([answered])).count == 1
     assert (await store.changes_after(99, limit=1))[1] == []
     (read,) = await store.read([server.id])
     assert read.check_requested_at is None
@@ -62,7 +62,7 @@ async def test_a_request_stands_until_it_is_answered(world: World, lease: Lease)
 async def test_a_result_that_is_written_is_read_back(world: World, lease: Lease) -> None:
     server = await world.add(1)
     record = replace(up(server), status=Status.DOWN, reason=Reason.TLS, detail="expired")
-    assert await world.results(lease).write([record]) == 1
+    assert (await world.results(lease).write([record])).count == 1
     ((read,), _) = await world.servers().snapshot()
     found = read.availability
     assert (found.status, found.reason, found.detail) == (Status.DOWN, Reason.TLS, "expired")
@@ -72,17 +72,17 @@ async def test_results_of_servers_that_were_edited_or_deleted_meanwhile_are_drop
     same, edited, deleted = [await world.add(number) for number in (1, 2, 3)]
     await world.edit(edited)
     await world.delete(deleted)
-    assert await world.results(lease).write([up(same), up(edited), up(deleted)]) == 1
+    assert (await world.results(lease).write([up(same), up(edited), up(deleted)])).count == 1
     read = await world.servers().read([same.id, edited.id])
     assert {each.server.id: each.availability.status for each in read} == {
         same.id: Status.UP,
         edited.id: Status.UNKNOWN,
     }
-    assert await world.results(lease).write([]) == 0
+    assert (await world.results(lease).write([])).count == 0
 
 
 async def test_results_under_a_stale_lease_are_dropped(world: World, stale: Lease) -> None:
     server = await world.add(1)
-    assert await world.results(stale).write([up(server)]) == 0
+    assert (await world.results(stale).write([up(server)])).count == 0
     (read,) = await world.servers().read([server.id])
     assert read.availability.status is Status.UNKNOWN

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from monitor.domain.errors import DatabaseUnavailableError
+from monitor.domain.errors import DatabaseFaultError, DatabaseUnavailableError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
 from tests.fakes.database_proxy import through
@@ -118,10 +118,37 @@ async def test_a_statement_that_is_wrong_in_itself_stays_what_it_is(fleet_databa
 
 
 async def test_trouble_that_passes_is_a_database_that_is_away(fleet_database: Database) -> None:
-    for sqlstate in ("53100", "53200", "53300", "57014", "57P01", "40001", "40P01", "25006"):
+    for sqlstate in (
+        *("08006", "25006", "25P02", "40001", "40P01", "53100", "53200", "53300"),
+        *("54000", "55000", "55006", "55P03", "57014", "57P01", "58000", "58030"),
+    ):
         with pytest.raises(DatabaseUnavailableError):
             async with fleet_database.session() as session:
                 await session.execute(f"DO $$ BEGIN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+async def test_a_fault_of_postgresql_itself_is_told_apart(fleet_database: Database) -> None:
+    for sqlstate in ("XX000", "XX001", "XX002"):
+        with pytest.raises(DatabaseFaultError, match=r"reports a fault of its own: trouble\. Its log says more"):
+            async with fleet_database.session() as session:
+                await session.execute(f"DO $$ BEGIN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+async def test_a_session_and_a_lock_are_waited_for_for_so_long_only(dsn: str, connection: Connection) -> None:
+    pool = Database(dsn, name="test", size=1, patience=0.05, lock_timeout=0.05)
+    await pool.open()
+    async with pool.session():
+        with pytest.raises(DatabaseUnavailableError, match=r"All 1 sessions with PostgreSQL at .* are in use"):
+            async with pool.session():
+                pass
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE ollama_servers")
+        with pytest.raises(DatabaseUnavailableError, match="Another session holds the lock"):
+            async with pool.session() as session:
+                await session.fetchval("SELECT count(*) FROM ollama_servers")
+    async with pool.session() as session:
+        assert await session.fetchval("SELECT count(*) FROM ollama_servers") == 0
+    await pool.close()
 
 
 async def test_before_it_is_open_a_pool_says_so_and_closes_quietly() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError, FleetError
+from monitor.domain.errors import ConfigurationError, DatabaseRefusesError, DatabaseUnavailableError, FleetError
 from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database
 from monitor.postgres.database import Database
@@ -45,8 +45,8 @@ async def connect(dsn: str) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
-        (("/shared", "/missing"), ConfigurationError, "database .* does not exist"),
-        (("fleet@", "nobody_at_all@"), ConfigurationError, 'role "nobody_at_all" does not exist'),
+        (("/shared", "/missing"), DatabaseRefusesError, "database .* does not exist"),
+        (("fleet@", "nobody_at_all@"), DatabaseRefusesError, 'role "nobody_at_all" does not exist'),
         (("run", "walk"), DatabaseUnavailableError, "cannot be used right now"),
     ],
 )
@@ -79,7 +79,7 @@ async def test_a_closed_port_is_a_server_that_is_away(reach: Reach) -> None:
     ],
 )
 async def test_an_address_that_cannot_be_read_is_a_wrong_setting(reach: Reach, dsn: str) -> None:
-    with pytest.raises(ConfigurationError, match="OLLAMA_FLEET_DATABASE_URL") as caught:
+    with pytest.raises((ConfigurationError, DatabaseRefusesError), match="OLLAMA_FLEET_DATABASE_URL") as caught:
         await reach(dsn)
     assert "pla" not in str(caught.value)
 

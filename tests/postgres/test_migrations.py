@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
 from migrations import sql
-from monitor.domain.errors import ConfigurationError, SchemaMismatchError
+from monitor.domain.errors import DatabaseRefusesError, SchemaMismatchError
 from monitor.embedded.postgres import EmbeddedServer
 from monitor.postgres import database, schema_version
 from monitor.postgres.database import Connection
@@ -130,7 +130,7 @@ async def test_upgrade_takes_percent_and_at_in_user_password_and_database(strang
 async def test_a_wrong_password_is_named_without_being_repeated(strange_dsn: str) -> None:
     wrong = strange_dsn.replace("100%25", "planted-secret")
 
-    with pytest.raises(ConfigurationError, match="password authentication failed") as caught:
+    with pytest.raises(DatabaseRefusesError, match="password authentication failed") as caught:
         await schema_version.upgrade(wrong)
     assert "planted-secret" not in str(caught.value)
 

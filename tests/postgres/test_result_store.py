@@ -52,7 +52,7 @@ async def test_a_result_is_written_with_its_event(
 ) -> None:
     server_id = await add_server()
 
-    assert await results.write([up(server_id)]) == 1
+    assert (await results.write([up(server_id)])).count == 1
 
     stored = await row(connection, server_id)
     assert (stored["status"], stored["is_available"], stored["status_reason"]) == ("up", True, "ok")
@@ -74,7 +74,7 @@ async def test_an_unchanged_result_makes_no_event(
     head = await connection.fetchval("SELECT seq FROM fleet_event_head")
 
     for _ in range(3):
-        assert await results.write([up(server_id, latency=timedelta(seconds=1))]) == 1
+        assert (await results.write([up(server_id, latency=timedelta(seconds=1))])).count == 1
 
     assert await connection.fetchval("SELECT seq FROM fleet_event_head") == head
     assert (await row(connection, server_id))["latency_ms"] == 1000
@@ -88,7 +88,7 @@ async def test_what_a_record_does_not_say_is_kept(
     before = await row(connection, server_id)
     silent: dict[str, Any] = dict.fromkeys(("server_version", "checked_at", "next_check_at", "latency"))
 
-    assert await results.write([up(server_id, **silent)]) == 1
+    assert (await results.write([up(server_id, **silent)])).count == 1
     assert await row(connection, server_id) == before
 
     await results.write([up(server_id, latency=None)])
@@ -114,7 +114,7 @@ async def test_a_batch_holds_records_of_all_kinds(
         up(asked, answered_at=asked_at, answer={"status": "up", "latency": None}),
     ]
 
-    assert await results.write(records) == 3
+    assert (await results.write(records)).count == 3
 
     assert [(await row(connection, each))["status"] for each in (good, bad, edited, inactive, asked)] == [
         "up",
@@ -131,7 +131,7 @@ async def test_a_batch_holds_records_of_all_kinds(
 
 
 async def test_nothing_is_a_batch_too(results: PostgresResultStore) -> None:
-    assert await results.write([]) == 0
+    assert (await results.write([])).count == 0
 
 
 @pytest.mark.parametrize("stale", ["epoch", "owner", "given up"])
@@ -152,7 +152,7 @@ async def test_without_the_lease_nothing_is_written(
     else:
         await connection.execute("UPDATE monitor_leases SET owner = NULL")
 
-    assert await results.write([up(server_id)]) == 0
+    assert (await results.write([up(server_id)])).count == 0
 
     assert await row(connection, server_id) == before
     assert len(await fold.read_events(connection)) == 1
@@ -176,7 +176,7 @@ async def test_a_record_that_cannot_be_stored_spoils_its_batch_and_says_so(
         await results.write([up(good), up(bad, **broken)])
 
     assert await connection.fetchval("SELECT count(*) FROM ollama_servers WHERE status <> 'unknown'") == 0
-    assert await results.write([up(good)]) == 1
+    assert (await results.write([up(good)])).count == 1
 
 
 async def test_a_stored_verdict_is_read_back(

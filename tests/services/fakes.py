@@ -12,7 +12,7 @@ from monitor.domain.event import Announcement, Event, EventType
 from monitor.domain.fleet import Watched
 from monitor.domain.history import HOUR, Page
 from monitor.domain.lease import Lease
-from monitor.domain.record import ServerRecord
+from monitor.domain.record import ServerRecord, Written
 from monitor.domain.server import ServerId
 from tests.services.told import open_gate
 
@@ -102,6 +102,7 @@ class MemoryServers:
         self.snapshots = 0
         self.batches: list[list[ServerRecord]] = []
         self.poisoned: set[ServerId] = set()
+        self.locked: set[ServerId] = set()
         self.gate = open_gate()
 
     @property
@@ -129,20 +130,22 @@ class MemoryServers:
         waiting = [each.server.id for each in servers if each.check_requested_at or each.discovery_requested_at]
         return events, waiting
 
-    async def write(self, records: Sequence[ServerRecord], /) -> int:
+    async def write(self, records: Sequence[ServerRecord], /) -> Written:
         """Keep the records if the lease still holds; a poisoned one spoils its batch."""
         await self.gate.wait()
         self._database.reach()
         if any(record.server_id in self.poisoned for record in records):
             raise ValueError("a record that the database does not take")
         if self._database.lease != self._lease:
-            return 0
+            return Written()
         wanted = [record for record in records if self._database.is_wanted(record.server_id, record.row_version)]
+        locked = self.locked & {record.server_id for record in wanted}
+        wanted = [record for record in wanted if record.server_id not in locked]
         for record in wanted:
             self._believe(record)
         if wanted:
             self.batches.append(wanted)
-        return len(wanted)
+        return Written(len(wanted), frozenset(locked), "pid 1, psql" if locked else None)
 
     def _believe(self, record: ServerRecord) -> None:
         watched = self._database.servers[record.server_id]

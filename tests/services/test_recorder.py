@@ -162,6 +162,28 @@ async def test_a_poisoned_record_does_no_harm_to_the_others(
     assert store.batches == []
 
 
+async def test_what_is_locked_is_written_later_and_told_once(
+    records: BatchRecorder, store: MemoryServers, counters: Counters
+) -> None:
+    held, other = found(1), found(2)
+    store.locked = {held.server_id}
+    with capture_logs() as logs:
+        for record in (held, other):
+            records.record(record, at_once=True)
+        await records.flush()
+        await records.flush()
+        # A batch without it says nothing about it.
+        records.record(replace(held, detail="newer"), at_once=True)
+        await records.flush()
+        assert (store.batches, records.waiting) == ([[other]], 1)
+        store.locked = set()
+        await records.flush()
+    assert store.batches[1:] == [[replace(held, detail="newer")]]
+    assert counters.results_dropped == 0
+    told = [(line["event"], line["servers"], line["holder"]) for line in logs]
+    assert told == [("server_rows_locked", 1, "pid 1, psql")]
+
+
 async def test_what_the_database_does_not_want_is_counted(
     records: BatchRecorder, store: MemoryServers, database: MemoryDatabase, counters: Counters
 ) -> None:

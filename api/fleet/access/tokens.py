@@ -21,7 +21,7 @@ from api.fleet.access.grant import Grant
 from api.fleet.access.scopes import LOCAL, Access, Scope, implied
 from api.fleet.queries import tokens as queries
 from api.fleet.refusals import Refused
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.postgres.database import Database, Row
 
 SECRET_BYTES = 32
@@ -124,7 +124,7 @@ class TokenTable:
         noted = grant.now()
         while True:
             # While the database is away others say so.
-            with contextlib.suppress(DatabaseUnavailableError, ConfigurationError):
+            with contextlib.suppress(DatabaseUnavailableError):
                 await self.refresh()
                 if grant.now() - noted >= USES_SECONDS:
                     await self._note_uses()
@@ -133,7 +133,7 @@ class TokenTable:
 
     async def close(self) -> None:
         """Note the last uses, if that can be done at once."""
-        with contextlib.suppress(DatabaseUnavailableError, ConfigurationError, TimeoutError):
+        with contextlib.suppress(DatabaseUnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_WRITE_SECONDS):
                 await self._note_uses()
 

@@ -20,7 +20,7 @@ from api.fleet.queries.whole_fleet import FleetUnreadableError
 from api.fleet.refusals import Next, Refused
 from monitor.domain import folding
 from monitor.domain.directory import Directory
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.event import Event
 from monitor.domain.folding import UnfoldableError
 from monitor.postgres.database import Database
@@ -134,7 +134,7 @@ class Mirror:
                     await self._read()
                 else:
                     await self._read_times()
-            except (DatabaseUnavailableError, ConfigurationError) as error:
+            except DatabaseUnavailableError as error:
                 log.debug("fleet_not_read", error=str(error))
                 await asyncio.sleep(RETRY_AFTER_SECONDS)
                 continue
@@ -159,7 +159,7 @@ class Mirror:
                     await self._suspicions_hint.wait()
             self._suspicions_hint.clear()
             # What goes wrong here goes wrong for the fleet, too, and is told there.
-            with contextlib.suppress(DatabaseUnavailableError, ConfigurationError, FleetUnreadableError):
+            with contextlib.suppress(DatabaseUnavailableError, FleetUnreadableError):
                 await self._read_suspicions()
             await asyncio.sleep(SUSPICIONS_REST_SECONDS)
 

@@ -9,7 +9,7 @@ import structlog
 
 from api.fleet.queries import requests
 from monitor import lifecycle
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.resolver import Code
 from monitor.postgres.database import Database
 
@@ -46,7 +46,7 @@ class Rediscovery:
     async def _ask(self) -> None:
         try:
             asked = await ask(self._database, self._interval)
-        except (DatabaseUnavailableError, ConfigurationError) as error:
+        except DatabaseUnavailableError as error:
             log.debug("miss_discovery_not_asked", error=str(error))
         else:
             log.info("miss_discovery_asked", servers=asked)

@@ -21,7 +21,7 @@ from api.web.metrics import catalogue, families
 from api.web.metrics.traffic import Traffic
 from api.web.stream.fan_out import FanOut
 from api.web.stream.streams import Streams
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 
@@ -81,7 +81,7 @@ class Scrape:
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 return await queries.facts(self._database, self._policy)
-        except (TimeoutError, DatabaseUnavailableError, ConfigurationError) as error:
+        except (TimeoutError, DatabaseUnavailableError) as error:
             log.debug("scraped_without_database", error=str(error))
             return None
 

@@ -22,7 +22,7 @@ from api.web.stream.fan_out import PAGE, FanOut
 from api.web.stream.frames import Filter, Shared
 from api.web.stream.outlet import Outlet, StalledError
 from api.web.stream.snapshots import Snapshots
-from monitor.domain.errors import ConfigurationError, DatabaseUnavailableError
+from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.server import Policy
 from monitor.postgres.database import Database
 
@@ -129,7 +129,7 @@ class Stream:
         generation = self._fan_out.generation
         try:
             stretch = await self._read_on(self.cursor, self.wanted)
-        except (DatabaseUnavailableError, ConfigurationError):
+        except DatabaseUnavailableError:
             # Heartbeats go on meanwhile.
             await asyncio.sleep(RETRY_SECONDS)
             return
