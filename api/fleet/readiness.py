@@ -30,7 +30,8 @@ class Readiness:
 
     Without a monitor the API still is ready: it reads, writes and keeps requests, and shows by `stale`
     that nobody checks. To take it out of service for that would only hide the registry, too. So it is
-    without the session that listens: events then come by the look that is taken every few seconds. While
+    without the session that listens: events then come by the look that is taken every few seconds; and with a
+    database that takes no writes, since it still says which server to take. While
     the monitor is isolated the API is ready, too: whether verdicts are held says nothing about the API.
     """
 
@@ -41,7 +42,7 @@ class Readiness:
 
     async def report(self) -> ReadinessReport:
         """Return what works and what does not, with a reason for each that does not."""
-        checks = {"database": FAILED, "schema": UNKNOWN, "monitor": UNKNOWN, "verdicts": UNKNOWN}
+        checks = {"database": FAILED, **dict.fromkeys(("writes", "schema", "monitor", "verdicts"), UNKNOWN)}
         reasons: list[str] = []
         isolated: Isolation | None = None
         try:
@@ -73,6 +74,10 @@ class Readiness:
     async def _look(self, checks: dict[str, str], reasons: list[str]) -> Isolation | None:
         async with self._database.session() as connection:
             checks.update(database=OK, schema=FAILED)
+            trouble = (await diagnosis.database_server(connection)).trouble
+            checks["writes"] = OK if trouble is None else FAILED
+            if trouble is not None:
+                reasons.append(trouble)
             await schema_version.verify(connection)
             checks["schema"] = OK
             if not await requests.is_monitor_at_work(connection):

@@ -4,10 +4,13 @@ import asyncio
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from api import app
+from api.fleet.queries.diagnosis import DatabaseServer
 from monitor.domain.errors import ConfigurationError, SchemaMismatchError
 from monitor.postgres import database
 from monitor.postgres.database import Connection
@@ -38,7 +41,7 @@ async def test_without_a_database_requests_get_503_and_the_process_lives(setting
         async with api.session.get(api.base_url + "/readyz") as response:
             report = await response.json()
         assert (response.status, report["ready"]) == (503, False)
-        unknown = dict.fromkeys(("schema", "monitor", "verdicts"), "unknown")
+        unknown = dict.fromkeys(("writes", "schema", "monitor", "verdicts"), "unknown")
         assert report["checks"] == {"database": "failed", "listener": "failed", **unknown}
 
 
@@ -89,8 +92,43 @@ async def test_ready_tells_whether_a_monitor_is_at_work_and_changes_are_heard_of
     assert "monitor" in absent.body["reasons"][0]
     async with stand_in.at_work(psql):
         there = await api.ask("GET", "/readyz")
-    assert there.body["checks"] == dict.fromkeys(("database", "schema", "monitor", "verdicts", "listener"), "ok")
+    assert there.body["checks"] == dict.fromkeys(
+        ("database", "writes", "schema", "monitor", "verdicts", "listener"), "ok"
+    )
     assert (there.body["ready"], there.body["reasons"]) == (True, [])
+
+
+async def test_a_database_that_takes_no_writes_is_told_with_what_to_do(
+    api: ApiClient, psql: Connection, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    name = await psql.fetchval("SELECT quote_ident(current_database())")
+    await psql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'ollama-fleet api'"
+    await psql.execute(end)
+
+    async def is_told() -> bool:
+        report = (await api.ask("GET", "/readyz")).body
+        return bool(report["checks"]["writes"] == "failed") and "read only, so nothing can be" in report["reasons"][0]
+
+    await eventually(is_told)
+    answer = await api.ask("POST", "/api/servers", json={"name": "anna", "url": "http://anna.example"})
+    assert (answer.status, answer.body["code"]) == (503, "database_unavailable")
+    assert "Point OLLAMA_FLEET_DATABASE_URL to the primary" in answer.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, None),
+        ({"queue_usage": 0.09}, None),
+        ({"queue_usage": 0.5}, "queue of notifications is full to 50%"),
+        ({"is_read_only": True}, "is read only"),
+        ({"is_standby": True, "is_read_only": True}, "is a standby"),
+    ],
+)
+def test_what_keeps_a_database_from_writing_is_named(facts: dict[str, Any], said: str | None) -> None:
+    server = DatabaseServer(version="17.2", now=datetime.now(UTC), **facts)
+    assert (server.trouble is None) if said is None else (said in (server.trouble or ""))
 
 
 async def test_a_cut_session_is_replaced_without_a_restart(api: ApiClient, psql: Connection) -> None:

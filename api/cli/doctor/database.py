@@ -36,7 +36,12 @@ async def look(store: Database, *, listen_dsn: str) -> AsyncIterator[Finding]:
             asked = time.time()
             server = await diagnosis.database_server(connection)
             took = time.time() - asked
-            yield finding.ok("database", f"PostgreSQL {server.version} at {database.describe(store.dsn)}")
+            seen = f"PostgreSQL {server.version} at {database.describe(store.dsn)}"
+            if server.trouble is None:
+                yield finding.ok("database", seen)
+            else:
+                trouble, _, remedy = server.trouble.partition(": ")
+                yield finding.failed("database", f"{seen}: {trouble}", next=remedy)
             try:
                 await schema_version.verify(connection)
             except FleetError as error:

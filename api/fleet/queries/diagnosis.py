@@ -9,7 +9,10 @@ from typing import Any
 
 from monitor.postgres.database import Connection, Row
 
-SERVER = "SELECT current_setting('server_version') AS version, clock_timestamp() AS now"
+SERVER = """
+SELECT current_setting('server_version') AS version, clock_timestamp() AS now, pg_is_in_recovery() AS is_standby,
+       current_setting('transaction_read_only')::boolean AS is_read_only, pg_notification_queue_usage() AS queue_usage
+"""
 MONITORS = "SELECT owner_name FROM monitor_leases WHERE expires_at > clock_timestamp() ORDER BY shard"
 DESCRIPTORS_ALLOWED = """
 SELECT min((body->>'descriptors_allowed')::bigint) FROM monitor_stats AS stats
@@ -18,6 +21,8 @@ WHERE EXISTS (SELECT 1 FROM monitor_leases WHERE shard = stats.shard AND expires
 WITH_CREDENTIALS = """
 SELECT name, id, url, auth_type, auth_config FROM ollama_servers WHERE auth_type <> 'none' ORDER BY name
 """
+# Long before it is full: it has 8 GB.
+FULL_SOON = 0.1
 NOTIFY = "SELECT pg_notify($1, $2)"
 # The newest word of a monitor about itself, by the index of just these events. What a monitor that is gone has left
 # open says nothing: the next one closes it.
@@ -30,17 +35,43 @@ WHERE type = 'monitor.isolated' AND EXISTS (SELECT 1 FROM monitor_leases WHERE e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseServer:
-    """The version of PostgreSQL as it names it, and what its clock shows."""
+    """The version of PostgreSQL as it names it, what its clock shows, and whether it takes what is written.
+
+    `queue_usage` is the share of its queue of notifications that is full, from 0 to 1: when it is, no write succeeds.
+    """
 
     version: str
     now: datetime
+    is_standby: bool = False
+    is_read_only: bool = False
+    queue_usage: float = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from taking what is written, or soon will, in one sentence and, after a colon, what to do."""
+        if self.is_standby:
+            return (
+                "PostgreSQL is a standby, so nothing can be written: point OLLAMA_FLEET_DATABASE_URL to the primary, "
+                "or promote this one."
+            )
+        if self.is_read_only:
+            return (
+                "PostgreSQL is read only, so nothing can be written: end default_transaction_read_only, which is set "
+                "for the server, the database or the role."
+            )
+        if self.queue_usage >= FULL_SOON:
+            return (
+                f"PostgreSQL's queue of notifications is full to {self.queue_usage:.0%}, and no write succeeds once it "
+                "is full: end the session that listens and has been in a transaction for long (pg_stat_activity)."
+            )
+        return None
 
 
 async def database_server(connection: Connection) -> DatabaseServer:
     """Ask PostgreSQL who it is and what time it is."""
     row = await connection.fetchrow(SERVER)
     assert row is not None  # Such a statement always has one row.
-    return DatabaseServer(version=row["version"].split()[0], now=row["now"])
+    return DatabaseServer(**{**row, "version": row["version"].split()[0]})
 
 
 async def monitors(connection: Connection) -> list[str]:
