@@ -22,6 +22,7 @@ from monitor.lease_scope import LeaseScope, Network, Stores
 from monitor.ollama.client import OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.prober import HttpProber
+from monitor.ollama.tls import Contexts, TlsFiles
 from monitor.ollama.watch import IdleConnections, most_connections
 from monitor.postgres.database import Database
 from monitor.postgres.event_log import PostgresAnnouncementStore, PostgresEventLog
@@ -139,7 +140,7 @@ def _network(client: OllamaClient) -> Network:
     return Network(
         prober=prober,
         lister=HttpLister(client),
-        holder=IdleConnections(client.dialer),
+        holder=IdleConnections(client.dialer, client.contexts),
         refuses=prober.refuses,
         is_here=client.dialer.is_here,
         looked_up_at=lambda: client.dialer.looked_up_at,
@@ -154,6 +155,10 @@ async def serve(
 
     `ready` is called once the database has been asked for the first time, whatever it answered.
     """
-    async with OllamaClient(allowed_networks=settings.allowed_networks, max_list=settings.max_list_bytes) as client:
+    async with OllamaClient(
+        allowed_networks=settings.allowed_networks,
+        max_list=settings.max_list_bytes,
+        tls=Contexts(TlsFiles.of(settings)),
+    ) as client:
         monitor = Monitor(settings, dsn=dsn, client=client, vault=vault or Vault.of(settings, makes_ring=False))
         await monitor.run(stop, ready)

@@ -36,6 +36,9 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split_commas)]
 
 
+TlsName = Annotated[str, AfterValidator(url.host_name)]
+
+
 class LogFormat(StrEnum):
     """How log lines look; `auto` is `json` unless a person looks on at a terminal."""
 
@@ -134,6 +137,21 @@ class Settings(BaseSettings):
         default=(),
         description="Networks that servers may be in, separated by commas. Default: all but metadata and link-local.",
     )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Authorities (a PEM file) to trust beside the system's, for servers without a ca_pem of their own.",
+    )
+    client_cert: Path | None = Field(
+        default=None,
+        description="Client certificate (a PEM file) to show to servers that ask for one and have none of their own.",
+    )
+    client_key: Path | None = Field(
+        default=None,
+        description="Its private key (a PEM file without a passphrase), which only the monitor need be able to read.",
+    )
+    tls_server_name: TlsName | None = Field(
+        default=None, description="Name that certificates must have, in place of each URL's host; default none."
+    )
     event_retention: Duration = Field(
         default=timedelta(days=7),
         ge=timedelta(minutes=1),
@@ -166,6 +184,12 @@ class Settings(BaseSettings):
     def _timeout_fits_interval(self) -> "Settings":
         if self.check_timeout > self.check_interval * 10:
             raise ValueError("CHECK_TIMEOUT is more than ten times CHECK_INTERVAL; make it shorter")
+        return self
+
+    @model_validator(mode="after")
+    def _client_certificate_has_its_key(self) -> "Settings":
+        if (self.client_cert is None) is not (self.client_key is None):
+            raise ValueError("CLIENT_CERT and CLIENT_KEY go together; set both, or neither")
         return self
 
     @property

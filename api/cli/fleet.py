@@ -21,7 +21,7 @@ from api.fleet.views import (
     ServerPage,
     ServerView,
 )
-from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.credential import ClientKey, Credential, Unreadable
 from monitor.domain.selection import Request
 from monitor.domain.uptime import Window
 
@@ -43,6 +43,8 @@ class FleetRegistry(Protocol):
     async def patch_server(self, server_id: UUID, patch: ServerPatch) -> EditedServer: ...
 
     async def credential(self, server_id: UUID, url: str, /) -> Credential | Unreadable | None: ...
+
+    async def client_key(self, server_id: UUID, /) -> ClientKey | Unreadable | None: ...
 
     async def delete_server(self, server_id: UUID) -> None: ...
 

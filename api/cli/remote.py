@@ -71,7 +71,8 @@ class RemoteRegistry:
 
     async def create_server(self, new: ServerCreate) -> ServerView:
         """Add a server."""
-        return self._api.read(ServerView, await self._api.ask("POST", SERVERS, body=_given(new)))
+        answer = await self._api.ask("POST", SERVERS, body=_given(new))
+        return self._api.read(EditedServer if isinstance(answer, dict) and "notices" in answer else ServerView, answer)
 
     async def patch_server(self, server_id: UUID, patch: ServerPatch) -> EditedServer:
         """Change the fields that are given."""
@@ -79,6 +80,9 @@ class RemoteRegistry:
 
     async def credential(self, _server_id: UUID, _url: str) -> None:
         """Return None, whatever the server has: an API does not give credentials away."""
+
+    async def client_key(self, _server_id: UUID) -> None:
+        """Return None, whatever the server has: an API does not give keys away."""
 
     async def delete_server(self, server_id: UUID) -> None:
         """Delete a server and its models."""

@@ -1,5 +1,6 @@
 """What an edit makes of a server's columns: pure, and told apart from where the columns are kept."""
 
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -10,42 +11,52 @@ from api.fleet.queries.servers import EDITABLE
 from api.fleet.refusals import Next, Refused
 from api.fleet.schemas import ServerCreate, ServerPatch
 from api.fleet.views import Notice
+from monitor.credentials import certificates
+from monitor.credentials.certificates import Certificate
 from monitor.credentials.sealing import Sealed
 from monitor.domain import url
-from monitor.domain.credential import Credential
-from monitor.domain.errors import InvalidUrlError
+from monitor.domain.credential import ClientKey, Credential
+from monitor.domain.errors import InvalidPemError, InvalidUrlError
 from monitor.ollama import guard
 from monitor.ollama.guard import Network
 from monitor.postgres.database import Row, Values
 
-CREDENTIAL_DROPPED = "credential_dropped"
+CREDENTIAL_DROPPED, CERTIFICATE_EXPIRED = "credential_dropped", "certificate_expired"
+DROPPED = (
+    "The URL names another scheme, host or port, so the credential for the one before was removed: "
+    "it is not for everybody. Send `auth` with the URL to give the server one."
+)
 NO_CREDENTIAL = {"auth_type": "none", "auth_config": {}}
+# What is given in the clear and stored in another form.
+SEALED = {"auth", "client_key"}
 
 
 class Seal(Protocol):
-    """Seals a credential of the server that is edited."""
+    """Seals a credential or the client key of the server that is edited."""
 
-    def __call__(self, credential: Credential, *, url: str) -> Sealed:
-        """Bind the credential to the origin of the server's URL."""
+    def __call__(self, credential: Credential | ClientKey, *, url: str) -> Sealed:
+        """Bind a credential to the origin of the server's URL, a client key to the server."""
         ...
 
 
 def created(new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
     """Return the columns of a new server."""
-    return new.model_dump(exclude={"auth"}) | _sealed(new.auth, new.url, seal)
+    certificate = _client_certificate(None, new, new.client_cert, seal=seal, server_url=new.url)
+    return new.model_dump(exclude=SEALED) | _sealed(new.auth, new.url, seal) | certificate
 
 
 def replaced(current: Row, new: ServerCreate, *, seal: Seal) -> dict[str, Any]:
     """Return the columns after PUT: what is left out gets its default, but the credential stays with its origin."""
     is_given = "auth" in new.model_fields_set
     credential = _sealed(new.auth, new.url, seal) if is_given else _kept(current, new.url)
-    return new.model_dump(exclude={"auth"}) | credential
+    certificate = _client_certificate(current, new, new.client_cert, seal=seal, server_url=new.url)
+    return new.model_dump(exclude=SEALED) | credential | certificate
 
 
 def patched(current: Row, patch: ServerPatch, *, seal: Seal) -> dict[str, Any]:
     """Return the columns after a JSON merge patch (RFC 7396); the credential stays with its origin."""
     columns = {column: current[column] for column in EDITABLE}
-    for field in patch.model_fields_set - {"auth"}:
+    for field in patch.model_fields_set - SEALED:
         value = getattr(patch, field)
         if value is None:
             columns[field] = ServerCreate.model_fields[field].get_default(call_default_factory=True, validated_data={})
@@ -53,20 +64,26 @@ def patched(current: Row, patch: ServerPatch, *, seal: Seal) -> dict[str, Any]:
             columns[field] = _merged(current["labels"], value)
         else:
             columns[field] = value
+    server_url = columns["url"]
     is_given = "auth" in patch.model_fields_set
-    return columns | (_sealed(patch.auth, columns["url"], seal) if is_given else _kept(current, columns["url"]))
+    credential = _sealed(patch.auth, server_url, seal) if is_given else _kept(current, server_url)
+    certificate = _client_certificate(current, patch, columns["client_cert"], seal=seal, server_url=server_url)
+    return columns | credential | certificate
 
 
-def notices(current: Row, values: Values, edit: ServerCreate | ServerPatch) -> list[Notice]:
-    """Return what an edit did that was not asked for."""
-    lost = current["auth_type"] != "none" and values["auth_type"] == "none"
-    if not lost or "auth" in edit.model_fields_set:
-        return []
-    detail = (
-        "The URL names another scheme, host or port, so the credential for the one before was removed: "
-        "it is not for everybody. Send `auth` with the URL to give the server one."
-    )
-    return [Notice(code=CREDENTIAL_DROPPED, detail=detail)]
+def notices(current: Row | None, edit: ServerCreate | ServerPatch, *, values: Values, at: datetime) -> list[Notice]:
+    """Return what an edit at a time did that was not asked for, and what was given that will not do."""
+    found = [
+        Notice(code=CERTIFICATE_EXPIRED, detail=_expired(field, each))
+        for field in ("ca_pem", "client_cert")
+        if field in edit.model_fields_set and values[field] is not None
+        for each in certificates.read(values[field])
+        if each.expires_at <= at
+    ]
+    lost = current is not None and current["auth_type"] != "none" and values["auth_type"] == "none"
+    if lost and "auth" not in edit.model_fields_set:
+        found.append(Notice(code=CREDENTIAL_DROPPED, detail=DROPPED))
+    return found
 
 
 def require(current: Row | None, server_id: UUID, *, if_match: int | None) -> Row:
@@ -124,6 +141,34 @@ def _sealed(auth: Auth | None, server_url: str, seal: Seal) -> dict[str, Any]:
         return NO_CREDENTIAL
     sealed = seal(credential, url=server_url)
     return {"auth_type": sealed.auth_type, "auth_config": sealed.auth_config}
+
+
+def _client_certificate(
+    current: Row | None, edit: ServerCreate | ServerPatch, client_cert: str | None, *, seal: Seal, server_url: str
+) -> dict[str, Any]:
+    """Return the columns of a certificate, with the key that is given or, if it stays, the stored one."""
+    if client_cert is None:
+        if edit.client_key is not None:
+            raise refusals.invalid_field("client_key", "goes with client_cert, which is not given")
+        return {"client_cert": None, "client_key": None}
+    if edit.client_key is None:
+        stays = current is not None and current["client_cert"] == client_cert
+        if not stays or "client_key" in edit.model_fields_set:
+            raise refusals.invalid_field("client_key", "goes with client_cert: give both, or set both to null")
+        return {"client_cert": client_cert, "client_key": current and current["client_key"]}
+    key = ClientKey(pem=edit.client_key.get_secret_value())
+    try:
+        certificates.require_pair(client_cert, key)
+    except InvalidPemError as error:
+        raise refusals.invalid_field("client_key", str(error)) from None
+    return {"client_cert": client_cert, "client_key": seal(key, url=server_url).auth_config}
+
+
+def _expired(field: str, found: Certificate) -> str:
+    return (
+        f"The certificate of {found.subject} in {field} expired on {found.expires_at:%Y-%m-%d}, so connections that "
+        "need it will fail. Give a newer one."
+    )
 
 
 def _kept(current: Row, server_url: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Self, TypeAlias
 from uuid import UUID, uuid4
 
 from api.fleet import credentials, cursors, edits, refusals, texts, views
 from api.fleet.access.scopes import LOCAL
-from api.fleet.credentials import Auth
 from api.fleet.event_pages import EventPages
 from api.fleet.filters import NO_FILTERS, ServerFilters
 from api.fleet.history import Histories, HistoryView
@@ -39,7 +39,7 @@ from api.fleet.wakeup import Wakeup
 from monitor.credentials.vault import Vault
 from monitor.domain import model_name as model_names
 from monitor.domain import url as base_url
-from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.credential import ClientKey, Credential, Unreadable
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.event import EventType
 from monitor.domain.probe import Reason
@@ -122,18 +122,30 @@ class Registry:
             raise edits.server_not_found(server_id)
         return self._vault.open(replace(sealed, url=url))
 
+    async def client_key(self, server_id: UUID) -> ClientKey | Unreadable | None:
+        """Return the key of a server's client certificate in the clear; None where it has none."""
+        async with self._database.session() as connection:
+            sealed = await credential_store.read_client_key(connection, server_id)
+        return self._vault.open_client_key(sealed)
+
     async def create_server(self, new: ServerCreate) -> ServerView:
-        """Add a server. As the default it takes the mark from the one that had it."""
+        """Add a server. As the default it takes the mark from the one that had it.
+
+        With something to say of what was given it is an `EditedServer`.
+        """
         edits.require_allowed_address(new.url, self._allowed_networks)
         server_id = uuid4()
         async with self._naming_the_taker(new.name, new.url):
             async for attempt in Attempts(self._database, actor=self._actor):
                 async with attempt as connection:
-                    await self._prepare_sealing(connection, new.auth)
+                    await self._prepare_sealing(connection, new)
                     servers = Servers(connection, self._policy)
-                    await servers.insert(server_id, edits.created(new, seal=self._seal_of(server_id)))
+                    values = edits.created(new, seal=self._seal_of(server_id))
+                    await servers.insert(server_id, values)
                     row = await servers.get(server_id)
-        return views.server(edits.require(row, server_id, if_match=None))
+        after = views.server(edits.require(row, server_id, if_match=None))
+        found = edits.notices(None, new, values=values, at=datetime.now(UTC))
+        return views.edited(after, found) if found else after
 
     async def replace_server(self, server_id: UUID, new: ServerReplace, *, if_match: int | None = None) -> EditedServer:
         """Put a whole server in the place of another; `if_match` is the row version it must be at."""
@@ -224,7 +236,7 @@ class Registry:
         async with self._naming_the_taker(wanted.name, wanted.url):
             async for attempt in Attempts(self._database, actor=self._actor):
                 async with attempt as connection:
-                    await self._prepare_sealing(connection, wanted.auth)
+                    await self._prepare_sealing(connection, wanted)
                     servers = Servers(connection, self._policy)
                     locked = await servers.lock(server_id, may_become_default=wanted.is_default is True)
                     current = edits.require(locked, server_id, if_match=if_match)
@@ -232,10 +244,10 @@ class Registry:
                     await servers.update(current, values)
                     row = await servers.get(server_id)
         after = views.server(edits.require(row, server_id, if_match=None))
-        return views.edited(after, edits.notices(current, values, wanted))
+        return views.edited(after, edits.notices(current, wanted, values=values, at=datetime.now(UTC)))
 
-    async def _prepare_sealing(self, connection: Connection, auth: Auth | None) -> None:
-        if credentials.credential(auth) is not None:
+    async def _prepare_sealing(self, connection: Connection, wanted: ServerCreate | ServerPatch) -> None:
+        if credentials.credential(wanted.auth) is not None or wanted.client_key is not None:
             await credential_store.prepare_sealing(connection, self._vault)
 
     def _seal_of(self, server_id: UUID) -> edits.Seal:

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from api.fleet import texts
-from api.fleet.credentials import AuthInput
+from api.fleet.credentials import AuthInput, Secret
 from api.fleet.filters import Extra, Label, Session
 from api.fleet.texts import Strict
+from monitor.credentials import certificates
 from monitor.domain import url
 from monitor.domain.probe import Api
 from monitor.domain.selection import MOST_CANDIDATES
@@ -15,11 +16,22 @@ from monitor.domain.selection import MOST_CANDIDATES
 REQUIRED = frozenset({"name", "url"})
 
 
+def _key(value: SecretStr) -> SecretStr:
+    return SecretStr(certificates.read_key(value.get_secret_value()).pem)
+
+
 Url = Annotated[str, AfterValidator(url.normalize)]
+Certificates = Annotated[str, Field(max_length=certificates.MAX_PEM), AfterValidator(certificates.tidy)]
+PrivateKey = Annotated[Secret, Field(max_length=certificates.MAX_PEM), AfterValidator(_key)]
+TlsName = Annotated[str, AfterValidator(url.host_name)]
 
 
 class ServerCreate(Strict):
-    """A whole server as POST and PUT take it; `url` is stored normalised. Seconds override the settings."""
+    """A whole server as POST and PUT take it; `url` is stored normalised. Seconds override the settings.
+
+    `ca_pem` are the only authorities that may vouch for it, `client_cert` and `client_key` are for a server that asks
+    for a certificate, and `tls_server_name` is the name in its own. PUT keeps the key of a certificate that stays.
+    """
 
     name: texts.Name
     url: Url
@@ -37,6 +49,10 @@ class ServerCreate(Strict):
     fall: texts.Streak | None = None
     connection_watch: bool = True
     site: texts.Site | None = None
+    ca_pem: Certificates | None = None
+    client_cert: Certificates | None = None
+    client_key: PrivateKey | None = None
+    tls_server_name: TlsName | None = None
 
 
 class ServerReplace(ServerCreate):
@@ -65,6 +81,10 @@ class ServerPatch(Strict):
     fall: texts.Streak | None = None
     connection_watch: bool | None = None
     site: texts.Site | None = None
+    ca_pem: Certificates | None = None
+    client_cert: Certificates | None = None
+    client_key: PrivateKey | None = None
+    tls_server_name: TlsName | None = None
 
     @model_validator(mode="after")
     def _keeps_what_is_required(self) -> "ServerPatch":

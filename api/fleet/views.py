@@ -32,7 +32,8 @@ class ServerView(BaseModel):
 
     `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `cause` and `advice` say what
     `status_reason` means and what helps, None when nothing is wrong. `api` is what it has answered
-    on, `native` or `openai`.
+    on, `native` or `openai`. `tls_expires_at` is the end of the certificate it showed last. The key of `client_cert`
+    is stored and never shown.
     """
 
     id: UUID
@@ -52,6 +53,9 @@ class ServerView(BaseModel):
     fall: int | None
     connection_watch: bool
     site: str | None
+    ca_pem: str | None
+    client_cert: str | None
+    tls_server_name: str | None
     status: str
     status_reason: str | None
     status_detail: str | None
@@ -65,6 +69,7 @@ class ServerView(BaseModel):
     stale: bool
     api: str | None
     server_version: str | None
+    tls_expires_at: datetime | None
     latency_ms: float | None
     last_checked_at: datetime | None
     next_check_at: datetime | None

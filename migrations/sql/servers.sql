@@ -1,10 +1,13 @@
--- Whether a row only had its credential sealed anew, by the one who says so: that is no edit. What else is stored
--- of the credential must be the same, and that it is the same secret is seen by opening it.
+-- Whether a row only had its secrets sealed anew, by the one who says so: that is no edit. What else is stored
+-- of a secret must be the same, and that it is the same secret is seen by opening it.
 CREATE OR REPLACE FUNCTION fleet_is_rotation(before ollama_servers, after ollama_servers) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(current_setting('ollama_fleet.writer', true), '') = 'rotation'
-        AND after.auth_type = before.auth_type AND before.auth_config ? 'sealed'
-        AND after.auth_config - ARRAY['key', 'sealed'] = before.auth_config - ARRAY['key', 'sealed']
+        AND after.auth_type = before.auth_type
+        AND (before.auth_config = after.auth_config OR before.auth_config ? 'sealed'
+             AND after.auth_config - ARRAY['key', 'sealed'] = before.auth_config - ARRAY['key', 'sealed'])
+        AND (before.client_key IS NOT DISTINCT FROM after.client_key OR before.client_key ? 'sealed'
+             AND after.client_key - ARRAY['key', 'sealed'] = before.client_key - ARRAY['key', 'sealed'])
 $$
 -- next
 -- What events may tell of a server. A suspicion has events of its own, and that there is VRAM shows by those of models.
@@ -28,8 +31,9 @@ BEGIN
         NEW.status_changed_at := clock_timestamp();
     ELSE
         IF fleet_is_rotation(OLD, NEW) THEN
-            -- Sealed anew with another key it is the same credential.
+            -- Sealed anew with another key they are the same secrets.
             given.auth_config := OLD.auth_config;
+            given.client_key := OLD.client_key;
         END IF;
         IF ({servers.edited of given})
            IS DISTINCT FROM
@@ -109,6 +113,13 @@ BEGIN
     END IF;
     IF NEW.auth_config IS DISTINCT FROM OLD.auth_config AND NOT fleet_is_rotation(OLD, NEW) THEN
         changed := changed || jsonb_build_object('auth_configured', NEW.auth_config <> '{}');
+    END IF;
+    IF NEW.ca_pem IS DISTINCT FROM OLD.ca_pem THEN
+        changed := changed || jsonb_build_object('ca_configured', NEW.ca_pem IS NOT NULL);
+    END IF;
+    IF (NEW.client_cert, NEW.client_key) IS DISTINCT FROM (OLD.client_cert, OLD.client_key)
+       AND NOT fleet_is_rotation(OLD, NEW) THEN
+        changed := changed || jsonb_build_object('client_cert_configured', NEW.client_cert IS NOT NULL);
     END IF;
     IF NEW.status <> OLD.status AND NEW.status <> 'unknown' THEN
         changed := changed - ARRAY[{servers.status as texts}];

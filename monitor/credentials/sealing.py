@@ -1,9 +1,10 @@
 """Credentials at rest: AES-256-GCM, bound to the server, the kind and the address that they are for.
 
 `auth_config` is `{"version": 1, "key": ID, "sealed": BASE64}`, and for an API key also the `header` it goes
-in. Sealed are a fresh nonce of 12 bytes and the ciphertext of the secret parts; the associated data are all that
-is stored beside them and matters. So what was moved to another row, or whose row was given another kind,
-header or origin, does not open.
+in; `client_key` is the same for the private key of a client certificate. Sealed are a fresh nonce of 12 bytes and the
+ciphertext of the secret parts; the associated data are all that is stored beside them and matters. So what was moved
+to another row, or whose row was given another kind, header or origin, does not open. A client key is bound to its
+server and kind alone: it only signs, so nobody at another address learns it.
 """
 
 import base64
@@ -21,11 +22,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from monitor.credentials.key_ring import Key, KeyRing
 from monitor.domain import credential as credentials
 from monitor.domain import url as urls
-from monitor.domain.credential import ApiKey, AuthType, Basic, Bearer, Credential, Unreadable
+from monitor.domain.credential import ApiKey, AuthType, Basic, Bearer, ClientKey, Credential, Unreadable
 from monitor.domain.errors import InvalidUrlError
 
 VERSION = 1
 NONCE_BYTES = 12
+# The kind of what is sealed, where it is no credential that is sent.
+CLIENT_KEY = "client_key"
 
 FOREIGN = Unreadable(
     why="The stored credential was sealed for another server, kind, header or address, or was changed. Set it anew."
@@ -51,8 +54,8 @@ class Sealed:
         return key_id if isinstance(key_id, str) else None
 
 
-def seal(credential: Credential, *, server_id: UUID, url: str, key: Key) -> Sealed:
-    """Seal a credential for a server at a normalised URL."""
+def seal(credential: Credential | ClientKey, *, server_id: UUID, url: str, key: Key) -> Sealed:
+    """Seal a credential or a client key for a server at a normalised URL."""
     auth_type, secret, shown = _parts(credential)
     config = {"version": VERSION, "key": key.id} | shown
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -62,7 +65,7 @@ def seal(credential: Credential, *, server_id: UUID, url: str, key: Key) -> Seal
     return bound
 
 
-def unseal(sealed: Sealed, *, find_key: Callable[[str], Key | None]) -> Credential | Unreadable:
+def unseal(sealed: Sealed, *, find_key: Callable[[str], Key | None]) -> Credential | ClientKey | Unreadable:
     """Open a credential whose kind is not `none`; what hinders that is an answer, never an exception."""
     if sealed.key_id is None or sealed.auth_config.get("version") != VERSION:
         return MALFORMED if sealed.auth_config else ABSENT
@@ -80,7 +83,7 @@ def reseal(sealed: Sealed, ring: KeyRing) -> Sealed | None:
     return seal(credential, server_id=sealed.server_id, url=sealed.url, key=ring.first)
 
 
-def _opened(sealed: Sealed, key: Key) -> Credential | Unreadable:
+def _opened(sealed: Sealed, key: Key) -> Credential | ClientKey | Unreadable:
     try:
         raw = base64.b64decode(sealed.auth_config.get("sealed", ""), validate=True)
         secret = AESGCM(key.secret).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _associated(sealed))
@@ -93,7 +96,7 @@ def _opened(sealed: Sealed, key: Key) -> Credential | Unreadable:
         return MALFORMED
 
 
-def _parts(credential: Credential) -> tuple[AuthType, dict[str, str], dict[str, str]]:
+def _parts(credential: Credential | ClientKey) -> tuple[str, dict[str, str], dict[str, str]]:
     match credential:
         case Basic():
             return AuthType.BASIC, {"username": credential.username, "password": credential.password}, {}
@@ -101,9 +104,11 @@ def _parts(credential: Credential) -> tuple[AuthType, dict[str, str], dict[str, 
             return AuthType.BEARER, {"token": credential.token}, {}
         case ApiKey():
             return AuthType.API_KEY, {"key": credential.key}, {"header": credential.header}
+        case ClientKey():
+            return CLIENT_KEY, {"pem": credential.pem}, {}
 
 
-def _credential(sealed: Sealed, secret: Mapping[str, str]) -> Credential | Unreadable:
+def _credential(sealed: Sealed, secret: Mapping[str, str]) -> Credential | ClientKey | Unreadable:
     match sealed.auth_type:
         case AuthType.BASIC:
             return Basic(username=secret["username"], password=secret["password"])
@@ -111,13 +116,15 @@ def _credential(sealed: Sealed, secret: Mapping[str, str]) -> Credential | Unrea
             return Bearer(token=secret["token"])
         case AuthType.API_KEY if credentials.is_usable_header(sealed.auth_config["header"]):
             return ApiKey(key=secret["key"], header=sealed.auth_config["header"])
+        case kind if kind == CLIENT_KEY:
+            return ClientKey(pem=secret["pem"])
         case _:
             return MALFORMED
 
 
 def _associated(sealed: Sealed) -> bytes:
     """Return what a ciphertext is bound to; raises `InvalidUrlError` for a URL that was edited into none."""
-    origin = urls.origin(urls.normalize(sealed.url))
+    origin = None if sealed.auth_type == CLIENT_KEY else urls.origin(urls.normalize(sealed.url))
     header = sealed.auth_config.get("header")
     parts = [VERSION, str(sealed.server_id), str(sealed.auth_type), origin, header]
     return json.dumps(parts, separators=(",", ":")).encode()

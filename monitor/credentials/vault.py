@@ -12,7 +12,7 @@ from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring import Key, KeyRing
 from monitor.credentials.key_ring_file import KeyRingFile, Signature
 from monitor.credentials.sealing import Sealed
-from monitor.domain.credential import AuthType, Credential, Unreadable
+from monitor.domain.credential import AuthType, ClientKey, Credential, Unreadable
 from monitor.domain.errors import KeyRingError
 from monitor.settings import Settings
 
@@ -78,15 +78,21 @@ class Vault:
                 f"or put that back from your copy. {_if_lost(servers)}"
             )
 
-    def seal(self, credential: Credential, *, server_id: UUID, url: str) -> Sealed:
-        """Seal a credential for a server; raises `KeyRingError` when there is no key to do it with."""
+    def seal(self, credential: Credential | ClientKey, *, server_id: UUID, url: str) -> Sealed:
+        """Seal a credential or a client key for a server; raises `KeyRingError` when there is no key to do it with."""
         return sealing.seal(credential, server_id=server_id, url=url, key=self._first_key())
 
     def open(self, sealed: Sealed) -> Credential | Unreadable | None:
         """Open a server's credential; None where it has none. Never raises."""
         if sealed.auth_type == AuthType.NONE:
             return None
-        return sealing.unseal(sealed, find_key=self._find_key)
+        opened = sealing.unseal(sealed, find_key=self._find_key)
+        return sealing.MALFORMED if isinstance(opened, ClientKey) else opened
+
+    def open_client_key(self, sealed: Sealed | None) -> ClientKey | Unreadable | None:
+        """Open the key of a server's client certificate; None where there is none. Never raises."""
+        opened = None if sealed is None else sealing.unseal(sealed, find_key=self._find_key)
+        return opened if opened is None or isinstance(opened, ClientKey | Unreadable) else sealing.MALFORMED
 
     def has_changed(self) -> bool:
         """Whether the file is another one than was read."""

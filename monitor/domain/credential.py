@@ -90,6 +90,13 @@ class ApiKey(Guarded):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKey(Guarded):
+    """The private key of a client certificate, in PEM and not encrypted; it goes nowhere, TLS only signs with it."""
+
+    pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A credential is stored but cannot be opened; `why` is a sentence of at most 200 characters."""
 

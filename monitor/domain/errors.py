@@ -25,6 +25,10 @@ class InvalidModelNameError(FleetError, ValueError):
     """The text is not a model name that Ollama could have."""
 
 
+class InvalidPemError(FleetError, ValueError):
+    """The text holds no certificates or no private key that can be used; says what it must be, without its name."""
+
+
 class ImportFileError(FleetError):
     """A file to import servers from cannot be read as a `.env`."""
 

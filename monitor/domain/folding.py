@@ -61,7 +61,18 @@ _MODEL: dict[str, _Reading] = {
 }
 SERVER_COLUMNS, MODEL_COLUMNS = tuple(_SERVER), tuple(_MODEL)
 # An edit of these lets no verdict stand, and so no time of a check.
-FORGETTING = frozenset({"url", "api_version", "auth_type", "auth_configured", "is_active"})
+FORGETTING = frozenset(
+    {
+        "url",
+        "api_version",
+        "auth_type",
+        "auth_configured",
+        "is_active",
+        "ca_configured",
+        "client_cert_configured",
+        "tls_server_name",
+    }
+)
 # What is read from the table, since not each change of it is told.
 _READ_ONLY = frozenset({EventType.SERVER_SUSPECTED, EventType.SERVER_CLEARED})
 _VERDICTS = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventType.SERVER_DOWN})

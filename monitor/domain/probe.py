@@ -43,7 +43,7 @@ class ProbeResult:
 
     `detail` has at most 200 printable characters and is stable for the same cause (no durations,
     no counters), `latency` is the time to the whole answer and None when there was none. `api` is what the
-    server has answered on, None when it gave no good answer.
+    server has answered on, None when it gave no good answer; `tls_expires_at` is the end of its certificate.
     """
 
     reason: Reason
@@ -52,6 +52,7 @@ class ProbeResult:
     server_version: str | None = None
     api: Api | None = None
     retry_after: timedelta | None = None
+    tls_expires_at: datetime | None = None
 
 
 # The host itself says so, at once: the next question may come soon, and brings a verdict soon.

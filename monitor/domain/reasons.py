@@ -67,9 +67,10 @@ EXPLANATIONS = {
     Reason.TLS: Explanation(
         cause="The encrypted connection fails",
         seen="The certificate or the TLS handshake failed.",
-        advice="`openssl s_client -connect {address} -servername {host}` shows the certificate: its name, its dates,"
-        " and an authority this machine trusts must fit; if port {port} speaks no TLS, write http:// in the "
-        "URL.",
+        advice="`openssl s_client -connect {address} -servername {host}` shows the certificate. Tell `ollama-fleet "
+        "servers set {name}` of an authority of your own with --ca-file, of another name in it with --tls-server-name, "
+        "and give what the server wants to see with --client-cert and --client-key; if port {port} speaks no TLS, "
+        "write http:// in the URL.",
     ),
     Reason.AUTH: Explanation(
         cause="It wants a credential, or another one",

@@ -18,7 +18,8 @@ class ServerRecord:
     `row_version` is the one the result was obtained under. `answered_at` is the time of the request
     that `answer` is for. `flapping` is whether the server comes and goes, `watch_state` whether a
     connection to it is held. `suspicion` is what it is suspected of, which may be nothing; `api` what
-    it speaks. `good` is what a check itself said, whatever is believed after it.
+    it speaks, `tls_expires_at` the end of its certificate. `good` is what a check itself said, whatever is
+    believed after it.
     """
 
     server_id: ServerId
@@ -37,6 +38,7 @@ class ServerRecord:
     watch_state: WatchState | None = None
     suspicion: Suspicion | None = None
     api: Api | None = None
+    tls_expires_at: datetime | None = None
     good: bool | None = None
 
     def over(self, older: "ServerRecord | None") -> Self:
@@ -55,6 +57,7 @@ class ServerRecord:
             "watch_state",
             "suspicion",
             "api",
+            "tls_expires_at",
         )
         gaps = {
             name: value for name in kept if getattr(self, name) is None and (value := getattr(older, name)) is not None

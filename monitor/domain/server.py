@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NewType
 from uuid import UUID
 
-from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.credential import ClientKey, Credential, Unreadable
 
 ServerId = NewType("ServerId", UUID)
 
@@ -21,6 +21,21 @@ class Policy:
     timeout: timedelta
     rise: int
     fall: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How a server and this monitor prove to each other who they are; None is as the settings say.
+
+    `ca_pem` are the only authorities that may vouch for the server. `client_cert`, with its chain, and `client_key`
+    are shown to a server that asks for a certificate. `server_name` is the name in the server's certificate, where
+    that is not the host of its URL.
+    """
+
+    ca_pem: str | None = None
+    client_cert: str | None = None
+    client_key: ClientKey | Unreadable | None = None
+    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +56,12 @@ class Server:
     policy: Policy
     connection_watch: bool = True
     credential: Credential | Unreadable | None = None
+    tls: Tls = Tls()
+
+    @property
+    def unreadable(self) -> Unreadable | None:
+        """Why the server is asked nothing: the credential or the client key that cannot be read."""
+        for secret in (self.credential, self.tls.client_key):
+            if isinstance(secret, Unreadable):
+                return secret
+        return None

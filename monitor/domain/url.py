@@ -35,6 +35,7 @@ _BARE = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+NO_HOST_NAME = "must be the name of a host alone, such as gpu-1.example, without scheme, port or path"
 WITH_A_CREDENTIAL = "The URL must not carry a user name or password; give them as `auth` instead."
 
 
@@ -65,6 +66,18 @@ def origin(url: str) -> str:
     """Return scheme, host and port of a normalised URL, as far as they are written: who answers there is one party."""
     scheme, rest = url.split("://", 1)
     return f"{scheme}://{rest.split('/', 1)[0]}"
+
+
+def host_name(text: str) -> str:
+    """Return the one spelling of a host's name or address alone; raises `InvalidUrlError`."""
+    try:
+        url = normalize(f"https://[{text}]" if ":" in text else f"https://{text}")
+    except InvalidUrlError as error:
+        raise InvalidUrlError(NO_HOST_NAME) from error
+    host = url.removeprefix("https://")
+    if "/" in host or "/" in text:
+        raise InvalidUrlError(NO_HOST_NAME)
+    return host.strip("[]")
 
 
 def literal_address(url: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

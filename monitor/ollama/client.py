@@ -7,22 +7,21 @@ credential goes along with each question to it, and nowhere else.
 
 import asyncio
 import functools
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from importlib import metadata
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 from yarl import URL
 
 from monitor.domain import credential as credentials
 from monitor.domain import url as base_url
-from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.credential import Credential
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
 from monitor.domain.server import Server
@@ -31,6 +30,7 @@ from monitor.ollama.connector import GuardedConnector
 from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
+from monitor.ollama.tls import Contexts, Security
 
 DISTRIBUTION = "ollama-fleet"
 MAX_BODY = 64 * 1024
@@ -44,10 +44,14 @@ IDENTITY = {"", "identity"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The body of an answer with status 200; `latency` is the time to its last byte."""
+    """The body of an answer with status 200; `latency` is the time to its last byte.
+
+    `tls_expires_at` is the end of the server's certificate.
+    """
 
     body: bytes
     latency: timedelta
+    tls_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +60,15 @@ class _Question:
 
     method: str
     target: URL
+    security: Security | None
     body: bytes | None
     credential: Credential | None
     max_body: int
+
+    @property
+    def shows_certificate(self) -> bool:
+        """Whether the server is shown a certificate if it asks for one."""
+        return self.security is not None and self.security.shows_certificate
 
 
 class OllamaClient:
@@ -70,14 +80,14 @@ class OllamaClient:
         allowed_networks: Sequence[guard.Network] = (),
         max_list: int = MAX_LIST,
         names: NameResolver | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Contexts | None = None,
         make_dialer: Callable[..., Dialer] = Dialer,
         observers: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self.max_list = max_list
+        self.contexts = tls or Contexts()
         self.dialer = make_dialer(
             names=names or NameResolver(),
-            tls=tls or ssl.create_default_context(),
             allowed_networks=allowed_networks,
         )
         self._connector = GuardedConnector(self.dialer)
@@ -119,7 +129,7 @@ class OllamaClient:
     def refuses(self, server: Server) -> bool:
         """Return whether a server refuses a connection this very moment; nothing is sent, and nobody waits."""
         target = _target(server.url, "")
-        if isinstance(target, Failure) or isinstance(server.credential, Unreadable):
+        if isinstance(target, Failure) or server.unreadable is not None:
             return False
         return self.dialer.refuses(target.raw_host or "", target.port or 0)
 
@@ -149,28 +159,49 @@ class OllamaClient:
         max_body: int,
         within: timedelta | None = None,
     ) -> Answer | Failure:
-        target = _target(server.url, path)
-        if isinstance(target, Failure):
-            return target
-        if isinstance(server.credential, Unreadable):
-            return Failure(reason=Reason.CREDENTIAL, detail=server.credential.why)
-        question = _Question(method=method, target=target, body=body, credential=server.credential, max_body=max_body)
+        question = self._question(method, server, path=path, body=body, max_body=max_body)
+        if isinstance(question, Failure):
+            return question
+        host, port, security = question.target.raw_host or "", question.target.port or 0, question.security
         # Not the event loop's clock: that of uvloop stands still during a turn.
         began = time.perf_counter()
         connector.max_body.set(max_body)
+        connector.security.set(security)
         try:
             async with asyncio.timeout_at(deadline):
-                await self._connector.dial_ahead(target.raw_host or "", target.port or 0, within=within)
+                await self._connector.dial_ahead(host, port, within=within)
                 found = await self._exchange_fresh(question)
         except TimeoutError:
-            return self._connector.explain_deadline(self._connector.take_stage(), target.raw_host or "")
+            return self._connector.explain_deadline(self._connector.take_stage(), host)
         except Exception as error:
-            return failure.of_exchange(error)
+            return failure.of_exchange(error, shown=question.shows_certificate)
         finally:
             self._connector.end_request()
         if isinstance(found, bytes):
-            return Answer(body=found, latency=timedelta(seconds=time.perf_counter() - began))
+            latency = timedelta(seconds=time.perf_counter() - began)
+            expires_at = None if security is None else self.dialer.expires_at(host, port, security)
+            return Answer(body=found, latency=latency, tls_expires_at=expires_at)
         return found
+
+    def _question(
+        self, method: str, server: Server, *, path: str, body: bytes | None, max_body: int
+    ) -> _Question | Failure:
+        target = _target(server.url, path)
+        if isinstance(target, Failure):
+            return target
+        if server.unreadable is not None:
+            return Failure(reason=Reason.CREDENTIAL, detail=server.unreadable.why)
+        security = None
+        if target.scheme == "https":
+            try:
+                security = self.contexts.of(server.tls, target.raw_host or "")
+            except FailureError as error:
+                return error.failure
+        # Unreadable ones are told above.
+        credential = cast(Credential | None, server.credential)
+        return _Question(
+            method=method, target=target, security=security, body=body, credential=credential, max_body=max_body
+        )
 
     async def _exchange_fresh(self, question: _Question) -> bytes | Failure:
         """Ask, and again when the server turns out to have closed the idle connection used for it."""
@@ -185,8 +216,15 @@ class OllamaClient:
         headers = self._headers if question.body is None else self._post_headers
         if question.credential is not None:
             headers = headers | credentials.headers(question.credential)
+        security = question.security
         response = await self._session.request(
-            question.method, question.target, data=question.body, headers=headers, allow_redirects=False
+            question.method,
+            question.target,
+            data=question.body,
+            headers=headers,
+            allow_redirects=False,
+            ssl=True if security is None else security.context,
+            server_hostname=None if security is None else security.name,
         )
         try:
             answered = response.headers
@@ -194,6 +232,9 @@ class OllamaClient:
             if encoding is not None and encoding.strip().lower() not in IDENTITY:
                 return Failure(reason=Reason.PROTOCOL, detail="The answer is encoded without being asked.")
             content = await _read(response.content, question.max_body)
+            refused = failure.of_certificate(response.status, content, shown=question.shows_certificate)
+            if refused is not None:
+                return refused
             if response.status != HTTPStatus.OK:
                 return failure.of_status(
                     response.status,

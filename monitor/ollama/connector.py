@@ -22,6 +22,7 @@ from aiohttp.tracing import Trace
 from monitor.domain.probe import Reason
 from monitor.ollama.dialer import Dialer, Stage
 from monitor.ollama.failure import Failure, FailureError
+from monitor.ollama.tls import Security
 
 KEEPALIVE_SECONDS = 300.0
 MAX_HEAD = 64 * 1024
@@ -32,6 +33,8 @@ TOO_MUCH = "The server sends more than any answer needs."
 
 # How long the body of the answer to the running task's request may be.
 max_body: ContextVar[int] = ContextVar("max_body", default=0)
+# What the TLS of a new connection for it goes by. That a pooled one goes by the same is seen to by aiohttp's key.
+security: ContextVar[Security | None] = ContextVar("security", default=None)
 
 
 class CountingHandler(ResponseHandler):
@@ -215,7 +218,7 @@ class GuardedConnector(BaseConnector):
         intake = await self._dialer.dial(
             host,
             port,
-            secure=key.is_ssl,
+            security=security.get() if key.is_ssl else None,
             factory=functools.partial(self._make_intake, functools.partial(self._count, (host, port))),
             reached=self._reached(),
             connection=self._ahead.pop(asyncio.current_task(), None),

@@ -8,17 +8,19 @@ import functools
 import ipaddress
 import socket
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from monitor.domain.probe import Reason
 from monitor.ollama import failure, guard, handshake, race
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
 from monitor.ollama.race import Endpoint
+from monitor.ollama.tls import Security
 
 MOST_HOSTS = 65_536
 # Each takes a descriptor for as long; that of the connection watch has just become free.
@@ -43,14 +45,14 @@ class Dialer:
         self,
         *,
         names: NameResolver,
-        tls: ssl.SSLContext,
         allowed_networks: Sequence[guard.Network],
     ) -> None:
         self._names = names
-        self._tls = tls
         self._allowed_networks = tuple(allowed_networks)
         # Hosts that turned out to be this very machine, by a name or an address that does not show it.
         self._own: set[str] = set()
+        # When the certificates end that were seen last, by place and name.
+        self._expiries: OrderedDict[tuple[str, int, str], datetime] = OrderedDict()
         # The same addresses are dialed all day.
         self._refusal = functools.lru_cache(MOST_HOSTS)(self._look_at_address)
 
@@ -72,22 +74,23 @@ class Dialer:
         host: str,
         port: int,
         *,
-        secure: bool,
+        security: Security | None,
         factory: Callable[[], P],
         reached: Callable[[Stage], None],
         connection: socket.socket | None = None,
     ) -> P:
         """Connect and return the connection's protocol; raises `FailureError` with the reason.
 
-        `reached` is told of each stage as it begins; `connection` is one from `reach`.
+        With `security` by TLS. `reached` is told of each stage as it begins; `connection` is one from `reach`.
         """
         if connection is None:
             connection = await self.reach(host, port, reached)
         else:
             reached(Stage.CONNECTING)
-        if secure:
+        if security is not None:
             reached(Stage.HANDSHAKING)
-            _, protocol = await self._shake_hands(connection, host, factory)
+            transport, protocol = await self._shake_hands(connection, security, factory)
+            self._note_expiry((host, port, security.name), transport.get_extra_info("peercert"))
         else:
             _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=connection)
         reached(Stage.CONNECTED)
@@ -100,7 +103,18 @@ class Dialer:
             return False
         return race.is_refused(Endpoint(literal, port))
 
-    async def dial_idle(self, host: str, port: int, *, secure: bool, factory: Callable[[], P]) -> P:
+    def expires_at(self, host: str, port: int, security: Security) -> datetime | None:
+        """Return when the certificate ends that was seen last there; None when there was none."""
+        return self._expiries.get((host, port, security.name))
+
+    def _note_expiry(self, where: tuple[str, int, str], certificate: dict[str, Any] | None) -> None:
+        if certificate and "notAfter" in certificate:
+            self._expiries[where] = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+            self._expiries.move_to_end(where)
+            if len(self._expiries) > MOST_HOSTS:
+                self._expiries.popitem(last=False)
+
+    async def dial_idle(self, host: str, port: int, *, security: Security | None, factory: Callable[[], P]) -> P:
         """Connect like `dial`, to hold the connection and never use it; raises `FailureError` with the reason.
 
         A server behind TLS has to prove itself, but the protocol gets the bare TCP connection, on which what
@@ -108,9 +122,9 @@ class Dialer:
         """
         connection = await self.reach(host, port, lambda _stage: None)
         try:
-            if secure:
-                with _trouble_with_tls():
-                    await handshake.prove(connection, tls=self._tls, host=host)
+            if security is not None:
+                with _trouble_with_tls(security):
+                    await handshake.prove(connection, tls=security.context, host=security.name)
         except BaseException:
             connection.close()
             raise
@@ -184,11 +198,13 @@ class Dialer:
             raise FailureError(Reason.CONNECT_TIMEOUT, "No connection in time.") from error
 
     async def _shake_hands(
-        self, connection: socket.socket, host: str, factory: Callable[[], P]
+        self, connection: socket.socket, security: Security, factory: Callable[[], P]
     ) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
-        with _trouble_with_tls():
-            return await loop.create_connection(factory, sock=connection, ssl=self._tls, server_hostname=host)
+        with _trouble_with_tls(security):
+            return await loop.create_connection(
+                factory, sock=connection, ssl=security.context, server_hostname=security.name
+            )
 
 
 @functools.lru_cache(MOST_HOSTS)
@@ -224,11 +240,11 @@ def _is_own_address(host: str) -> bool:
 
 
 @contextmanager
-def _trouble_with_tls() -> Iterator[None]:
+def _trouble_with_tls(security: Security) -> Iterator[None]:
     try:
         yield
     except (ssl.SSLError, ssl.CertificateError) as error:
-        raise _wrap(failure.of_tls(error)) from error
+        raise _wrap(failure.of_tls(error, shown=security.shows_certificate)) from error
     except OSError as error:
         raise FailureError(
             Reason.RESET, "The connection was closed or reset in the middle of the TLS handshake."

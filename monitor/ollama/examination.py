@@ -3,7 +3,6 @@
 The same prober, lister, dialer, guard and limits as in the daemon are at work, so the verdict is the same.
 """
 
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from monitor.ollama import guard
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.names import NameResolver
 from monitor.ollama.prober import HttpProber
+from monitor.ollama.tls import Contexts
 from monitor.ollama.trace import ObservedClient, Step, Trace
 
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
@@ -46,7 +46,7 @@ async def examine(
     *,
     allowed_networks: Sequence[guard.Network] = (),
     names: NameResolver | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: Contexts | None = None,
 ) -> Examination:
     """Probe a server once and, if it is well, list its models once; each within the time of its policy."""
     trace = Trace()

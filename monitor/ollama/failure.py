@@ -31,6 +31,30 @@ OWN_FAULTS = {
     errno.EACCES: "This machine does not permit the connection.",
     errno.EPERM: "This machine does not permit the connection.",
 }
+# By the numbers that OpenSSL gives to what is wrong with a certificate.
+UNTRUSTED = {
+    **dict.fromkeys((2, 18, 19, 20, 21), "No authority that is trusted here has signed the certificate"),
+    9: "The certificate is not valid yet",
+    10: "The certificate, or one that it was signed with, has expired",
+    **dict.fromkeys((62, 64), "The certificate is for another name"),
+}
+# Alerts by which a server speaks of the certificate that it was shown, or was not.
+OF_OUR_CERTIFICATE = frozenset(
+    {
+        "access denied",
+        "bad certificate",
+        "certificate expired",
+        "certificate required",
+        "certificate revoked",
+        "certificate unknown",
+        "decrypt error",
+        "unknown ca",
+        "unsupported certificate",
+    }
+)
+REFUSES, WANTS = "refuses the client certificate", "wants a client certificate, and none is set"
+# What nginx says in the body of a 400.
+NGINX_ON_CERTIFICATES = (b"No required SSL certificate was sent", b"The SSL certificate error")
 NO_ROUTE = {
     errno.EHOSTUNREACH: "The host cannot be reached.",
     errno.EHOSTDOWN: "The host cannot be reached.",
@@ -76,20 +100,39 @@ def of_connecting(error: OSError) -> Failure:
     return Failure(reason=Reason.PROTOCOL, detail=f"The connection failed with the error {name}.")
 
 
-def of_tls(error: ssl.SSLError | ssl.CertificateError) -> Failure:
-    """Return what a failed TLS handshake means, in OpenSSL's words but without its source lines."""
+def of_tls(error: ssl.SSLError | ssl.CertificateError, *, shown: bool = False) -> Failure:
+    """Return what a failure of TLS means, in OpenSSL's words but without its source lines.
+
+    `shown` is whether this side has a certificate to show. A server that does not take it, or wants one, says so
+    in the handshake, and with TLS 1.3 after it, in the place of an answer.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "unknown cause"
-        return Failure(reason=Reason.TLS, detail=fields.clean(f"The certificate is not trusted: {why}.", MAX_DETAIL))
+        meaning = UNTRUSTED.get(error.verify_code, "The certificate is not trusted")
+        return Failure(reason=Reason.TLS, detail=fields.clean(f"{meaning}: {why}.", MAX_DETAIL))
     why = (getattr(error, "reason", None) or "unknown cause").replace("_", " ").lower()
+    _, _, alert = why.partition(" alert ")
+    if alert in OF_OUR_CERTIFICATE:
+        return Failure(reason=Reason.TLS, detail=f"The server {REFUSES if shown else WANTS} (TLS alert: {alert}).")
+    if alert == "handshake failure" and not shown:
+        why = f"{alert}; it may want a client certificate, and none is set"
     return Failure(reason=Reason.TLS, detail=fields.clean(f"The TLS handshake failed: {why}.", MAX_DETAIL))
 
 
-def of_exchange(error: Exception) -> Failure:
+def of_certificate(status: int, content: bytes | None, *, shown: bool) -> Failure | None:
+    """Return what nginx answers to a client certificate that it does not take, or misses; None for other answers."""
+    if status != HTTPStatus.BAD_REQUEST or not any(words in (content or b"") for words in NGINX_ON_CERTIFICATES):
+        return None
+    detail = f"A proxy in front of the server {REFUSES if shown else WANTS} (HTTP {status})."
+    return Failure(reason=Reason.TLS, detail=detail, status=status)
+
+
+def of_exchange(error: Exception, *, shown: bool = False) -> Failure:
     """Return what an error means that came up anywhere in a request; unknown ones are `protocol`."""
-    chain = _chain(error)
+    # aiohttp's own error takes over the number of an error of TLS, which is EPERM to the operating system.
+    chain = sorted(_chain(error), key=lambda link: not isinstance(link, FailureError | ssl.SSLError))
     for link in chain:
-        known = _of_link(link)
+        known = _of_link(link, shown=shown)
         if known is not None:
             return known
     if isinstance(error, DISCONNECTIONS) or _was_cut_short(chain):
@@ -97,14 +140,14 @@ def of_exchange(error: Exception) -> Failure:
     return Failure(reason=Reason.PROTOCOL, detail="The answer breaks the rules of HTTP.")
 
 
-def _of_link(error: BaseException) -> Failure | None:
+def _of_link(error: BaseException, *, shown: bool) -> Failure | None:
     match error:
         case FailureError():
             return error.failure
         case LineTooLong():
             return Failure(reason=Reason.TOO_LARGE, detail="A header of the answer is too long.")
         case ssl.SSLError():
-            return of_tls(error)
+            return of_tls(error, shown=shown)
         case OSError() if error.errno in OWN_FAULTS or error.errno in NO_ROUTE:
             return of_connecting(error)
         case OSError() if error.errno == errno.ETIMEDOUT:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from monitor.domain.probe import Api, ProbeResult, Reason
 from monitor.domain.server import Server
 from monitor.ollama import payloads
-from monitor.ollama.client import OllamaClient
+from monitor.ollama.client import Answer, OllamaClient
 from monitor.ollama.failure import Failure
 from monitor.ollama.openai_servers import OpenAiServers, models_path
 
@@ -37,7 +37,7 @@ class HttpProber:
         answer = await self._client.get(server, VERSION_PATH, deadline=deadline, within=connect_within)
         if not isinstance(answer, Failure):
             self._openai.forget(server)
-            return _speaking(Api.NATIVE, payloads.read_version(answer.body, latency=answer.latency))
+            return _speaking(Api.NATIVE, payloads.read_version(answer.body, latency=answer.latency), answer)
         if answer.status == HTTPStatus.NOT_FOUND:
             result = await self._ask_openai(server, deadline)
             # What was never such a server is none for failing at this too.
@@ -55,7 +55,7 @@ class HttpProber:
         if isinstance(answer, Failure):
             result = _failed(answer)
         else:
-            result = _speaking(Api.OPENAI, payloads.read_openai_life(answer.body, latency=answer.latency))
+            result = _speaking(Api.OPENAI, payloads.read_openai_life(answer.body, latency=answer.latency), answer)
         if result.reason is Reason.OK:
             self._openai.add(server)
         else:
@@ -63,8 +63,9 @@ class HttpProber:
         return result
 
 
-def _speaking(api: Api, result: ProbeResult) -> ProbeResult:
-    return replace(result, api=api) if result.reason is Reason.OK else result
+def _speaking(api: Api, result: ProbeResult, answer: Answer) -> ProbeResult:
+    known = replace(result, tls_expires_at=answer.tls_expires_at)
+    return replace(known, api=api) if result.reason is Reason.OK else known
 
 
 def _failed(failure: Failure) -> ProbeResult:

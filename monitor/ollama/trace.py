@@ -26,6 +26,7 @@ from monitor.ollama.dialer import Dialer, P
 from monitor.ollama.failure import Failure
 from monitor.ollama.names import NameResolver
 from monitor.ollama.race import Endpoint
+from monitor.ollama.tls import Contexts, Security
 
 MAX_SEEN = 300
 MAX_FACT = 80
@@ -73,10 +74,8 @@ class Trace:
 class ObservedDialer(Dialer):
     """Makes connections like any dialer, and tells of each step."""
 
-    def __init__(
-        self, trace: Trace, *, names: NameResolver, tls: ssl.SSLContext, allowed_networks: Sequence[guard.Network]
-    ) -> None:
-        super().__init__(names=names, tls=tls, allowed_networks=allowed_networks)
+    def __init__(self, trace: Trace, *, names: NameResolver, allowed_networks: Sequence[guard.Network]) -> None:
+        super().__init__(names=names, allowed_networks=allowed_networks)
         self._trace = trace
 
     async def _look_up(self, host: str) -> list[str]:
@@ -103,9 +102,11 @@ class ObservedDialer(Dialer):
         self._trace.begin("head")
         return connection
 
-    async def _shake_hands(self, connection: socket.socket, host: str, factory: Callable[[], P]) -> tuple[Transport, P]:
-        self._trace.begin("tls", host)
-        transport, protocol = await super()._shake_hands(connection, host, factory)
+    async def _shake_hands(
+        self, connection: socket.socket, security: Security, factory: Callable[[], P]
+    ) -> tuple[Transport, P]:
+        self._trace.begin("tls", security.name)
+        transport, protocol = await super()._shake_hands(connection, security, factory)
         self._trace.end(_secured(transport.get_extra_info("ssl_object")))
         self._trace.begin("head")
         return transport, protocol
@@ -120,7 +121,7 @@ class ObservedClient(OllamaClient):
         *,
         allowed_networks: Sequence[guard.Network],
         names: NameResolver | None,
-        tls: ssl.SSLContext | None,
+        tls: Contexts | None,
     ) -> None:
         observer = aiohttp.TraceConfig()
         observer.on_request_headers_sent.append(self._asked)

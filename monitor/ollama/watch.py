@@ -20,6 +20,7 @@ from monitor.domain.server import Server
 from monitor.domain.watching import Ending
 from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import FailureError
+from monitor.ollama.tls import Contexts
 
 # First probe after 3 s of silence, then every second; dead after four without an answer: 7 s. Fewer would be lost
 # by chance too often, and an answer that takes 3 s still comes in time.
@@ -96,19 +97,20 @@ class IdleConnection(asyncio.Protocol):
 class IdleConnections:
     """Implements `ports.Holder`."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, contexts: Contexts) -> None:
         self._dialer = dialer
+        self._contexts = contexts
 
     async def hold(self, server: Server, ended: Callable[[Ending], None], /) -> IdleConnection | None:
         """Connect within the server's time-out; None when that cannot be done, which is no verdict."""
         try:
             target = URL(base_url.normalize(server.url), encoded=True)
-            secure = target.scheme == "https"
+            host, secure = target.raw_host or "", target.scheme == "https"
             async with asyncio.timeout(server.policy.timeout.total_seconds()):
                 return await self._dialer.dial_idle(
-                    target.raw_host or "",
+                    host,
                     target.port or 0,
-                    secure=secure,
+                    security=self._contexts.of(server.tls, host) if secure else None,
                     factory=lambda: IdleConnection(ended, tolerated=MOST_CIPHERTEXT if secure else 0),
                 )
         except (FailureError, InvalidUrlError, ValueError, OSError):

@@ -17,7 +17,8 @@ Type = Literal[
 class Role(StrEnum):
     """Who states a column, and who may see it."""
 
-    # An operator edits it; each edit makes a new row version. REST takes and shows it, events tell it.
+    # An operator edits it; each edit makes a new row version. REST takes and shows it, events tell it unless it says
+    # `told=False`.
     OPERATOR = "operator"
     # A monitor has found it out. REST shows it, events tell it unless it says `told=False`.
     VERDICT = "verdict"
@@ -136,9 +137,9 @@ class FactTable(Table):
         return tuple(column.name for column in self.columns if wanted(column))
 
 
-def operator(name: str, type: Type, **options: Any) -> Column:
+def operator(name: str, type: Type, *, told: bool = True, **options: Any) -> Column:
     """Return a column that an operator edits."""
-    return Column(name, type, role=Role.OPERATOR, told=True, **options)
+    return Column(name, type, role=Role.OPERATOR, told=told, **options)
 
 
 def verdict(name: str, type: Type, *, told: bool = True, null: bool = True, **options: Any) -> Column:

@@ -1,4 +1,4 @@
-"""Credentials as they lie in the database: sealed, each with the id of its key."""
+"""Credentials and client keys as they lie in the database: sealed, each with the id of its key."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from monitor.credentials.sealing import Sealed
+from monitor.credentials.sealing import CLIENT_KEY, Sealed
 from monitor.credentials.vault import MOST_NAMED, Vault
+from monitor.domain.credential import AuthType
 from monitor.domain.errors import FleetError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
@@ -16,29 +17,31 @@ BATCH = 100
 # "keys" and "seal" in ASCII: any numbers will do, as long as all programs use the same.
 CHANGING_LOCK, SEALING_LOCK = 0x6B657973, 0x7365616C
 
-COLUMNS = "id, url, auth_type, auth_config"
-KEYS_IN_USE = """
-SELECT auth_config->>'key' AS key_id, count(*) AS credentials FROM ollama_servers
-WHERE auth_type <> 'none' AND auth_config ? 'key' GROUP BY auth_config->>'key'
+SEALED_IN = ("auth_config", "client_key")
+COLUMNS = "id, url, auth_type, auth_config, client_key"
+# All that is sealed: a server has up to two of them.
+SECRETS = """
+FROM ollama_servers, LATERAL (VALUES (CASE WHEN auth_type <> 'none' THEN auth_config END), (client_key))
+    AS secret (sealed) WHERE sealed ? 'key'
 """
+KEYS_IN_USE = f"SELECT sealed->>'key' AS key_id, count(*) AS credentials {SECRETS} GROUP BY sealed->>'key'"
 # One more than a sentence names, so that it can say that there are others.
-SOME_SERVERS = f"""
-SELECT name FROM ollama_servers WHERE auth_type <> 'none' AND auth_config ? 'key' ORDER BY name LIMIT {MOST_NAMED + 1}
-"""
+SOME_SERVERS = f"SELECT DISTINCT name {SECRETS} ORDER BY name LIMIT {MOST_NAMED + 1}"
 READ_ONE = f"SELECT {COLUMNS} FROM ollama_servers WHERE id = $1"
 # In the order of ids, and locked against an edit until the commit.
 READ_OTHERS = f"""
 SELECT {COLUMNS} FROM ollama_servers
-WHERE auth_type <> 'none' AND auth_config ? 'key' AND auth_config->>'key' <> $1 AND ($2::uuid IS NULL OR id > $2)
+WHERE (auth_type <> 'none' AND auth_config ? 'key' AND auth_config->>'key' <> $1
+       OR client_key ? 'key' AND client_key->>'key' <> $1)
+    AND ($2::uuid IS NULL OR id > $2)
 ORDER BY id LIMIT $3 FOR NO KEY UPDATE
 """
 # The triggers take it for what it is, no edit: no new row version, no event, and the verdict stands.
 NO_EDIT = "SELECT set_config('ollama_fleet.writer', 'rotation', true)"
 REPLACE = """
-UPDATE ollama_servers AS server SET auth_config = fresh.auth_config
-FROM unnest($1::uuid[], $2::jsonb[], $3::jsonb[]) AS fresh (id, old_config, auth_config)
-WHERE server.id = fresh.id AND server.auth_config = fresh.old_config
-RETURNING server.id
+UPDATE ollama_servers AS server SET auth_config = fresh.auth_config, client_key = fresh.client_key
+FROM unnest($1::uuid[], $2::jsonb[], $3::jsonb[]) AS fresh (id, auth_config, client_key)
+WHERE server.id = fresh.id
 """
 # While somebody seals, nobody takes keys out of the ring: the key that he uses is not in any row yet.
 SEALING = f"SELECT pg_advisory_xact_lock_shared({SEALING_LOCK})"
@@ -49,7 +52,7 @@ CHANGING = f"SELECT pg_try_advisory_xact_lock({CHANGING_LOCK})"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one step of a rotation did: how many rows it sealed anew, which it could not open, where it ended."""
+    """What one step of a rotation did: how many secrets it sealed anew, whose it could not open, where it ended."""
 
     resealed: int
     unopened: Sequence[UUID]
@@ -59,6 +62,13 @@ class Step:
 def sealed(row: Any) -> Sealed:
     """Return the credential of a row that has the columns `id`, `url`, `auth_type` and `auth_config`."""
     return Sealed(server_id=row["id"], url=row["url"], auth_type=row["auth_type"], auth_config=row["auth_config"])
+
+
+def sealed_client_key(row: Any) -> Sealed | None:
+    """Return the client key of a row that has the columns `id`, `url` and `client_key`; None where there is none."""
+    if row["client_key"] is None:
+        return None
+    return Sealed(server_id=row["id"], url=row["url"], auth_type=CLIENT_KEY, auth_config=row["client_key"])
 
 
 async def keys_in_use(connection: Connection) -> dict[str, int]:
@@ -85,6 +95,12 @@ async def read(connection: Connection, server_id: UUID) -> Sealed | None:
     return None if row is None else sealed(row)
 
 
+async def read_client_key(connection: Connection, server_id: UUID) -> Sealed | None:
+    """Read the client key of a server; None when it has none, or there is no such server."""
+    row = await connection.fetchrow(READ_ONE, server_id)
+    return None if row is None else sealed_client_key(row)
+
+
 @asynccontextmanager
 async def changing_keys(dsn: str) -> AsyncIterator[Connection]:
     """Hold the right to change the key ring of a database, on a session of its own; only one process has it."""
@@ -109,21 +125,43 @@ async def nobody_sealing(opened: Database) -> AsyncIterator[dict[str, int]]:
 async def reseal_some(
     opened: Database, *, key_id: str, after: UUID | None, reseal: Callable[[Sealed], Sealed | None]
 ) -> Step | None:
-    """Seal at most 100 credentials anew, those after a server's id that another key than the given one has sealed.
+    """Seal the secrets of at most 100 servers anew, of those after a server's id with one that another key has sealed.
 
     `reseal` returns None for what it cannot open, which then stays as it is. None: there are no more.
     """
     async with opened.transaction() as connection:
         await connection.execute(NO_EDIT)
-        found = [sealed(row) for row in await connection.fetch(READ_OTHERS, key_id, after, BATCH)]
-        if not found:
+        rows = await connection.fetch(READ_OTHERS, key_id, after, BATCH)
+        if not rows:
             return None
-        pairs = [(old, reseal(old)) for old in found]
-        changes = [(old.server_id, old.auth_config, new.auth_config) for old, new in pairs if new is not None]
-        columns = zip(*changes, strict=True) if changes else ([], [], [])
-        resealed = await connection.fetch(REPLACE, *columns)
+        done = [_reseal_row(row, key_id, reseal) for row in rows]
+        # The rows are locked, so they are still what was read.
+        await connection.execute(REPLACE, *zip(*(each.columns for each in done), strict=True))
     return Step(
-        resealed=len(resealed),
-        unopened=[old.server_id for old, new in pairs if new is None],
-        last=found[-1].server_id,
+        resealed=sum(each.resealed for each in done),
+        unopened=[row["id"] for row, each in zip(rows, done, strict=True) if each.is_unopened],
+        last=rows[-1]["id"],
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resealed:
+    columns: tuple[Any, ...]
+    resealed: int
+    is_unopened: bool
+
+
+def _reseal_row(row: Any, key_id: str, reseal: Callable[[Sealed], Sealed | None]) -> _Resealed:
+    """Seal what another key than the given one has sealed; what cannot be opened stays as it is."""
+    columns, resealed, is_unopened = {name: row[name] for name in ("id", *SEALED_IN)}, 0, False
+    for column, old in zip(SEALED_IN, (sealed(row), sealed_client_key(row)), strict=True):
+        # What is left of a credential that was taken away by hand is none.
+        if old is None or old.auth_type == AuthType.NONE or old.key_id in {None, key_id}:
+            continue
+        new = reseal(old)
+        if new is None:
+            is_unopened = True
+        else:
+            columns[column] = new.auth_config
+            resealed += 1
+    return _Resealed(columns=tuple(columns.values()), resealed=resealed, is_unopened=is_unopened)

@@ -20,11 +20,13 @@ free AS MATERIALIZED (
     SELECT id FROM ollama_servers, lease WHERE id = ANY ($4::uuid[]) ORDER BY id
     FOR NO KEY UPDATE OF ollama_servers SKIP LOCKED),
 record (id, row_version, status, reason, detail, server_version, checked_ago, next_check_in, latency_ms, listed_ago,
-        answered_at, answer, flapping, watch_state, suspect, suspect_ago, suspect_reason, suspicion_told, api)
+        answered_at, answer, flapping, watch_state, suspect, suspect_ago, suspect_reason, suspicion_told, api,
+        tls_expires_at)
 AS MATERIALIZED (
     SELECT * FROM unnest($4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[],
                          $11::interval[], $12::float8[], $13::interval[], $14::timestamptz[], $15::jsonb[], $16::bool[],
-                         $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[])),
+                         $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[],
+                         $23::timestamptz[])),
 written AS (
 UPDATE ollama_servers AS server SET
     status = record.status,
@@ -48,7 +50,8 @@ UPDATE ollama_servers AS server SET
     suspect_reason = CASE record.suspect WHEN true THEN record.suspect_reason
                                          WHEN false THEN NULL ELSE server.suspect_reason END,
     suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),
-    api_seen = coalesce(record.api, server.api_seen)
+    api_seen = coalesce(record.api, server.api_seen),
+    tls_expires_at = coalesce(record.tls_expires_at, server.tls_expires_at)
 FROM free, record
 WHERE server.id = free.id AND server.id = record.id AND server.row_version = record.row_version AND server.is_active
 RETURNING server.id)
@@ -113,6 +116,7 @@ def _row(record: ServerRecord, now: float) -> tuple[Any, ...]:
         None if record.watch_state is None else record.watch_state.value,
         *_suspicion_columns(record.suspicion, now),
         None if record.api is None else record.api.value,
+        record.tls_expires_at,
     )
 
 

@@ -9,18 +9,18 @@ import asyncpg
 from monitor.credentials.vault import Vault
 from monitor.domain import reasons, suspicion
 from monitor.domain.availability import Availability, Status
-from monitor.domain.credential import Unreadable
 from monitor.domain.event import Event
 from monitor.domain.flap import Flap
 from monitor.domain.fleet import Watched
-from monitor.domain.server import Policy, Server, ServerId
+from monitor.domain.server import Policy, Server, ServerId, Tls
 from monitor.domain.suspicion import Suspicion
 from monitor.postgres import credential_store, event_log
 from monitor.postgres.database import Database
 
 COLUMNS = """
     id, name, url, api_version, auth_type, auth_config, row_version, check_interval_seconds, check_timeout_seconds,
-    rise, fall, connection_watch, status, status_reason, status_detail, server_version,
+    rise, fall, connection_watch, ca_pem, client_cert, client_key, tls_server_name,
+    status, status_reason, status_detail, server_version,
     extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
     extract(epoch FROM clock_timestamp() - suspect_since)::float8 AS suspect_for, suspect_reason, suspicion_told,
     CASE WHEN check_requested_at > coalesce(check_answered_at, '-infinity')
@@ -85,11 +85,6 @@ class PostgresServerStore:
             fall=row["fall"] or default.fall,
         )
         server_id = ServerId(row["id"])
-        credential = self._vault.open(credential_store.sealed(row))
-        if isinstance(credential, Unreadable):
-            self._unreadable.add(server_id)
-        else:
-            self._unreadable.discard(server_id)
         server = Server(
             id=server_id,
             name=row["name"],
@@ -98,8 +93,18 @@ class PostgresServerStore:
             row_version=row["row_version"],
             policy=policy,
             connection_watch=row["connection_watch"],
-            credential=credential,
+            credential=self._vault.open(credential_store.sealed(row)),
+            tls=Tls(
+                ca_pem=row["ca_pem"],
+                client_cert=row["client_cert"],
+                client_key=self._vault.open_client_key(credential_store.sealed_client_key(row)),
+                server_name=row["tls_server_name"],
+            ),
         )
+        if server.unreadable is None:
+            self._unreadable.discard(server_id)
+        else:
+            self._unreadable.add(server_id)
         return Watched(
             server=server,
             availability=_availability(row),

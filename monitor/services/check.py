@@ -159,6 +159,7 @@ class Check:
             flapping=watched.availability.flapping,
             suspicion=watched.suspicion,
             api=result.api,
+            tls_expires_at=result.tls_expires_at,
             good=None if ours else result.reason in evaluation.ALIVE,
         )
         self._recorder.record(record, at_once=changed or requested is not None)

@@ -27,16 +27,17 @@ async def _hold(url: str, count: int, kind: str) -> None:
     ended: list[Ending] = []
     server = Server(id=ServerId(uuid.uuid4()), name=url, url=url, api_version="v1", row_version=1, policy=POLICY)
     async with OllamaClient() as client:
-        connections = IdleConnections(client.dialer)
+        connections = IdleConnections(client.dialer, client.contexts)
 
         async def hold() -> IdleConnection | None:
             if kind == "idle":
                 return await connections.hold(server, ended.append)
             target = URL(url)
+            host = target.host or ""
             return await client.dialer.dial(
-                target.host or "",
+                host,
                 target.port or 0,
-                secure=target.scheme == "https",
+                security=client.contexts.of(server.tls, host) if target.scheme == "https" else None,
                 factory=lambda: IdleConnection(ended.append, tolerated=0),
                 reached=lambda _stage: None,
             )

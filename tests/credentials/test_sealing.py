@@ -14,26 +14,27 @@ from monitor.credentials import sealing
 from monitor.credentials.key_ring import Key, KeyRing
 from monitor.credentials.sealing import Sealed
 from monitor.domain import credential as credentials
-from monitor.domain.credential import ApiKey, Basic, Bearer, Credential, Guarded, Unreadable
+from monitor.domain.credential import ApiKey, Basic, Bearer, ClientKey, Credential, Guarded, Unreadable
 from tests.credentials.conftest import fresh_key
 
 SECRET = "hunter2-ümlaut"
-KINDS: list[Credential] = [
+KINDS: list[Credential | ClientKey] = [
     Basic(username="fleet", password=SECRET),
     Basic(username="fleet", password=""),
     Bearer(token=SECRET),
     ApiKey(key=SECRET),
     ApiKey(key=SECRET, header="X-Other"),
+    ClientKey(pem=SECRET),
 ]
 URL = "https://gpu-1.example:8443/ollama"
 SERVER = UUID(int=7)
 
 
-def sealed_with(key: Key, credential: Credential) -> Sealed:
+def sealed_with(key: Key, credential: Credential | ClientKey) -> Sealed:
     return sealing.seal(credential, server_id=SERVER, url=URL, key=key)
 
 
-def opened(sealed: Sealed, *keys: Key) -> Credential | Unreadable:
+def opened(sealed: Sealed, *keys: Key) -> Credential | ClientKey | Unreadable:
     return sealing.unseal(sealed, find_key=KeyRing(keys).get)
 
 

@@ -33,7 +33,7 @@ class Bench:
     """Idle connections, and a note of how they ended."""
 
     def __init__(self, client: OllamaClient) -> None:
-        self.connections = IdleConnections(client.dialer)
+        self.connections = IdleConnections(client.dialer, client.contexts)
         self.endings: list[Ending] = []
 
     async def hold(self, url: str, *, patience: float = 5.0) -> IdleConnection | None:

@@ -32,7 +32,10 @@ async def _watch(settings: list[str]) -> None:
     watch.KEEPALIVE = tuple((name, int(value)) for (name, _), value in zip(watch.KEEPALIVE, settings, strict=True))
     ended: asyncio.Queue[Ending] = asyncio.Queue()
     async with FakeOllama() as fake, OllamaClient() as client:
-        assert await IdleConnections(client.dialer).hold(server_at(fake.url), ended.put_nowait) is not None
+        assert (
+            await IdleConnections(client.dialer, client.contexts).hold(server_at(fake.url), ended.put_nowait)
+            is not None
+        )
         plug_in(up=False)
         began = time.monotonic()
         sys.stdout.write(f"{await ended.get()} {time.monotonic() - began:.1f}\n")

@@ -134,7 +134,7 @@ async def test_a_question_that_is_repeated_on_a_new_connection_carries_it_again(
 
 async def test_the_connection_watch_sends_nothing(client: OllamaClient, fake: FakeOllama) -> None:
     server = replace(server_at(fake.url), credential=Bearer(token="canary-token"))
-    hold = await IdleConnections(client.dialer).hold(server, lambda _ending: None)
+    hold = await IdleConnections(client.dialer, client.contexts).hold(server, lambda _ending: None)
     assert hold is not None
     await eventually(lambda: len(fake.silent_connections) == 1)
     hold.close()

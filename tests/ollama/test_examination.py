@@ -15,6 +15,7 @@ from monitor.ollama.client import OllamaClient
 from monitor.ollama.examination import Examination
 from monitor.ollama.names import NameResolver
 from monitor.ollama.prober import HttpProber
+from monitor.ollama.tls import Contexts
 from monitor.ollama.trace import Step
 from tests.fakes import behaviours
 from tests.fakes.exchange import Behaviour
@@ -41,7 +42,7 @@ async def secure() -> AsyncIterator[FakeOllama]:
 
 
 async def agreed(
-    url: str, *, limit: float = 5.0, lookup: Callable[[str], list[str]] = unknown, tls: ssl.SSLContext | None = None
+    url: str, *, limit: float = 5.0, lookup: Callable[[str], list[str]] = unknown, tls: Contexts | None = None
 ) -> Examination:
     """Examine a URL, and check that the prober gives the same verdict."""
     server = server_at(url, timeout=limit)
@@ -144,7 +145,7 @@ async def test_of_the_addresses_of_a_name_the_refused_and_the_chosen_are_shown(f
 async def test_a_certificate_that_is_not_trusted_fails_at_tls_and_says_why(secure: FakeOllama) -> None:
     found = await agreed(secure.url)
     assert (found.result.reason, names(found)) == (Reason.TLS, [*BEFORE_ANSWER, "tls"])
-    assert "The certificate is not trusted: " in failed(found).seen
+    assert "No authority that is trusted here has signed the certificate: " in failed(found).seen
 
 
 async def test_a_trusted_certificate_is_shown_with_its_name_and_its_last_day() -> None:
@@ -153,7 +154,9 @@ async def test_a_trusted_certificate_is_shown_with_its_name_and_its_last_day() -
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with FakeOllama(tls=context) as fake:
-        found = await agreed(f"https://{HOST}:{fake.port}", lookup=lambda _host: ["127.0.0.1"], tls=trusting)
+        found = await agreed(
+            f"https://{HOST}:{fake.port}", lookup=lambda _host: ["127.0.0.1"], tls=Contexts(plain=trusting)
+        )
     assert found.result.reason is Reason.OK
     (tls,) = (step for step in found.steps if step.name == "tls")
     assert tls.seen.startswith("TLSv1.3, certificate of gpu-1.example, valid until ")

@@ -15,6 +15,7 @@ from monitor.ollama.client import MAX_LIST, OllamaClient
 from monitor.ollama.lister import HttpLister
 from monitor.ollama.names import NameResolver
 from monitor.ollama.prober import HttpProber
+from monitor.ollama.tls import Contexts
 from tests.fakes import behaviours
 from tests.fakes.ollama import FakeOllama
 from tests.ollama.conftest import server_at
@@ -33,7 +34,7 @@ async def trusting(authority: trustme.CA) -> AsyncIterator[OllamaClient]:
     """Return a client that trusts the authority and finds every name on this machine."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    async with OllamaClient(tls=context, names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
+    async with OllamaClient(tls=Contexts(plain=context), names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
         yield client
 
 
@@ -108,7 +109,7 @@ def test_a_list_as_long_as_the_cap_comes_whole_and_one_without_an_end_is_cut(
     async def ask() -> None:
         async with (
             FakeOllama(tls=serving(authority.issue_cert("127.0.0.1"))) as fake,
-            OllamaClient(tls=context) as client,
+            OllamaClient(tls=Contexts(plain=context)) as client,
         ):
             lister, server = HttpLister(client), server_at(fake.url, timeout=30)
             for _ in range(2):

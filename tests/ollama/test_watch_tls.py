@@ -15,6 +15,7 @@ from monitor.domain.watching import Ending
 from monitor.ollama import watch
 from monitor.ollama.client import OllamaClient
 from monitor.ollama.names import NameResolver
+from monitor.ollama.tls import Contexts
 from tests.fakes.ollama import FakeOllama
 from tests.ollama.conftest import Bench, eventually
 
@@ -95,7 +96,7 @@ async def secure(authority: trustme.CA) -> AsyncIterator[Bench]:
     """Idle connections that trust the authority, and find every name on this machine."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    async with OllamaClient(tls=context, names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
+    async with OllamaClient(tls=Contexts(plain=context), names=NameResolver(lambda _host: ["127.0.0.1"])) as client:
         yield Bench(client)
 
 

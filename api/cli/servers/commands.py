@@ -20,7 +20,7 @@ from api.cli.servers.options import credential_options, field_options, given, ta
 from api.fleet import refusals
 from api.fleet.filters import ServerFilters
 from api.fleet.schemas import ServerCreate, ServerPatch
-from api.fleet.views import ServerView
+from api.fleet.views import EditedServer, ServerView
 from monitor.domain.probe import Reason
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -107,8 +107,10 @@ async def add(invocation: Invocation, /, *, as_json: bool, **values: Any) -> Non
         server = await fleet.registry.create_server(new)
     if as_json:
         output.as_json(server.model_dump(mode="json"))
-    else:
-        output.say(f"Added {_named(server)}, id {server.id}.")
+        return
+    output.say(f"Added {_named(server)}, id {server.id}.")
+    for notice in server.notices if isinstance(server, EditedServer) else ():
+        output.note(wording.notice(notice))
 
 
 @servers.command("set", epilog="Example: ollama-fleet servers set gpu-1 --priority 5 --interval none")

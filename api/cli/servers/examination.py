@@ -8,21 +8,23 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from api.cli import listing, sessions
+from api.cli.fleet import Fleet
 from api.cli.invocation import Invocation
 from api.cli.screen import output, text
 from api.cli.screen.output import Column
 from api.fleet.views import ServerView
 from monitor.domain import reasons, url
-from monitor.domain.credential import Credential, Unreadable
+from monitor.domain.credential import ClientKey, Credential, Unreadable
 from monitor.domain.errors import FleetError
 from monitor.domain.probe import Reason
-from monitor.domain.server import Server, ServerId
+from monitor.domain.server import Server, ServerId, Tls
 from monitor.embedded import postgres as embedded
 from monitor.ollama import examination
 from monitor.ollama.examination import Examination
+from monitor.ollama.tls import Contexts, TlsFiles
 from monitor.settings import Settings
 
-Found: TypeAlias = tuple[ServerView, Credential | Unreadable | None]
+Found: TypeAlias = tuple[ServerView, Credential | Unreadable | None, ClientKey | Unreadable | None]
 UNREGISTERED = "(not registered)"
 API_VERSION = "v1"
 
@@ -39,9 +41,8 @@ async def find(invocation: Invocation, reference: str) -> Subject:
     """Return the server of a reference, or one made of a URL that is not registered; FleetError if it is neither."""
     if "://" not in reference:
         async with sessions.fleet(invocation) as fleet:
-            view = await listing.one_server(fleet.registry, reference)
-            credential = await fleet.registry.credential(view.id, view.url)
-        return _registered(invocation, view, credential)
+            known = await _with_secrets(fleet, await listing.one_server(fleet.registry, reference))
+        return _registered(invocation, *known)
     address = url.normalize(reference)
     # Read here, since a wrong setting is an error and a database that is away is none.
     settings = invocation.settings
@@ -58,7 +59,9 @@ async def find(invocation: Invocation, reference: str) -> Subject:
 async def examine(invocation: Invocation, subject: Subject) -> Examination:
     """Ask a server, with the limits and the allowed networks of the settings."""
     with output.working(f"asking {subject.server.url}"):
-        return await examination.examine(subject.server, allowed_networks=invocation.settings.allowed_networks)
+        settings = invocation.settings
+        contexts = Contexts(TlsFiles.of(settings))
+        return await examination.examine(subject.server, allowed_networks=settings.allowed_networks, tls=contexts)
 
 
 async def _at(invocation: Invocation, address: str) -> Found | None:
@@ -68,12 +71,26 @@ async def _at(invocation: Invocation, address: str) -> Found | None:
         raise FleetError(f"no database runs in {settings.state_dir}.")
     async with sessions.fleet(invocation) as fleet:
         view = next((server for server in await listing.all_servers(fleet.registry) if server.url == address), None)
-        return None if view is None else (view, await fleet.registry.credential(view.id, view.url))
+        return None if view is None else await _with_secrets(fleet, view)
 
 
-def _registered(invocation: Invocation, view: ServerView, credential: Credential | Unreadable | None) -> Subject:
+async def _with_secrets(fleet: Fleet, view: ServerView) -> Found:
+    credential = await fleet.registry.credential(view.id, view.url)
+    return view, credential, None if view.client_cert is None else await fleet.registry.client_key(view.id)
+
+
+def _registered(
+    invocation: Invocation,
+    view: ServerView,
+    credential: Credential | Unreadable | None,
+    client_key: ClientKey | Unreadable | None,
+) -> Subject:
     if credential is None and view.auth.configured:
         output.note(f"{view.name} is asked without its credential, which an API elsewhere does not give away.")
+    if client_key is None and view.client_cert is not None:
+        output.note(
+            f"{view.name} is asked without its client certificate: an API elsewhere does not give its key away."
+        )
     policy = invocation.settings.policy
     if view.check_timeout_seconds is not None:
         policy = replace(policy, timeout=timedelta(seconds=view.check_timeout_seconds))
@@ -85,6 +102,12 @@ def _registered(invocation: Invocation, view: ServerView, credential: Credential
         row_version=view.row_version,
         policy=policy,
         credential=credential,
+        tls=Tls(
+            ca_pem=view.ca_pem,
+            client_cert=None if client_key is None else view.client_cert,
+            client_key=client_key,
+            server_name=view.tls_server_name,
+        ),
     )
     return Subject(server=server, is_registered=True)
 

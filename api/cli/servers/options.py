@@ -53,7 +53,7 @@ class OrNone(click.ParamType[Any]):
         return Clear.CLEAR if value == NONE else value
 
 
-SITE = OrNone()
+TEXT = OrNone()
 DURATION, NUMBER = Override(duration=True), Override(duration=False)
 
 FIELD_OPTIONS = (
@@ -76,7 +76,23 @@ FIELD_OPTIONS = (
     click.option(
         "--watch/--no-watch", "connection_watch", default=None, help="Hold an idle connection to see its death at once."
     ),
-    click.option("--site", type=SITE, metavar="SITE", help="The site where the server stands; none takes it away."),
+    click.option("--site", type=TEXT, metavar="SITE", help="The site where the server stands; none takes it away."),
+    click.option(
+        "--ca-file",
+        "ca_pem",
+        metavar="FILE",
+        help="Certificates (PEM) of the only authorities that may vouch for the server; - for standard input, none for "
+        "the system's. What is in it is stored, not its path.",
+    ),
+    click.option(
+        "--client-cert",
+        metavar="FILE",
+        help="Certificate (PEM) to show to a server that asks for one; none removes it.",
+    ),
+    click.option("--client-key", metavar="FILE", help="Its private key (PEM, no passphrase), which is stored sealed."),
+    click.option(
+        "--tls-server-name", type=TEXT, metavar="NAME", help="Name in its certificate, if not the URL's host."
+    ),
     click.option("--api-version", metavar="V", help="Path prefix of its OpenAI-style API; v1 if not given."),
 )
 
@@ -119,6 +135,8 @@ KINDS = ("none", "basic", "bearer", "api_key")
 # By kind, the member of `auth` that is the secret.
 SECRETS = {"basic": "password", "bearer": "token", "api_key": "key"}
 MOST_BYTES = 16 * 1024
+MOST_BYTES_OF_PEM = 1024 * 1024
+PEM_OPTIONS = {"ca_pem": "certificates", "client_cert": "certificate", "client_key": "private key"}
 STDIN = "-"
 
 CREDENTIAL_OPTIONS = (
@@ -147,6 +165,7 @@ def credential_options(function: Function) -> Function:
 
 def take(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values with these options replaced by `auth` as the API takes it, if they were given."""
+    values = _with_pem(values)
     kind, username, header, file = (
         values.pop(name, None) for name in ("auth_type", "username", "auth_header", "secret_file")
     )
@@ -159,7 +178,7 @@ def take(values: dict[str, Any]) -> dict[str, Any]:
     if header is not None:
         auth["header"] = header
     if kind in SECRETS:
-        auth[SECRETS[kind]] = _prompted(SECRETS[kind]) if file is None else _read(file)
+        auth[SECRETS[kind]] = _prompted(SECRETS[kind]) if file is None else _read(file, "secret", most=MOST_BYTES)
     return values | {"auth": auth}
 
 
@@ -180,19 +199,33 @@ def _prompted(name: str) -> str:
     return secret
 
 
-def _read(file: str) -> str:
+def _with_pem(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with what is in the files of certificates and keys; `none` takes them away."""
+    given = {name: values[name] for name in PEM_OPTIONS if values.get(name) is not None}
+    if given.get("client_cert") == NONE and "client_key" not in given:
+        given["client_key"] = NONE
+    if list(given.values()).count(STDIN) > 1:
+        raise click.UsageError("Only one file can come from standard input.")
+    read = {
+        name: Clear.CLEAR if file == NONE else _read(file, PEM_OPTIONS[name], most=MOST_BYTES_OF_PEM)
+        for name, file in given.items()
+    }
+    return values | read
+
+
+def _read(file: str, what: str, *, most: int) -> str:
     try:
         if file == STDIN:
-            raw = sys.stdin.buffer.read(MOST_BYTES + 1)
+            raw = sys.stdin.buffer.read(most + 1)
         else:
             with Path(file).open("rb") as opened:
-                raw = opened.read(MOST_BYTES + 1)
+                raw = opened.read(most + 1)
     except OSError as error:
-        raise click.ClickException(f"The secret cannot be read from {file}: {error.strerror}.") from error
-    if len(raw) > MOST_BYTES:
-        raise click.ClickException(f"The secret in {file} is longer than any credential.")
+        raise click.ClickException(f"The {what} cannot be read from {file}: {error.strerror}.") from error
+    if len(raw) > most:
+        raise click.ClickException(f"The {what} in {file} is too long to be one.")
     try:
         return raw.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         # Without the cause, which repeats what stands there.
-        raise click.ClickException(f"The secret in {file} is not text in UTF-8.") from None
+        raise click.ClickException(f"The {what} in {file} is not text in UTF-8.") from None

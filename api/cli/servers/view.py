@@ -9,8 +9,10 @@ from typing import Any
 from api.cli.screen import output, text
 from api.cli.screen.output import Column
 from api.fleet.views import AuthView, CheckAnswer, DiscoveryAnswer, ServerView
+from monitor.credentials import certificates
 from monitor.domain import reasons
 from monitor.domain.availability import Status
+from monitor.domain.errors import InvalidPemError
 from monitor.domain.probe import Reason
 
 NONE_YET = "There is no server yet. Add one: ollama-fleet servers add NAME URL"
@@ -30,7 +32,10 @@ COLUMNS = (
 SECONDS = ("check_interval_seconds", "check_timeout_seconds")
 # Without a value of its own a server follows the settings.
 OVERRIDES = frozenset({*SECONDS, "rise", "fall"})
-AUTH = "auth"
+AUTH, CLIENT_CERT = "auth", "client_cert"
+CERTIFICATES = ("ca_pem", CLIENT_CERT)
+# With them a secret comes that is not shown.
+WITH_SECRET = (AUTH, CLIENT_CERT)
 
 
 def rows(servers: Sequence[ServerView]) -> Iterator[list[str]]:
@@ -67,8 +72,11 @@ def edit(before: ServerView, after: ServerView, given: Container[str]) -> str:
         for name in type(before).model_fields
         if name in given and _value(after, name) != _value(before, name)
     ]
-    if AUTH in given and _value(after, AUTH) == _value(before, AUTH):
-        changes.append(f"{AUTH}={_value(after, AUTH)} (given anew)")
+    changes += [
+        f"{name}={_value(after, name)} (given anew)"
+        for name in WITH_SECRET
+        if name in given and _value(after, name) == _value(before, name) != text.NOTHING
+    ]
     if not changes:
         return f"{text.printable(after.name)} is like that already; nothing was changed."
     return f"Changed {text.printable(before.name)}: {', '.join(changes)}."
@@ -90,9 +98,19 @@ def _value(server: ServerView, name: str) -> str:
     value = getattr(server, name)
     if name == AUTH:
         return _auth(server.auth)
+    if name in CERTIFICATES and value is not None:
+        return _certificates(value)
     if value is None and name in OVERRIDES:
         return "default"
     return f"{value:g} s" if name in SECONDS else text.word(value)
+
+
+def _certificates(pem: str) -> str:
+    try:
+        found = certificates.read(pem)
+    except InvalidPemError as error:
+        return f"unusable: it {error}"
+    return "; ".join(f"{text.printable(each.subject)} until {each.expires_at:%Y-%m-%d}" for each in found)
 
 
 def _auth(auth: AuthView) -> str:

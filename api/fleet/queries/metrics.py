@@ -10,6 +10,7 @@ from monitor.postgres.database import Database, Row
 
 SERVERS = f"""
 SELECT id, name, status, is_available, suspect_since IS NOT NULL AS suspect, latency_ms,
+    extract(epoch FROM tls_expires_at)::float8 AS tls_expires,
     coalesce(models, 0) AS models, {STALE} AS stale
 FROM ollama_servers LEFT JOIN (
     SELECT server_id, count(*) AS models FROM ollama_models WHERE is_active GROUP BY server_id) AS model

@@ -8,7 +8,7 @@ const REASONS = {
   connect_timeout: ["It does not even refuse to connect", "Is the machine on, and does a firewall drop what goes to its port?"],
   timeout: ["It takes the connection but does not answer in time", "Look at its load and at Ollama's log (journalctl -u ollama). If it is only slow, give it a longer time-out."],
   reset: ["It hung up in mid-answer", "Look in Ollama's log for a crash or a restart, and at the proxy before it, if there is one."],
-  tls: ["The encrypted connection fails", "Check the certificate: name, dates, and an authority that this machine trusts. Without TLS the URL begins with http://."],
+  tls: ["The encrypted connection fails", "Check the certificate: name, dates, and its authority; one of your own is given with the server, as a client certificate is. Without TLS the URL begins with http://."],
   auth: ["It wants a credential, or another one", "A proxy before Ollama asks who is there: edit the server and set its credential."],
   host_rule: ["It refuses every name but its own", "Set OLLAMA_HOST=0.0.0.0 there and restart it, or have its proxy send Host: localhost."],
   not_ollama: ["Something else than Ollama answers", "Check host, port (Ollama's own is 11434) and path of the URL."],

@@ -44,6 +44,12 @@ SERVER_STALE = _gauge("server_stale", "Whether the last check is older than it m
 SERVER_LATENCY = _gauge(
     "server_latency_seconds", "Time to the answer of the last check, if there was one.", "name", "id"
 )
+SERVER_TLS_EXPIRES = _gauge(
+    "server_tls_expires_timestamp_seconds",
+    "When the certificate ends that the server showed last, in seconds since 1970; only with https.",
+    "name",
+    "id",
+)
 SERVER_MODELS = _gauge("server_models", "Models that the server has and that are not switched off.", "name", "id")
 
 SERVERS = _gauge("servers", "Servers by status; inactive ones are not checked.", "status")

@@ -113,6 +113,8 @@ def _of_fleet(facts: FleetFacts | None) -> Iterator[Family]:
     yield families.many(catalogue.SERVER_SUSPECT, ((labels, row["suspect"]) for labels, row in labelled))
     yield families.many(catalogue.SERVER_STALE, ((labels, row["stale"]) for labels, row in labelled))
     yield families.many(catalogue.SERVER_LATENCY, latencies)
+    expiries = [(labels, row["tls_expires"]) for labels, row in labelled if row["tls_expires"] is not None]
+    yield families.many(catalogue.SERVER_TLS_EXPIRES, expiries)
     yield families.many(catalogue.SERVER_MODELS, ((labels, row["models"]) for labels, row in labelled))
     yield families.many(catalogue.SERVERS, (((status,), count) for status, count in facts.by_status.items()))
     yield families.one(catalogue.MODELS, facts.models)

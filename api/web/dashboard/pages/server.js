@@ -101,6 +101,7 @@ export class ServerPage {
       ["Latency", texts.milliseconds(server.latency_ms)],
       ["API", server.api === "openai" ? "OpenAI-style only" : server.api === "native" ? "Ollama's own" : "–"],
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
+      ...(server.tls_expires_at ? [["Certificate until", html`${clock.moment(server.tls_expires_at)}`]] : []),
       ["Models listed", marks.ago(server.models_listed_at)],
       ["Last trouble", lastTrouble(this.history?.transitions ?? [], seen)],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
