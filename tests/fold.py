@@ -22,7 +22,7 @@ STATUS_TYPES = frozenset({EventType.SERVER_UP, EventType.SERVER_DEGRADED, EventT
 _SILENT_OF_SERVERS = [column for column in tables.ollama_servers.silent if column != "suspicion_told"]
 _SILENT_OF_MODELS = list(tables.ollama_models.silent)
 # In events alone: whether there is a credential, who made the change; and a time that an event tells only at loading.
-_SILENT_OF_EVENTS = frozenset({"expires_at", "auth_configured", "actor"})
+_SILENT_OF_EVENTS = frozenset({"expires_at", "auth_configured", "ca_configured", "client_cert_configured", "actor"})
 _TIMES = ("created_at", "flapping_since", "first_seen_at", "disabled_at", "removed_at")
 _SERVERS = "SELECT (to_jsonb(server) - $1::text[])::text FROM ollama_servers AS server"
 _MODELS = "SELECT (to_jsonb(model) - $1::text[])::text FROM ollama_models AS model WHERE removed_at IS NULL"

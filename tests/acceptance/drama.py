@@ -59,6 +59,11 @@ class Drama:
         again = ("servers", "set", "marker-second", "--auth-type", "bearer", "--secret-file", "-")
         assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"]) == 0
         assert await self.scene.run(*again, typed=self.fleet.secrets["token by hand"] + " and a blank") == 1
+        cert, key = self.fleet.files(tmp_path)
+        mutual = ("servers", "set", "marker-mutual", "--client-cert", cert, "--client-key")
+        assert await self.scene.run(*mutual, key) == 0
+        assert await self.scene.run(*mutual, "-", typed=self.fleet.client_key) == 0
+        assert await self.scene.run("servers", "set", "marker-mutual", "--ca-file", key) == 1
 
     def env_file(self, tmp_path: Path) -> str:
         """Return the path of a program's `.env` with servers and secrets."""
@@ -147,6 +152,8 @@ class Drama:
             ("servers", "check", "marker-key", "--explain"),
             ("servers", "check", "marker-refusing", "--explain", "--json"),
             ("servers", "check", "marker-tls", "--explain"),
+            ("servers", "show", "marker-mutual"),
+            ("servers", "check", "marker-mutual", "--explain", "--json"),
             ("keys", "list"),
             ("events", "--after", "0"),
         ]

@@ -1,11 +1,16 @@
 """Servers with a credential each: some that let nobody in without it, and some that are a trouble."""
 
 import base64
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+import trustme
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from tests.acceptance.canaries import Canaries
-from tests.fakes import behaviours
+from tests.fakes import behaviours, tls
 from tests.fakes.exchange import Behaviour
 from tests.fakes.ollama import FakeOllama
 
@@ -22,12 +27,23 @@ class GuardedServers:
             FakeOllama(host=f"127.0.0.{number}") for number in range(2, 9)
         )
         self.thief = FakeOllama(host="127.0.0.9")
+        authority = trustme.CA()
+        context = tls.serving(authority.issue_cert("127.0.0.10"), clients=authority)
+        self.mutual = FakeOllama(host="127.0.0.10", tls=context)
+        self.certificate = authority.issue_cert("monitor.example")
+        self.ca_pem, self.client_cert = tls.pem_of(authority), tls.chain_of(self.certificate)
+        self.client_key = tls.key_of(self.certificate).pem
+        # One for itself, since another one may begin in the same way.
+        canaries.watch("a line of the client key", self.client_key.splitlines()[2].encode())
+        key = load_pem_private_key(self.client_key.encode(), password=None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        canaries.watch("the number of the client key", key.private_numbers().private_value.to_bytes(32, "big"))
         self.secrets = {kind: canaries.plant(kind) for kind in KINDS}
 
     @property
     def fakes(self) -> list[FakeOllama]:
         """All of them."""
-        well = [self.bearer, self.second, self.basic, self.api_key]
+        well = [self.bearer, self.second, self.basic, self.api_key, self.mutual]
         return [*well, self.refusing, self.resetting, self.redirecting, self.thief]
 
     def misbehave(self) -> None:
@@ -53,12 +69,18 @@ class GuardedServers:
                 "url": self.api_key.url,
                 "auth": {"type": "api_key", "key": secrets["key"], "header": "X-Gate"},
             },
+            {"name": "marker-mutual", "url": self.mutual.url, "ca_pem": self.ca_pem, **self.pair},
             with_token("refusing", self.refusing.url, secrets["refused"]),
             with_token("resetting", self.resetting.url, secrets["lost"]),
             with_token("redirecting", self.redirecting.url, secrets["redirected"]),
             # TLS towards a port that does not speak it.
             with_token("tls", self.refusing.url.replace("http:", "https:"), secrets["tls"]),
         ]
+
+    @property
+    def pair(self) -> Body:
+        """The client certificate and its key as REST takes them."""
+        return {"client_cert": self.client_cert, "client_key": self.client_key}
 
     def bad_bodies(self) -> list[Body]:
         """What a person in a hurry sends: a secret where none belongs."""
@@ -82,8 +104,22 @@ class GuardedServers:
             {"auth_config": {"token": secret}},
             {"priority": secret},
             {"labels": {"token": {"is": secret}}},
+            {"ca_pem": self.client_key},
+            {"client_cert": f"{self.client_cert}{self.client_key}", "client_key": self.client_key},
+            {"client_cert": self.ca_pem, "client_key": self.client_key},
+            {"client_key": self.client_key},
+            {"client_key": [self.client_key]},
+            {"client_key": self.client_key.replace("-", "")},
+            {"tls_server_name": self.client_key},
         ]
         return [good | {"auth": auth} for auth in auths] + [good | fields for fields in elsewhere]
+
+    def files(self, folder: Path) -> tuple[str, str]:
+        """Return the paths of the client certificate and of its key."""
+        paths = folder / "client.pem", folder / "client.key"
+        for path, text in zip(paths, (self.client_cert, self.client_key), strict=True):
+            path.write_text(text)
+        return str(paths[0]), str(paths[1])
 
     def env_file(self) -> str:
         """Servers as the `.env` of a program has them, and a secret that is of no use to anybody."""

@@ -184,7 +184,7 @@ def _names(found: list[str]) -> set[str]:
 
 def _assert_that_it_was_looked_for(fleet: GuardedServers, places: dict[str, bytes]) -> None:
     """The secrets were in use, and everywhere something is found that must be there."""
-    for fake in (fleet.bearer, fleet.second, fleet.basic, fleet.api_key):
+    for fake in (fleet.bearer, fleet.second, fleet.basic, fleet.api_key, fleet.mutual):
         assert fake.requests["/api/tags"], fake.host
     assert not fleet.thief.received
     everything = b"\n".join(places.values())
@@ -196,6 +196,9 @@ def _assert_that_it_was_looked_for(fleet: GuardedServers, places: dict[str, byte
         assert b"marker-basic" in places[place], place
     for place in ("PostgreSQL's log", "a dump of the database"):
         assert b'"sealed"' in places[place].replace(b'\\"', b'"'), place
+    assert b"marker-mutual" in places["the event log"]
+    assert b"BEGIN CERTIFICATE" in places["the answers of the API"]
+    assert b"BEGIN CERTIFICATE" not in places["the event log"]
     assert b"marker-second" in places["the command lines of all processes"]
     assert b"marker-token" in places["the event log"], "who made a change"
     assert b"ollama_fleet_server_up{" in places["the answers of the API"]

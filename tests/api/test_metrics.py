@@ -57,7 +57,9 @@ def samples(family: Family) -> dict[tuple[str, ...], float]:
 async def in_full(api: ApiClient, psql: Connection) -> AsyncIterator[None]:
     """A fleet, a monitor at work that tells of itself, and some traffic: every metric has something to say."""
     await api.add("a")
-    await psql.execute("UPDATE ollama_servers SET latency_ms = 2.5, status = 'up', last_checked_at = now()")
+    await psql.execute(
+        "UPDATE ollama_servers SET latency_ms = 2.5, status = 'up', last_checked_at = now(), tls_expires_at = now()"
+    )
     async with stand_in.at_work(psql):
         await psql.execute(STATS, TOLD)
         yield
@@ -78,7 +80,8 @@ async def test_what_is_told_is_true(api: ApiClient, psql: Connection) -> None:
     up, down = await api.add("up"), await api.add("down")
     await api.add("inactive", is_active=False)
     await psql.execute(
-        "UPDATE ollama_servers SET status = 'up', latency_ms = 2.5, last_checked_at = clock_timestamp() WHERE id = $1",
+        "UPDATE ollama_servers SET status = 'up', latency_ms = 2.5, last_checked_at = clock_timestamp(), "
+        "tls_expires_at = '2030-01-01T00:00:00Z' WHERE id = $1",
         up["id"],
     )
     await psql.execute(SUSPECT, up["id"])
@@ -95,6 +98,7 @@ async def test_what_is_told_is_true(api: ApiClient, psql: Connection) -> None:
     assert samples(found["ollama_fleet_server_stale"]) == {of_up: 0, of_down: 1}
     assert samples(found["ollama_fleet_server_suspect"]) == {of_up: 1, of_down: 0}
     assert samples(found["ollama_fleet_server_latency_seconds"]) == {of_up: 0.0025}
+    assert samples(found["ollama_fleet_server_tls_expires_timestamp_seconds"]) == {of_up: 1_893_456_000}
     assert samples(found["ollama_fleet_server_models"]) == {of_up: 1, of_down: 0}
     by_status = samples(found["ollama_fleet_servers"])
     assert by_status == {("unknown",): 0, ("up",): 1, ("degraded",): 0, ("down",): 1, ("inactive",): 1}

@@ -47,6 +47,7 @@ def test_the_dashboard_asks_for_metrics_that_exist_and_leaves_none_out() -> None
     in_alerts_only = {
         "ollama_fleet_api_listener_connected",
         "ollama_fleet_monitor_stats_age_seconds",
+        "ollama_fleet_server_tls_expires_timestamp_seconds",
         "ollama_fleet_monitor_history_pages_lost_total",
     }
     not_shown = {"ollama_fleet_monitor_history_pages_total", "ollama_fleet_monitor_results_dropped_total"}

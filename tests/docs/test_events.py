@@ -22,6 +22,7 @@ UPDATE ollama_servers SET flapping_since = now()
 UPDATE ollama_servers SET priority = 3, site = 'attic', server_version = '0.9.6', flapping_since = NULL
 UPDATE ollama_servers SET api_seen = 'native'
 UPDATE ollama_servers SET auth_type = 'bearer', auth_config = '{"token": "planted"}'
+UPDATE ollama_servers SET ca_pem = 'planted', client_cert = 'planted', client_key = '{"sealed": "planted"}'
 INSERT INTO ollama_models (server_id, name, model_name) SELECT id, 'llama3', 'llama3:latest' FROM ollama_servers
 UPDATE ollama_models SET size_vram = 1, loaded_size_bytes = 2, expires_at = now()
 UPDATE ollama_models SET size_vram = NULL, loaded_size_bytes = NULL, expires_at = NULL
@@ -77,4 +78,4 @@ async def test_a_credential_is_told_as_configured_and_a_changed_model_with_its_n
         always = documented()[type_]
         told = {field for event in events if event.type is type_ for field in event.body}
         assert always <= told
-        assert always - documented()[of] <= {"auth_configured"}
+        assert always - documented()[of] <= {"auth_configured", "ca_configured", "client_cert_configured"}

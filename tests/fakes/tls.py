@@ -59,7 +59,9 @@ async def telling(context: ssl.SSLContext, *, lingers: bool = True) -> AsyncIter
                 is_going_on = False
             except ssl.SSLWantReadError:
                 writer.write(outgoing.read())
-                incoming.write(await reader.read(65_536))
+                received = await reader.read(65_536)
+                incoming.write(received)
+                is_going_on = received != b""
             except ssl.SSLError:
                 is_going_on = False
         writer.write(outgoing.read())

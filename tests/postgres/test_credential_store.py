@@ -11,9 +11,9 @@ from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.credentials.sealing import Sealed
 from monitor.credentials.vault import Vault
-from monitor.domain.credential import Bearer, Unreadable
+from monitor.domain.credential import Bearer, ClientKey, Unreadable
 from monitor.domain.errors import FleetError, KeyRingError
-from monitor.domain.server import ServerId
+from monitor.domain.server import ServerId, Tls
 from monitor.postgres import credential_store
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.server_store import PostgresServerStore
@@ -89,6 +89,63 @@ async def test_only_adding_a_key_seals_nothing_anew(
     assert vault.file.read()[0].first.id == added.key_id
     assert await credential_store.keys_in_use(observer) == before
     assert (await key_changes.rotate(fleet_database, vault, tell=unheard)).resealed == 1
+
+
+async def add_client_key(observer: Connection, vault: Vault, server_id: UUID, *, pem: str = "pem") -> None:
+    """Give a server a client certificate, as far as the database is concerned."""
+    url = await observer.fetchval("SELECT url FROM ollama_servers WHERE id = $1", server_id)
+    sealed = vault.seal(ClientKey(pem=pem), server_id=server_id, url=url)
+    await observer.execute(
+        "UPDATE ollama_servers SET client_cert = 'cert', client_key = $2 WHERE id = $1", server_id, sealed.auth_config
+    )
+
+
+async def client_keys(observer: Connection, vault: Vault) -> list[object]:
+    """Open the client keys that are stored, in the order of the ids."""
+    rows = await observer.fetch(f"SELECT {credential_store.COLUMNS} FROM ollama_servers ORDER BY id")
+    return [vault.open_client_key(credential_store.sealed_client_key(row)) for row in rows]
+
+
+async def test_client_keys_are_sealed_anew_with_the_credentials(
+    fleet_database: Database, observer: Connection, vault: Vault
+) -> None:
+    both, alone, neither = await add(observer, vault, count=3)
+    await observer.execute("UPDATE ollama_servers SET auth_type = 'none', auth_config = '{}' WHERE id = $1", alone)
+    await add_client_key(observer, vault, both, pem="one")
+    await add_client_key(observer, vault, alone, pem="two")
+    old = vault.file.read()[0].first.id
+    assert await credential_store.keys_in_use(observer) == {old: 4}
+    untouched = "SELECT to_jsonb(server) - ARRAY['auth_config', 'client_key'] FROM ollama_servers AS server ORDER BY id"
+    before, head = await observer.fetch(untouched), await observer.fetchval("SELECT seq FROM fleet_event_head")
+
+    rotation = await key_changes.rotate(fleet_database, vault, tell=unheard)
+
+    assert (rotation.resealed, rotation.unopened) == (4, [])
+    assert await credential_store.keys_in_use(observer) == {rotation.key_id: 4}
+    assert await observer.fetch(untouched) == before
+    assert await observer.fetchval("SELECT seq FROM fleet_event_head") == head
+    assert await key_changes.prune(fleet_database, vault) == [old]
+    assert await client_keys(observer, vault) == [ClientKey(pem="one"), ClientKey(pem="two"), None]
+    assert await tokens(observer, vault) == ["token-0", None, "token-2"], neither
+
+
+async def test_a_client_key_of_another_server_or_kind_does_not_open(
+    fleet_database: Database, observer: Connection, vault: Vault
+) -> None:
+    one, other = await add(observer, vault, count=2)
+    await add_client_key(observer, vault, one)
+    await add_client_key(observer, vault, other)
+    await observer.execute(
+        "UPDATE ollama_servers SET client_key = (SELECT client_key FROM ollama_servers WHERE id = $1) WHERE id = $2",
+        one,
+        other,
+    )
+    opened = await client_keys(observer, vault)
+    assert [isinstance(each, Unreadable) for each in opened] == [False, True]
+    await observer.execute("UPDATE ollama_servers SET client_key = auth_config")
+    assert all(isinstance(each, Unreadable) for each in await client_keys(observer, vault))
+    rotation = await key_changes.rotate(fleet_database, vault, tell=unheard)
+    assert (rotation.resealed, rotation.unopened) == (2, [one, other]), "the tokens are"
 
 
 async def test_what_no_key_opens_stays_as_it_is_and_is_told(
@@ -236,7 +293,30 @@ async def test_the_monitor_reads_a_server_again_when_a_key_that_was_missing_is_t
 async def test_a_server_as_the_monitor_has_it_shows_no_secret(
     store: PostgresServerStore, observer: Connection, vault: Vault
 ) -> None:
-    await add(observer, vault)
+    (server_id,) = await add(observer, vault)
+    await add_client_key(observer, vault, server_id, pem="secret-pem")
+    await observer.execute("UPDATE ollama_servers SET ca_pem = 'authorities', tls_server_name = 'a.example'")
     (watched,), _ = await store.snapshot()
     assert watched.server.credential == Bearer(token="token-0")
+    assert watched.server.tls == Tls(
+        ca_pem="authorities", client_cert="cert", client_key=ClientKey(pem="secret-pem"), server_name="a.example"
+    )
     assert "token-0" not in f"{watched} {watched!r}"
+    assert "secret-pem" not in f"{watched} {watched!r}"
+
+
+async def test_a_server_whose_client_key_had_no_key_is_read_again_when_that_is_there(
+    store: PostgresServerStore, observer: Connection, vault: Vault
+) -> None:
+    (server_id,) = await add(observer, vault)
+    missing = fresh_key()
+    sealed = sealing.seal(ClientKey(pem="pem"), server_id=server_id, url="http://gpu-1", key=missing)
+    await observer.execute(
+        "UPDATE ollama_servers SET client_cert = 'cert', client_key = $2 WHERE id = $1", server_id, sealed.auth_config
+    )
+    (watched,), seq = await store.snapshot()
+    assert isinstance(watched.server.unreadable, Unreadable)
+    vault.file.edit(lambda text: text + key_ring.first_text(missing))
+    assert await store.changes_after(seq, limit=10) == ([], [server_id])
+    (watched,) = await store.read([ServerId(server_id)])
+    assert (watched.server.unreadable, watched.server.tls.client_key) == (None, ClientKey(pem="pem"))

@@ -3,7 +3,7 @@
 import time
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -45,6 +45,22 @@ async def row(connection: Connection, server_id: uuid.UUID) -> asyncpg.Record:
     found = await connection.fetchrow(SERVER, server_id)
     assert found is not None
     return found
+
+
+async def test_the_end_of_a_certificate_stays_until_another_is_seen_and_makes_no_event(
+    results: PostgresResultStore, connection: Connection, add_server: AddServer
+) -> None:
+    server_id, ends = await add_server(), datetime(2030, 1, 1, tzinfo=UTC)
+    for seen, stored in ((ends, ends), (None, ends), (ends + timedelta(days=1), ends + timedelta(days=1))):
+        assert await results.write([up(server_id, tls_expires_at=seen)]) == 1
+        assert (await row(connection, server_id))["tls_expires_at"] == stored
+    assert [event.type for event in await fold.read_events(connection)] == [
+        "server.created",
+        "server.updated",
+        "server.up",
+    ]
+    await connection.execute("UPDATE ollama_servers SET url = 'http://elsewhere'")
+    assert (await row(connection, server_id))["tls_expires_at"] is None
 
 
 async def test_a_result_is_written_with_its_event(

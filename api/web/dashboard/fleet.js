@@ -5,6 +5,8 @@
 const STATUS_EVENTS = new Set(["server.up", "server.degraded", "server.down"]);
 // What makes no event, and is read again now and then.
 const SILENT = ["last_checked_at", "next_check_at", "latency_ms", "models_listed_at", "watch_state", "stale", "status_changed_at",
+  // Long, or of no great news.
+  "ca_pem", "client_cert", "tls_expires_at",
   // Events tell only of a suspicion that lasts.
   "suspect_since", "suspect_reason"];
 const NO_MODELS = new Map();
