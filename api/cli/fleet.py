@@ -29,7 +29,8 @@ from monitor.domain.uptime import Window
 class FleetRegistry(Protocol):
     """The use cases of `api.fleet.registry.Registry` that commands ask for, as they are told of there.
 
-    What cannot be done raises a `Refused`. `credential` is None also where it cannot be had from here.
+    What cannot be done raises a `Refused`. `credential` and `client_key` are None also where they cannot be had from
+    here.
     """
 
     async def list_servers(
