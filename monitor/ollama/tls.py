@@ -1,7 +1,7 @@
 """What the TLS of a connection goes by: whom to trust, what to show, and which name to expect.
 
-There is one context for each distinct configuration, and at most 256 are kept. The certificate of a server is verified
-with each of them: nothing turns that off.
+There is one context for each distinct configuration, and as many are kept as go into a quarter of a gigabyte. The
+certificate of a server is verified with each of them: nothing turns that off.
 """
 
 import os
@@ -25,7 +25,9 @@ from monitor.domain.server import Tls
 from monitor.ollama.failure import FailureError
 from monitor.settings import PREFIX, Settings
 
-MOST_CONTEXTS = 256
+# In weights of 32 kB. A context with all authorities of the system takes some 850 kB and 50 ms, another one 30 kB.
+MOST_WEIGHT = 8192
+WEIGHT_OF_SYSTEM = 32
 # How often the files of the settings are looked at; a renewed certificate needs no restart.
 LOOK_SECONDS = 5.0
 # Four times as much as all authorities that a system brings along.
@@ -91,6 +93,11 @@ class _Wanted:
     client_cert: str | None
     client_key: ClientKey | None
 
+    @property
+    def weight(self) -> int:
+        """What a context of it takes."""
+        return WEIGHT_OF_SYSTEM if self.only is None else 1
+
 
 class Contexts:
     """Keeps the contexts of the servers, the longest unused going first; raises `ConfigurationError` at the start."""
@@ -101,6 +108,7 @@ class Contexts:
         self._plain = plain or ssl.create_default_context()
         self._plain.minimum_version = ssl.TLSVersion.TLSv1_2
         self._made: OrderedDict[_Wanted, ssl.SSLContext | FailureError] = OrderedDict()
+        self._weight = 0
         self._seen = self._files.signature()
         self._defaults = self._files.read()
         self._look_at = time.monotonic() + LOOK_SECONDS
@@ -140,8 +148,10 @@ class Contexts:
         made = self._made.get(wanted)
         if made is None:
             made = self._made[wanted] = _make(wanted)
-            if len(self._made) > MOST_CONTEXTS:
-                self._made.popitem(last=False)
+            self._weight += wanted.weight
+            while self._weight > MOST_WEIGHT:
+                unused, _ = self._made.popitem(last=False)
+                self._weight -= unused.weight
         else:
             self._made.move_to_end(wanted)
         if isinstance(made, FailureError):

@@ -261,7 +261,7 @@ def test_a_certificate_with_the_key_of_another_is_tls(authority: trustme.CA) -> 
 def test_equal_configurations_share_a_context_and_few_are_kept(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls_module, "MOST_CONTEXTS", 2)
+    monkeypatch.setattr(tls_module, "MOST_WEIGHT", 2)
     contexts, pem = Contexts(), pem_of(authority)
     first, same, named = (
         contexts.of(tls, HOST) for tls in (Tls(ca_pem=pem), Tls(ca_pem=f"{pem}"), Tls(ca_pem=pem, server_name="a"))
