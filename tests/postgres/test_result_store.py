@@ -52,7 +52,7 @@ async def test_the_end_of_a_certificate_stays_until_another_is_seen_and_makes_no
 ) -> None:
     server_id, ends = await add_server(), datetime(2030, 1, 1, tzinfo=UTC)
     for seen, stored in ((ends, ends), (None, ends), (ends + timedelta(days=1), ends + timedelta(days=1))):
-        assert await results.write([up(server_id, tls_expires_at=seen)]) == 1
+        assert (await results.write([up(server_id, tls_expires_at=seen)])).count == 1
         assert (await row(connection, server_id))["tls_expires_at"] == stored
     assert [event.type for event in await fold.read_events(connection)] == [
         "server.created",
