@@ -12,6 +12,9 @@ from pathlib import Path
 from tests.daemon.proxies.packages import Programs
 
 PATIENCE = 30.0
+# Begins each line of a request in a log that has other lines, too.
+MARK = "asked"
+NO_REQUEST = {"", "-", "<BADREQ>"}
 _numbers = itertools.count(1)
 
 # One process, which stays who it is. In `settings` stands what the test wants of it.
@@ -19,7 +22,7 @@ NGINX = """\
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors info;
 events {{}}
 http {{
-    log_format asked '$msec $status $request_uri';
+    log_format asked '{mark} $msec $status $request_uri';
     access_log {folder}/asked asked;
     client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
     uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
@@ -37,7 +40,7 @@ global
 defaults
     mode http
     log global
-    log-format "%Ts.%ms %ST %HPO"
+    log-format "{mark} %Ts.%ms %ST %HPO"
     timeout connect 1s
     timeout client 60s
     timeout server 60s
@@ -66,7 +69,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request as the proxy has logged it; `at` is seconds since 1970, `path` may be of no sense in a broken one."""
+    """One request as the proxy has logged it; `at` is seconds since 1970."""
 
     at: float
     status: int
@@ -83,12 +86,12 @@ class Proxy:
 
     @property
     def asked(self) -> list[Asked]:
-        """Every request so far, the oldest first."""
-        lines = (line.split(" ", 2) for line in self._log.read_text(errors="replace").splitlines())
+        """Every request so far, the oldest first; connections without one, which HAProxy logs as well, are left out."""
+        lines = (line.split(" ") for line in self._log.read_text(errors="replace").splitlines())
         return [
-            Asked(at=float(line[0]), status=int(line[1]), path=line[2])
-            for line in lines
-            if len(line) == 3 and line[1].lstrip("-").isdigit()
+            Asked(at=float(words[1]), status=int(words[2]), path=words[3])
+            for words in lines
+            if words[0] == MARK and words[3] not in NO_REQUEST
         ]
 
 
@@ -99,6 +102,7 @@ async def nginx(
     """Run nginx in front of a server at a base URL."""
     host, port = at or address()
     text = NGINX.format(
+        mark=MARK,
         folder=folder,
         address=f"{host}:{port}",
         tls=" ssl" if setup.tls else "",
@@ -107,7 +111,15 @@ async def nginx(
         backend=backend,
     )
     (folder / "nginx.conf").write_text(text)
-    command = [programs.path("nginx"), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "errors"]
+    command: list[str | Path] = [
+        programs.path("nginx"),
+        "-p",
+        folder,
+        "-c",
+        folder / "nginx.conf",
+        "-e",
+        folder / "errors",
+    ]
     proxy = Proxy(host, port, folder / "asked", is_secure=bool(setup.tls))
     async with _running(programs, command, proxy, folder):
         yield proxy
@@ -120,6 +132,7 @@ async def haproxy(
     """Run HAProxy in front of a server at a base URL."""
     host, port = at or address()
     text = HAPROXY.format(
+        mark=MARK,
         address=f"{host}:{port}",
         tls=f" ssl {setup.tls}" if setup.tls else "",
         settings=setup.settings,
@@ -128,7 +141,7 @@ async def haproxy(
         backend=backend.removeprefix("http://"),
     )
     (folder / "haproxy.cfg").write_text(text)
-    command = [programs.path("haproxy"), "-db", "-f", folder / "haproxy.cfg"]
+    command: list[str | Path] = [programs.path("haproxy"), "-db", "-f", folder / "haproxy.cfg"]
     proxy = Proxy(host, port, folder / "printed", is_secure=bool(setup.tls))
     async with _running(programs, command, proxy, folder):
         yield proxy

@@ -24,7 +24,9 @@ ORDER BY seq DESC LIMIT 1
 # What is between a check and the next one, as far as it was planned.
 PAUSE = "SELECT extract(epoch FROM next_check_at - last_checked_at)::float8 FROM ollama_servers WHERE id = $1"
 LISTED = "SELECT count(*) > 0 FROM ollama_models WHERE server_id = $1"
-CLAIMED_RESTARTS = "SELECT count(*) FROM fleet_events WHERE body::text LIKE '%restarted_at%'"
+CLAIMED_RESTARTS = """
+SELECT count(*) FROM fleet_events WHERE type = 'server.updated' AND body::text LIKE '%restarted_at%'
+"""
 BESIDES = {"server.updated", "server.suspected", "server.cleared"}
 
 
@@ -93,6 +95,4 @@ class Scene:
     async def bad_answers(self, proxy: Proxy) -> list[Asked]:
         """Requests that the proxy had before the last verdict `down`, and answered with anything but 200."""
         down_at: float = await self.observer.value(DOWN_AT, self.id)
-        return [
-            asked for asked in proxy.asked if asked.status != 200 and asked.path != "<BADREQ>" and asked.at <= down_at
-        ]
+        return [asked for asked in proxy.asked if asked.status != 200 and asked.at <= down_at]
