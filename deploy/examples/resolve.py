@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -45,7 +46,13 @@ def talk(server: dict[str, Any], prompt: str) -> str:
     """Return what a server says to the prompt, by its own API and by OpenAI's, or by that alone if it has no other."""
     # Of a server that nobody registered, as of one that never answered, it is not known what it speaks.
     known = server.get("server") or {}
-    said = [] if known.get("api") == "openai" else [f"ollama: {talk_natively(server, prompt)}"]
+    said = []
+    if known.get("api") != "openai":
+        try:
+            said.append(f"ollama: {talk_natively(server, prompt)}")
+        except ResponseError as error:
+            if known.get("api") is not None or error.status_code != HTTPStatus.NOT_FOUND:
+                raise
     said.append(f"openai: {talk_as_openai(server, prompt, version=known.get('api_version') or 'v1')}")
     return "\n".join(said)
 

@@ -42,6 +42,10 @@ printf '%s\n' "$servers" | {
             jq -r 'if .server.api == "openai" then "/\(.server.api_version)/chat/completions" else "/api/chat" end')
         if [ -n "$lost" ]; then echo "$lost cannot be reached; the next candidate is $where." >&2; fi
         if reply=$(ask "$server" "$where$path"); then
+            if ! printf '%s' "$reply" | jq -e . >/dev/null 2>&1; then
+                echo "$where$path answers, but not with JSON: is it a server for models?" >&2
+                exit 1
+            fi
             printf '%s' "$reply" | jq -er '(.message // .choices[0].message).content // error(.error | .message? // .)'
             exit
         fi

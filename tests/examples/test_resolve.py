@@ -173,6 +173,21 @@ async def test_what_a_server_answers_is_the_answer_and_no_other_one_is_asked(
     assert not fake.received
 
 
+async def test_an_answer_that_is_no_models_is_told_in_a_sentence(command: tuple[str, ...], fake: FakeOllama) -> None:
+    fake.behave(behaviours.status(404, b"404 page not found", {"Content-Type": "text/plain"}))
+    answer = {"model_name": "m:latest", "base_url": fake.url, "server": {"api": "native", "api_version": "v1"}}
+    async with answering({**answer, "candidates": []}) as fleet:
+        code, said, why = await ended(*command, fleet, "m", "hello")
+    assert (code, said, len(why.splitlines())) == (1, "", 1), why
+    assert fake.url in why
+
+
+async def test_a_url_that_nobody_registered_may_be_an_openai_style_server(settings: Settings, dsn: str) -> None:
+    async with FakeOllama(native=False) as openai, serving(settings, dsn) as (api, _):
+        code, said, why = await ended(*PYTHON, api.base_url, "m:latest", "hello", openai.url)
+    assert (code, said, why) == (0, "openai: m:latest says: hello\n", "")
+
+
 async def test_it_takes_a_url_that_nobody_registered(settings: Settings, dsn: str, fake: FakeOllama) -> None:
     async with serving(settings, dsn) as (api, _):
         code, said, _ = await ended(*PYTHON, api.base_url, "m:latest", "hello", fake.url)
