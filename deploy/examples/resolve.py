@@ -3,14 +3,16 @@
 A server may die between the answer and the prompt. So the fleet is asked for candidates, and the next one is taken
 when the connection to one is refused or lost before anything was printed.
 
-`base_url` and `headers` are all that a client needs. `headers` hold the server's credential; the fleet is asked for
-them when there is an OLLAMA_FLEET_API_TOKEN, which then needs the scopes read and credentials.
+`base_url`, `headers` and the `api` of `server` are all that a client needs: `openai` is a server without Ollama's own
+API. `headers` hold the server's credential; the fleet is asked for them when there is an OLLAMA_FLEET_API_TOKEN, which
+then needs the scopes read and credentials.
 """
 
 import argparse
 import json
 import os
 import sys
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -41,17 +43,42 @@ def resolve(fleet: str, **question: str | int) -> dict[str, Any]:
 
 
 def talk(server: dict[str, Any], prompt: str) -> str:
-    """Return what a server says to the prompt, by its own API and by OpenAI's."""
-    where, headers, model = server["base_url"], server.get("headers") or {}, server["model_name"]
+    """Return what a server says to the prompt, by its own API and by OpenAI's, or by that alone if it has no other."""
+    # Of a server that nobody registered, as of one that never answered, it is not known what it speaks.
+    known = server.get("server") or {}
+    said = []
+    if known.get("api") != "openai":
+        try:
+            said.append(f"ollama: {talk_natively(server, prompt)}")
+        except ResponseError as error:
+            if known.get("api") is not None or error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+    said.append(f"openai: {talk_as_openai(server, prompt, version=known.get('api_version') or 'v1')}")
+    return "\n".join(said)
 
-    native = Client(host=where, headers=headers, timeout=httpx.Timeout(None, connect=CONNECTING))
-    reply = native.chat(model=model, messages=[{"role": "user", "content": prompt}])
 
-    # The OpenAI client wants some key; `default_headers` win over the one it makes of that. It would try a server
-    # that is gone twice more, where the next candidate is the better second try.
-    openai = OpenAI(base_url=f"{where}/v1", api_key="unused", default_headers=headers, max_retries=0)
-    completion = openai.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
-    return f"ollama: {reply.message.content}\nopenai: {completion.choices[0].message.content}"
+def talk_natively(server: dict[str, Any], prompt: str) -> str | None:
+    """Return the answer by Ollama's own API."""
+    patience = httpx.Timeout(None, connect=CONNECTING)
+    client = Client(host=server["base_url"], headers=server.get("headers") or {}, timeout=patience)
+    reply = client.chat(model=server["model_name"], messages=[{"role": "user", "content": prompt}])
+    return reply.message.content
+
+
+def talk_as_openai(server: dict[str, Any], prompt: str, *, version: str) -> str | None:
+    """Return the answer by OpenAI's API; `version` is its prefix on the server."""
+    # The client wants some key; `default_headers` win over the one it makes of that. It would try a server that is
+    # gone twice more, where the next candidate is the better second try.
+    client = OpenAI(
+        base_url=f"{server['base_url']}/{version}",
+        api_key="unused",
+        default_headers=server.get("headers") or {},
+        max_retries=0,
+    )
+    completion = client.chat.completions.create(
+        model=server["model_name"], messages=[{"role": "user", "content": prompt}]
+    )
+    return completion.choices[0].message.content
 
 
 def talk_to_first(servers: list[dict[str, Any]], prompt: str) -> str:

@@ -30,16 +30,23 @@ ask() {
     body=$(printf '%s' "$1" | jq --arg prompt "$prompt" \
         '{model: .model_name, stream: false, messages: [{role: "user", content: $prompt}]}')
     printf '%s' "$1" | jq -r '.headers // {} | to_entries[] | "header = \("\(.key): \(.value)" | tojson)"' |
-        curl -sS --config - --connect-timeout 5 "$2/api/chat" -d "$body"
+        curl -sS --config - --connect-timeout 5 -H 'Content-Type: application/json' "$2" -d "$body"
 }
 
 printf '%s\n' "$servers" | {
     lost=
     while IFS= read -r server; do
+        # A server that has only an OpenAI-style API says so; its answers have another shape.
         where=$(printf '%s' "$server" | jq -r .base_url)
+        path=$(printf '%s' "$server" |
+            jq -r 'if .server.api == "openai" then "/\(.server.api_version)/chat/completions" else "/api/chat" end')
         if [ -n "$lost" ]; then echo "$lost cannot be reached; the next candidate is $where." >&2; fi
-        if reply=$(ask "$server" "$where"); then
-            printf '%s' "$reply" | jq -er '.message.content // error(.error)'
+        if reply=$(ask "$server" "$where$path"); then
+            if ! printf '%s' "$reply" | jq -e . >/dev/null 2>&1; then
+                echo "$where$path answers, but not with JSON: is it a server for models?" >&2
+                exit 1
+            fi
+            printf '%s' "$reply" | jq -er '(.message // .choices[0].message).content // error(.error | .message? // .)'
             exit
         fi
         lost=$where

@@ -11,6 +11,7 @@ from typing import Any
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 LIMIT = 30.0
+LONGEST_LINE = 16 * 1024**2
 
 
 class Cursor:
@@ -37,6 +38,8 @@ class Follower:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.lines: list[str] = []
+        self._seqs: list[int] = []
+        self._lines_read = 0
         self._process = process
         self._reading = asyncio.create_task(self._read())
 
@@ -48,11 +51,11 @@ class Follower:
     @property
     def seqs(self) -> list[int]:
         """The numbers of the events it printed, one event a line or a page a line."""
-        found: list[int] = []
-        for line in self.lines:
+        for line in self.lines[self._lines_read :]:
             document: dict[str, Any] = json.loads(line)
-            found.extend(event["seq"] for event in document.get("items", [document]))
-        return found
+            self._seqs.extend(event["seq"] for event in document.get("items", [document]))
+            self._lines_read += 1
+        return self._seqs
 
     async def has(self, *seqs: int) -> bool:
         """Whether it has printed these events at least."""
@@ -95,6 +98,7 @@ async def following(*command: str | Path, **environment: str) -> AsyncIterator[F
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},
         start_new_session=True,
+        limit=LONGEST_LINE,
     )
     follower = Follower(process)
     try:

@@ -24,7 +24,7 @@ COMMANDS = {
     "consumer.py": (sys.executable,),
     "consumer_psql.sh": ("bash",),
     "consumer.sh": ("bash",),
-    "long_poll.sh": ("bash",),
+    "long_poll.sh": ("sh",),
     "consumer.mjs": ("node",),
     "resolve.py": (sys.executable,),
     "resolve.sh": ("sh",),

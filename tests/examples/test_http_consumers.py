@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from monitor.postgres import database
@@ -32,7 +34,7 @@ class Example:
 
 ALL = {
     "curl": Example(("bash", str(EXAMPLES / "consumer.sh")), "curl"),
-    "long-poll": Example(("bash", str(EXAMPLES / "long_poll.sh")), "curl"),
+    "long-poll": Example(("sh", str(EXAMPLES / "long_poll.sh")), "curl"),
     "node": Example(("node", str(EXAMPLES / "consumer.mjs")), "node"),
 }
 
@@ -40,7 +42,12 @@ ALL = {
 @pytest.fixture(params=ALL)
 def command(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """How one of the examples is started."""
-    example = ALL[request.param]
+    return start(request.param)
+
+
+def start(name: str) -> tuple[str, ...]:
+    """Return how an example is started; the test is skipped where the program for it is missing."""
+    example = ALL[name]
     if shutil.which(example.needs) is None:
         pytest.skip(f"{example.needs} is not installed")
     return example.command
@@ -161,6 +168,32 @@ async def test_it_refuses_a_cursor_that_does_not_fit_the_log(
     assert len(said.splitlines()) == 1
     assert follower.lines == []
     assert cursor.text() == f"{stored}\n"
+
+
+@pytest.mark.parametrize("status", [200, 502])
+async def test_the_long_poll_tells_of_an_answer_that_is_no_fleets_and_keeps_its_cursor(
+    status: int, cursor: Cursor, eventually: Eventually
+) -> None:
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(status=status, text="<html>\n<h1>Sign in</h1>\n</html>\n", content_type="text/html")
+
+    async def asked_again() -> bool:
+        return asked > 1
+
+    app = web.Application()
+    app.add_routes([web.get("/api/events", answer)])
+    cursor.set(7)
+    async with TestServer(app) as other:
+        url = str(other.make_url("")).rstrip("/")
+        async with following(*start("long-poll"), url, cursor.path) as follower:
+            await eventually(asked_again, what="another try")
+            said = await follower.terminate()
+    assert (len(said.splitlines()), cursor.text(), follower.lines) == (1, "7\n", []), said
+    assert ("HTTP 502" if status == 502 else "not as a fleet's API does") in said
 
 
 async def test_it_ends_on_sigterm_while_there_is_no_api(

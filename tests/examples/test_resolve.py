@@ -107,6 +107,31 @@ async def test_it_goes_on_to_the_next_candidate_when_the_first_has_just_died(
     assert fake.requests[chat.NATIVE_PATH] == 1
 
 
+async def test_a_server_that_has_only_an_openai_style_api_is_talked_to_by_that_alone(
+    command: tuple[str, ...], settings: Settings, dsn: str, connection: Connection, dead: FakeOllama
+) -> None:
+    async with FakeOllama(native=False) as plain:
+        openai = Box("b", {"url": plain.url, "api_seen": "openai", **UP}, COLD)
+        await boxes.write(connection, (Box("anna", {"url": dead.url, "api_seen": "native", **UP}, HOT), openai))
+        async with serving(settings, dsn) as (api, _):
+            code, said, why = await ended(*command, api.base_url, "m", "hello")
+        assert (code, said) == (0, SAID[command].removeprefix("ollama: m:latest says: hello\n")), why
+        assert f"{dead.url} cannot be reached" in why
+        assert plain.requests == {chat.OPENAI_PATH: 1}
+        plain.behave(behaviours.status(500, b'{"error": {"message": "out of memory"}}'))
+        async with serving(settings, dsn) as (api, _):
+            code, said, why = await ended(*command, api.base_url, "m", "hello")
+        assert (code != 0, said) == (True, "")
+        assert "out of memory" in why
+
+
+async def test_the_prefix_of_an_openai_style_api_is_the_servers(command: tuple[str, ...], fake: FakeOllama) -> None:
+    answer = {"model_name": "m:latest", "base_url": fake.url, "server": {"api": "openai", "api_version": "v2"}}
+    async with answering({**answer, "candidates": []}) as fleet:
+        await ended(*command, fleet, "m", "hello")
+    assert fake.requests == {"/v2/chat/completions": 1}
+
+
 async def test_it_ends_with_one_sentence_when_no_candidate_is_left(
     command: tuple[str, ...], settings: Settings, dsn: str, connection: Connection, dead: FakeOllama
 ) -> None:
@@ -146,6 +171,21 @@ async def test_what_a_server_answers_is_the_answer_and_no_other_one_is_asked(
     assert said == ""
     assert "out of memory" in why
     assert not fake.received
+
+
+async def test_an_answer_that_is_no_models_is_told_in_a_sentence(command: tuple[str, ...], fake: FakeOllama) -> None:
+    fake.behave(behaviours.status(404, b"404 page not found", {"Content-Type": "text/plain"}))
+    answer = {"model_name": "m:latest", "base_url": fake.url, "server": {"api": "native", "api_version": "v1"}}
+    async with answering({**answer, "candidates": []}) as fleet:
+        code, said, why = await ended(*command, fleet, "m", "hello")
+    assert (code, said, len(why.splitlines())) == (1, "", 1), why
+    assert fake.url in why
+
+
+async def test_a_url_that_nobody_registered_may_be_an_openai_style_server(settings: Settings, dsn: str) -> None:
+    async with FakeOllama(native=False) as openai, serving(settings, dsn) as (api, _):
+        code, said, why = await ended(*PYTHON, api.base_url, "m:latest", "hello", openai.url)
+    assert (code, said, why) == (0, "openai: m:latest says: hello\n", "")
 
 
 async def test_it_takes_a_url_that_nobody_registered(settings: Settings, dsn: str, fake: FakeOllama) -> None:
