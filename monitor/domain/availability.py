@@ -24,6 +24,7 @@ class Availability:
     `suspect` and `suspect_count` follow the newest cause of failure of a server that is down for
     another one. `changed_at` is the monotonic time, in seconds, of the last change of `status`.
     `list_failure` is the detail of a listing that failed while the server was alive, else None.
+    `list_refused_since` is since when (monotonic) each listing was refused because of too many of them, else None.
     `flap` is how restless the server is.
     """
 
@@ -36,6 +37,7 @@ class Availability:
     suspect_count: int = 0
     changed_at: float = float("-inf")
     list_failure: str | None = None
+    list_refused_since: float | None = None
     flap: Flap = CALM
 
     @property

@@ -5,7 +5,8 @@ after `fall` bad ones in a row; a first good probe ends `unknown` at once. A `lo
 nothing about the server, so it changes nothing. The reason and detail shown always belong to the
 verdict shown: a server that is down for one cause takes over another one only after that has been
 seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
-a server only when something shows that the server is alive: the answer itself, or a good probe after it.
+a server only when something shows that the server is alive: the answer itself, or a good probe after it. A listing
+that was refused for being asked too often changes nothing, unless that goes on for `LIST_PATIENCE`.
 A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
 A credential that cannot be opened is no matter of evidence: it takes a server down at once.
 """
@@ -20,6 +21,10 @@ from monitor.domain.server import Policy
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
 # Known here, without asking the server: another probe would tell nothing new.
 CERTAIN = frozenset({Reason.CREDENTIAL})
+MAX_DETAIL = 200
+# Seconds for which a list may be refused because it is asked for too often (429) before that counts: a limit of a proxy
+# lets some lists through and others not, and the server is well all the time.
+LIST_PATIENCE = 600.0
 # A listing that failed for one of these may just as well be the first sign that the server is gone.
 UNANSWERED = frozenset(
     {
@@ -68,13 +73,28 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
     """Return the availability after a listing: a server that is alive but cannot list is `degraded`."""
     if listing.reason is Reason.LOCAL or previous.status not in {Status.UP, Status.DEGRADED}:
         return previous
-    failure = None if listing.reason is Reason.OK else f"{listing.reason}: {listing.detail}"[:200]
+    refused_since = None
+    if listing.reason is Reason.BUSY:
+        refused_since = at if previous.list_refused_since is None else previous.list_refused_since
+        if at - refused_since < LIST_PATIENCE:
+            return _with_refusals(previous, refused_since)
+    previous = _with_refusals(previous, refused_since)
+    failure = None if listing.reason is Reason.OK else list_failure(listing)
     if (failure is None) == (previous.list_failure is None):
         return previous
     noted = replace(previous, list_failure=failure)
     if noted.reason is Reason.BUSY or listing.reason in UNANSWERED:
         return noted
     return _alive(noted, Reason.OK, "", at=at)
+
+
+def list_failure(listing: Listing) -> str:
+    """Return the detail of a verdict for a listing that failed."""
+    return f"{listing.reason}: {listing.detail}"[:MAX_DETAIL]
+
+
+def _with_refusals(previous: Availability, since: float | None) -> Availability:
+    return previous if previous.list_refused_since == since else replace(previous, list_refused_since=since)
 
 
 def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
@@ -104,7 +124,7 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
         # A listing that failed without an answer just before was part of the same trouble.
         shown = previous.status is Status.DEGRADED
         return replace(counted, list_failure=previous.list_failure if shown else None)
-    return _verdict(counted, Status.DOWN, result.reason, detail=result.detail, at=at)
+    return _verdict(replace(counted, list_refused_since=None), Status.DOWN, result.reason, detail=result.detail, at=at)
 
 
 def _verdict(counted: Availability, status: Status, reason: Reason, *, detail: str, at: float) -> Availability:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from monitor.domain.server import Api
+
 
 class Reason(StrEnum):
     """Why a verdict is what it is (contract section 6)."""
@@ -28,13 +30,6 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     CREDENTIAL = "credential"
     LOCAL = "local"
-
-
-class Api(StrEnum):
-    """Which API a server speaks: Ollama's own, or the OpenAI-style one alone."""
-
-    NATIVE = "native"
-    OPENAI = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +78,15 @@ class ListedModel:
 class Listing:
     """Answer of one listing: the models, or the reason why there are none to be had.
 
-    Only `reason` OK makes `models` meaningful; `dropped` counts entries that could not be used.
+    Only `reason` OK makes `models` meaningful; `dropped` counts entries that could not be used. `retry_after` is when
+    a server that failed wants to be asked again.
     """
 
     reason: Reason
     detail: str = ""
     models: tuple[ListedModel, ...] = ()
     dropped: int = 0
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

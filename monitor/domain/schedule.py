@@ -4,7 +4,7 @@ import heapq
 from datetime import timedelta
 
 from monitor.domain.availability import Availability, Status
-from monitor.domain.probe import QUICK, Reason
+from monitor.domain.probe import QUICK, Listing, Reason
 from monitor.domain.server import Policy, ServerId
 
 # What somebody has to change. Asked fast, a proxy that wants a credential would take us for an attacker.
@@ -16,6 +16,9 @@ JITTER = 0.1
 FLAPPING_CHECKS = 5
 FLAPPING_JITTER = 0.5
 MAX_RETRY_AFTER_INTERVALS = 2
+RETRY_LIST = 10.0
+LONGEST_RETRY = 150.0
+MAX_RETRY_AFTER_OF_LIST = 600.0
 
 
 def delay_after(
@@ -56,6 +59,26 @@ def delay_after(
         asked = min(retry_after.total_seconds(), MAX_RETRY_AFTER_INTERVALS * interval)
         delay = max(delay, asked)
     return delay
+
+
+def list_delay_after(
+    listing: Listing, availability: Availability, *, interval: float, at: float, jitter: float
+) -> float | None:
+    """Return the seconds from `at` (monotonic) to the next listing after one that failed, None to leave it at that.
+
+    `interval` is that of listings, in seconds; `jitter` is a random number from 0.5 to 1. What may heal by itself is
+    tried again within 10 s, what somebody has to change at its regular time. A list that is refused because it is asked
+    for too often is asked for ever more rarely, up to every 5 minutes, and not before the server wants it, which it may
+    put off by 10.
+    """
+    if listing.reason in STUBBORN:
+        return None
+    if listing.reason is not Reason.BUSY:
+        return min(RETRY_LIST * jitter, interval)
+    refused_for = 0.0 if availability.list_refused_since is None else at - availability.list_refused_since
+    delay = min(max(refused_for, RETRY_LIST), LONGEST_RETRY) * (2 * jitter)
+    wanted = 0.0 if listing.retry_after is None else listing.retry_after.total_seconds()
+    return max(delay, min(wanted, MAX_RETRY_AFTER_OF_LIST))
 
 
 def phase(server_id: ServerId, interval: timedelta) -> float:

@@ -15,12 +15,11 @@ from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
 from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
-from monitor.domain.schedule import JITTER, Schedule
+from monitor.domain.schedule import JITTER, RETRY_LIST, Schedule, list_delay_after
 from monitor.domain.server import Server, ServerId
 from monitor.ports import Doubt, InventoryStore, Lister, Recorder
 
 MOST_SHOWN = 10_000
-RETRY = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -90,12 +89,14 @@ class Discovery:
             await self._look_into_memory(watched)
         except DatabaseUnavailableError as error:
             watched.known_list = watched.known_residency = None
-            self._try_again_soon(watched)
+            self._agenda.set(server_id, time.monotonic() + min(RETRY_LIST * random.uniform(0.5, 1), self._interval))
             log.debug("discovery_not_recorded", server=watched.server.name, error=str(error))
 
-    def _try_again_soon(self, watched: Watched) -> None:
-        delay = min(RETRY * random.uniform(0.5, 1), self._interval)
-        self._agenda.set(watched.server.id, time.monotonic() + delay)
+    def _try_again(self, watched: Watched, listing: Listing) -> None:
+        at, jitter = time.monotonic(), random.uniform(0.5, 1)
+        delay = list_delay_after(listing, watched.availability, interval=self._interval, at=at, jitter=jitter)
+        if delay is not None:
+            self._agenda.set(watched.server.id, at + delay)
 
     async def _list(self, watched: Watched) -> None:
         requested = watched.discovery_requested_at
@@ -176,7 +177,7 @@ class Discovery:
             log.info("server_status", **watched.verdict_after(before.status))
             self._record(watched, listed_at=None, at_once=True)
         if listing.reason is not Reason.OK:
-            self._try_again_soon(watched)
+            self._try_again(watched, listing)
 
     def _record(self, watched: Watched, *, listed_at: float | None, at_once: bool) -> None:
         self._recorder.record(watched.record(listed_at=listed_at), at_once=at_once)

@@ -206,3 +206,48 @@ def test_the_detail_of_a_failed_listing_is_bounded() -> None:
     story = Story()
     story.probe(OK)
     assert len(story.listing(Reason.SERVER_ERROR, "x" * 500).detail) == 200
+
+
+def test_lists_that_are_let_through_now_and_then_change_nothing() -> None:
+    story = Story()
+    story.probe(OK)
+    since = story.state.changed_at
+    for number in range(120):
+        story.clock.now += 10
+        story.listing(OK if number % 7 == 0 else BUSY, "429")
+        story.probe(OK)
+        assert (story.state.status, story.state.reason, story.state.changed_at) == (UP, OK, since)
+
+
+def test_a_list_that_is_refused_for_long_degrades_once_and_the_next_good_one_mends_it() -> None:
+    story = Story()
+    story.probe(OK)
+    began = story.clock.now
+    statuses = []
+    while story.clock.now - began <= 2 * evaluation.LIST_PATIENCE:
+        statuses.append(story.listing(BUSY, "429").status)
+        story.probe(OK)
+        story.clock.now += 30
+    assert statuses == sorted(statuses, key=[UP, DEGRADED].index)
+    assert statuses.count(UP) == pytest.approx(evaluation.LIST_PATIENCE / 30, abs=2)
+    assert (story.state.reason, story.state.detail) == (Reason.LIST_FAILED, "busy: 429")
+    assert story.listing(OK).status is UP
+    assert story.listing(BUSY, "429").status is UP
+
+
+def test_a_list_that_is_refused_leaves_a_server_degraded_that_was_so() -> None:
+    story = Story()
+    story.probe(OK)
+    story.listing(Reason.SERVER_ERROR, "500")
+    state = story.listing(BUSY, "429")
+    assert (state.status, state.detail) == (DEGRADED, "server_error: 500")
+
+
+def test_the_patience_with_refused_lists_begins_anew_with_a_server_that_was_down() -> None:
+    story = Story()
+    story.probe(OK)
+    story.listing(BUSY, "429")
+    for reason in [REFUSED, REFUSED, REFUSED, OK, OK]:
+        story.clock.now += evaluation.LIST_PATIENCE / 2
+        story.probe(reason)
+    assert story.listing(BUSY, "429").status is UP

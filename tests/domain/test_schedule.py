@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.domain import schedule
 from monitor.domain.availability import Availability, Status
-from monitor.domain.probe import Reason
+from monitor.domain.probe import Listing, Reason
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import Policy, ServerId
 
@@ -203,3 +203,30 @@ def test_the_soonest_punctual_entry_is_that_of_a_server_that_is_still_due() -> N
     assert agenda.soonest_punctual() == 30.0
     assert [server_id for server_id, _ in agenda.due(30.0)] == [one]
     assert agenda.soonest_punctual() is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "refused_for", "delay"),
+    [
+        # It may heal by itself.
+        (Reason.SERVER_ERROR, None, None, 10),
+        (Reason.TIMEOUT, 90, None, 10),
+        # Somebody has to change it: when it is due anyway.
+        *((reason, None, None, None) for reason in schedule.STUBBORN),
+        # Asked for too often: ever more rarely, and not before it is wanted.
+        (Reason.BUSY, None, None, 20),
+        (Reason.BUSY, None, 5, 20),
+        (Reason.BUSY, None, 40, 80),
+        (Reason.BUSY, None, 9999, 300),
+        (Reason.BUSY, 45, 5, 45),
+        (Reason.BUSY, 3600, 5, 600),
+        (Reason.BUSY, 1, 5, 20),
+    ],
+)
+def test_a_list_that_failed_is_asked_for_again_by_why(
+    reason: Reason, wanted: float | None, refused_for: float | None, delay: float | None
+) -> None:
+    listing = Listing(reason=reason, retry_after=None if wanted is None else timedelta(seconds=wanted))
+    state = Availability(status=UP, list_refused_since=None if refused_for is None else AT - refused_for)
+    assert schedule.list_delay_after(listing, state, interval=60, at=AT, jitter=1) == delay
+    assert schedule.list_delay_after(Listing(reason=Reason.TIMEOUT), state, interval=3, at=AT, jitter=1) == 3

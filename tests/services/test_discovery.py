@@ -109,6 +109,27 @@ async def test_a_failed_listing_removes_nothing_and_shows_as_degraded(bench: Ben
     assert statuses[:2] == [Status.DEGRADED, Status.UP]
 
 
+async def test_a_list_that_is_refused_for_now_is_asked_for_when_the_server_wants_it_and_shows_nothing(
+    bench: Bench,
+) -> None:
+    await bench.lists(TINY)
+    for _ in range(3):
+        bench.lister.listings = [Listing(reason=Reason.BUSY, detail="429", retry_after=timedelta(seconds=200))]
+        await bench.lists()
+        ((_, due),) = bench.agenda.due(float("inf"))
+        assert 190 < due - time.monotonic() <= 200
+    assert bench.recorder.taken == []
+    assert bench.entry.availability.status is Status.UP
+
+
+async def test_a_list_that_wants_a_credential_is_asked_for_no_more_often_than_a_good_one(bench: Bench) -> None:
+    bench.lister.listings = [Listing(reason=Reason.AUTH, detail="401")]
+    await bench.lists()
+    ((_, due),) = bench.agenda.due(float("inf"))
+    assert 50 < due - time.monotonic() <= 66
+    assert bench.entry.availability.reason is Reason.LIST_FAILED
+
+
 async def test_a_model_goes_only_after_two_listings_without_it(bench: Bench) -> None:
     await bench.lists(TINY, BIG)
     await bench.lists(TINY)
