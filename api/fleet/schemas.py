@@ -10,8 +10,8 @@ from api.fleet.filters import Extra, Label, Session
 from api.fleet.texts import Strict
 from monitor.credentials import certificates
 from monitor.domain import url
-from monitor.domain.probe import Api
 from monitor.domain.selection import MOST_CANDIDATES
+from monitor.domain.server import Api
 
 REQUIRED = frozenset({"name", "url"})
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from monitor.domain.availability import Status
-from monitor.domain.probe import Api, Reason
-from monitor.domain.server import ServerId
+from monitor.domain.probe import Reason
+from monitor.domain.server import Api, ServerId
 from monitor.domain.suspicion import Suspicion
 from monitor.domain.watching import WatchState
 

@@ -2,12 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import NewType
 from uuid import UUID
 
 from monitor.domain.credential import ClientKey, Credential, Unreadable
 
 ServerId = NewType("ServerId", UUID)
+# In place of an API: to be found out.
+AUTO = "auto"
+
+
+class Api(StrEnum):
+    """Which API a server speaks: Ollama's own, or the OpenAI-style one alone."""
+
+    NATIVE = "native"
+    OPENAI = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,8 @@ class Server:
     `url` is the normalised base URL (no trailing slash); `row_version` changes with every edit
     by an operator, and a result that was obtained under an older one is dropped. `connection_watch`
     is false where no idle connection is to be held. `credential` is sent with every question; a server
-    whose credential cannot be read is asked nothing.
+    whose credential cannot be read is asked nothing. `pinned` is the API that the operator says it speaks, None to find
+    out.
     """
 
     id: ServerId
@@ -57,6 +68,7 @@ class Server:
     connection_watch: bool = True
     credential: Credential | Unreadable | None = None
     tls: Tls = Tls()
+    pinned: Api | None = None
 
     @property
     def unreadable(self) -> Unreadable | None:

@@ -8,7 +8,7 @@ Strings come out clean and bounded, fit for text and jsonb columns; file paths o
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from monitor.domain import model_name
 from monitor.domain.probe import (
@@ -21,7 +21,7 @@ from monitor.domain.probe import (
     ShownModel,
 )
 from monitor.ollama import fields
-from monitor.ollama.document import Unusable, parse_object
+from monitor.ollama.document import Unusable, parse, parse_object
 
 MAX_MODELS = 10_000
 MAX_VERSION = 64
@@ -109,15 +109,22 @@ def _parse_entries(body: bytes) -> list[Any] | Unusable:
 
 
 def _parse_openai_entries(body: bytes) -> list[Any] | Unusable:
-    document = parse_object(body)
+    document = parse(body)
     if isinstance(document, Unusable):
         return document
-    entries = document.get("data", "missing")
-    if document.get("object") != "list" or not (entries is None or isinstance(entries, list)):
+    # Some give the bare list, or leave out that it is one; of an empty one nobody could tell what it lists.
+    said = {"data": document} if document and isinstance(document, list) else fields.mapping(document)
+    entries, kind = said.get("data", "missing"), said.get("object")
+    # Ollama says null for an empty list.
+    if kind == "list" and entries is None:
+        return []
+    is_list = isinstance(entries, list) and kind in ("list", None)
+    if not is_list or (
+        entries and kind is None and not any(isinstance(each, dict) and "id" in each for each in entries)
+    ):
         detail = "The answer is no list of models, as an OpenAI-style API gives."
         return Unusable(reason=Reason.NOT_OLLAMA, detail=detail)
-    # Ollama says null for an empty list.
-    return entries or []
+    return cast(list[Any], entries)
 
 
 def _collect(

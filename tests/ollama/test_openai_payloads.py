@@ -35,6 +35,16 @@ def test_a_server_without_models_says_null_or_lists_none(data: str) -> None:
     assert payloads.read_openai_life(body, latency=LATENCY).reason is Reason.OK
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"data": [{"id": "a:b"}]}', b'{"data": [{"id": "a:b"}], "models": []}', b'[{"id": "a:b"}]']
+)
+def test_a_list_that_does_not_say_that_it_is_one_is_read_all_the_same(body: bytes) -> None:
+    listing = payloads.read_openai_listing(body)
+    assert [model.model_name for model in listing.models] == ["a:b"]
+    assert payloads.read_openai_life(body, latency=LATENCY).reason is Reason.OK
+    assert payloads.read_openai_listing(b'{"data": []}') == Listing(reason=Reason.OK)
+
+
 def test_only_names_are_read_and_each_once() -> None:
     entries = [{"id": "a:b", "digest": "a" * 64, "capabilities": ["x"], "remote_host": "h"}, {"id": "A:B"}]
     listing = payloads.read_openai_listing(models(*entries))
@@ -58,7 +68,10 @@ def test_no_more_models_are_kept_than_of_a_native_list() -> None:
     ("body", "reason"),
     [
         (b'{"object": "list"}', Reason.NOT_OLLAMA),
-        (b'{"data": []}', Reason.NOT_OLLAMA),
+        (b'{"data": null}', Reason.NOT_OLLAMA),
+        (b'{"data": [{"name": "a:b"}]}', Reason.NOT_OLLAMA),
+        (b'[{"name": "a:b"}]', Reason.NOT_OLLAMA),
+        (b'["a:b"]', Reason.NOT_OLLAMA),
         (b'{"object": "model", "data": []}', Reason.NOT_OLLAMA),
         (b'{"object": ["list"], "data": []}', Reason.NOT_OLLAMA),
         (b'{"object": "list", "data": {}}', Reason.NOT_OLLAMA),

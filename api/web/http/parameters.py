@@ -14,8 +14,8 @@ from pydantic import (
 from api.fleet import refusals, texts
 from api.fleet.filters import CatalogueFilters, Cursor, Extra, Label, Limit, Parameters, ServerFilters, Session, Switch
 from monitor.domain.event import EventType
-from monitor.domain.probe import Api
 from monitor.domain.selection import MOST_CANDIDATES
+from monitor.domain.server import Api
 from monitor.domain.uptime import Window
 
 MAX_SEQ = 2**63 - 1
