@@ -228,7 +228,7 @@ def _advice(row: Row) -> str | None:
     reason = reasons.known(row["status_reason"])
     if reason in {None, Reason.OK}:
         return None
-    return reasons.advice(reason, row["url"], name=shlex.quote(row["name"]))
+    return reasons.advice(reason, row["url"], name=shlex.quote(row["name"]), detail=row["status_detail"])
 
 
 def edited(server: ServerView, notices: list[Notice]) -> EditedServer:

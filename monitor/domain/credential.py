@@ -112,6 +112,21 @@ def is_usable_header(name: str) -> bool:
     return well_formed and name.lower() not in RESERVED_HEADERS
 
 
+def secrets(credential: Credential | None) -> tuple[str, ...]:
+    """Return every spelling in which a secret of the credential is sent or known, to find it in what comes back."""
+    match credential:
+        case None:
+            return ()
+        case Basic():
+            return credential.password, headers(credential)["Authorization"].removeprefix("Basic ")
+        case Bearer():
+            return (credential.token,)
+        case ApiKey():
+            return (credential.key,)
+        case _:
+            assert_never(credential)
+
+
 def headers(credential: Credential | None) -> dict[str, str]:
     """Return the headers that prove to the server who asks; none without a credential."""
     match credential:

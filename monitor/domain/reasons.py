@@ -3,6 +3,7 @@
 Sentences are for an operator who was just woken. `tests/docs/test_reasons.py` keeps the dashboard's words in step.
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -75,8 +76,8 @@ EXPLANATIONS = {
     Reason.AUTH: Explanation(
         cause="It wants a credential, or another one",
         seen="401, or 403 with a body.",
-        advice="A proxy in front of {host} wants a credential, Ollama itself never does: give it with `ollama-fleet "
-        "servers set {name} --auth-type …`, or have the proxy let this machine through.",
+        advice="A proxy in front of {host}, or its OpenAI-style API, wants a credential, Ollama itself never does: "
+        "give it with `ollama-fleet servers set {name} --auth-type …`, or have the proxy let this machine through.",
     ),
     Reason.HOST_RULE: Explanation(
         cause="It refuses every name but its own",
@@ -144,6 +145,35 @@ EXPLANATIONS = {
         " again.",
     ),
 }
+# Details that say what is to be done better than the reason does.
+HTTPS_REDIRECT = "A redirect (HTTP {status}) to {url}; not followed."
+HTTPS_PORT = "The port speaks HTTPS, and refuses plain HTTP (HTTP 400)."
+FORBIDDEN_PATH = "A proxy forbids the path {path} (HTTP 403), though the server answers on /."
+_HTTPS_ADDRESS = re.compile(r"A redirect \(HTTP 3\d\d\) to (https://\S+); not followed\.")
+_FORBIDDEN = re.compile(re.escape(FORBIDDEN_PATH).replace(re.escape("{path}"), r"\S+"))
+SPEAKS_HTTPS = (
+    "It is to be asked at {https}: if that is the same server, write this address in its URL, `ollama-fleet servers "
+    "set {name} --url {https}`."
+)
+ALLOW_PATH = (
+    "The proxy in front of {host} lets only some paths through: have it allow /api/ for this machine, or /v1/models, "
+    "and then say that the server speaks nothing else, `ollama-fleet servers set {name} --api openai`."
+)
+# Of a list that fails, by the reason why.
+LIST_ADVICE = {
+    Reason.AUTH: "A proxy lets the check of {host} through, but wants a credential for its list of models: give it "
+    "with `ollama-fleet servers set {name} --auth-type …`, or have the proxy let /api/ through as a whole.",
+    Reason.BUSY: "Something before {host} limits how often its list of models may be asked for (HTTP 429): raise that "
+    "limit for this machine, or have lists asked for less often with OLLAMA_FLEET_DISCOVERY_INTERVAL.",
+    Reason.NOT_OLLAMA: "In place of the list of models of {host} something else comes, such as a page: have the proxy "
+    "in front of it pass on /api/ as a whole; `curl -sS {url}/api/tags` shows what comes.",
+    Reason.SERVER_ERROR: "{host} is alive but fails to list, and the detail has its own words: try `ollama list` "
+    "there, and look in its log for a model folder (OLLAMA_MODELS) that is missing, full, broken or not readable.",
+    Reason.TOO_LARGE: "The list of models of {host} is longer than any true one, or a proxy changes it: look at it "
+    "with `curl -sS {url}/api/tags`.",
+    Reason.TIMEOUT: "The list of models of {host} takes longer than its time-out: are there many models, or is the "
+    "disk slow? Give it a longer one with `ollama-fleet servers set {name} --timeout …`.",
+}
 # Of a server on the very machine that asks.
 REFUSED_HERE = "Start Ollama on this machine (`ollama serve`)."
 REFUSED_ON_PORT = f"{REFUSED_HERE[:-1]}, or correct the port: its own is {base_url.OLLAMA_PORT}, this is {{port}}."
@@ -160,13 +190,37 @@ def cause(text: str | None) -> str | None:
     return None if reason in {None, Reason.OK} else EXPLANATIONS[reason].cause
 
 
-def advice(reason: Reason, url: str, *, name: str = "NAME") -> str:
-    """Return what to do next about a server at a base URL; `name` is how it is typed in a command."""
+def advice(reason: Reason, url: str, *, name: str = "NAME", detail: str | None = None) -> str:
+    """Return what to do next about a server at a base URL; `name` is how it is typed in a command.
+
+    `detail` is what was seen: where it says more than the reason, the advice is about that.
+    """
     place = {**_place(url), "name": name}
     words = EXPLANATIONS[reason].advice
     if reason is Reason.REFUSED and _is_here(url):
         words = REFUSED_HERE if place["port"] == str(base_url.OLLAMA_PORT) else REFUSED_ON_PORT
+    elif detail and reason in {Reason.NOT_OLLAMA, Reason.LIST_FAILED}:
+        listing = known(detail.partition(":")[0]) if reason is Reason.LIST_FAILED else None
+        what = detail.partition(": ")[2] if listing is not None else detail
+        address = _https(what, url)
+        if address is not None:
+            words, place["https"] = SPEAKS_HTTPS, address
+        elif _FORBIDDEN.match(what):
+            words = ALLOW_PATH
+        elif listing is not None:
+            words = LIST_ADVICE.get(listing, words)
     return words.format_map(place)
+
+
+def _https(detail: str, url: str) -> str | None:
+    """Return the address with https that a detail says is the right one."""
+    found = _HTTPS_ADDRESS.match(detail)
+    if found is not None:
+        return found[1]
+    if detail != HTTPS_PORT:
+        return None
+    place = _place(url)
+    return f"https://{place['address']}{urlsplit(place['url']).path}"
 
 
 def _is_here(url: str) -> bool:

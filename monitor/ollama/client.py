@@ -1,13 +1,15 @@
 """One question to an Ollama server over HTTP: an answer's bytes or one reason, never an exception.
 
 One deadline covers everything from the name to the last byte, and every byte is counted. Redirects,
-cookies, proxies of the environment and content encodings are not for a monitor: none is used. A server's
-credential goes along with each question to it, and nowhere else.
+cookies and proxies of the environment are not for a monitor: none is used. No content encoding is asked for either, but
+what a proxy packs all the same is unpacked, up to the same number of bytes. A server's credential goes along with each
+question to it, and nowhere else.
 """
 
 import asyncio
 import functools
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,11 +27,12 @@ from monitor.domain.credential import Credential
 from monitor.domain.errors import InvalidUrlError
 from monitor.domain.probe import Reason
 from monitor.domain.server import Server
-from monitor.ollama import connector, failure, guard
+from monitor.ollama import connector, failure, fields, guard, refusal
 from monitor.ollama.connector import GuardedConnector
 from monitor.ollama.dialer import Dialer
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.names import NameResolver
+from monitor.ollama.refusal import Refusal
 from monitor.ollama.tls import Contexts, Security
 
 DISTRIBUTION = "ollama-fleet"
@@ -40,6 +43,10 @@ MAX_HEADERS = 128
 MAX_TARGETS = 65_536
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 IDENTITY = {"", "identity"}
+GZIP, DEFLATE = frozenset({"gzip", "x-gzip"}), "deflate"
+GZIP_WINDOW = zlib.MAX_WBITS | 16
+ZLIB_METHOD, ZLIB_CHECK = 8, 31
+LARGER = "The answer is larger than is accepted{}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,23 +234,23 @@ class OllamaClient:
             server_hostname=None if security is None else security.name,
         )
         try:
-            answered = response.headers
-            encoding = answered.get("Content-Encoding")
-            if encoding is not None and encoding.strip().lower() not in IDENTITY:
-                return Failure(reason=Reason.PROTOCOL, detail="The answer is encoded without being asked.")
-            content = await _read(response.content, question.max_body)
-            refused = failure.of_certificate(response.status, content, shown=question.shows_certificate)
+            packed = await _read(response.content, question.max_body)
+            encoding = response.headers.get("Content-Encoding", "").strip().lower()
+            content = _unpack(packed, encoding, question.max_body)
+            said = packed if isinstance(content, Failure) else content
+            refused = failure.of_certificate(response.status, said, shown=question.shows_certificate)
             if refused is not None:
                 return refused
             if response.status != HTTPStatus.OK:
-                return failure.of_status(
-                    response.status,
-                    has_body=content != b"",
-                    retry_after=answered.get("Retry-After"),
-                    was_authenticated=question.credential is not None,
+                return refusal.explain(
+                    Refusal(
+                        status=response.status,
+                        body=said,
+                        headers=response.headers,
+                        asked=str(question.target),
+                        credential=question.credential,
+                    )
                 )
-            if content is None:
-                return Failure(reason=Reason.TOO_LARGE, detail="The answer is larger than is accepted.")
             return content
         finally:
             # Gives the connection back when the answer was read to its end, else closes it.
@@ -272,6 +279,40 @@ async def _read(content: aiohttp.StreamReader, max_body: int) -> bytes | None:
         size += len(chunk)
         chunks.append(chunk)
     return None
+
+
+def _unpack(packed: bytes | None, encoding: str, most: int) -> bytes | Failure:
+    """Return a body as it was before a proxy packed it, at most so many bytes of it; `packed` None is too long."""
+    if packed is None:
+        return Failure(reason=Reason.TOO_LARGE, detail=LARGER.format(""))
+    if encoding in IDENTITY or not packed:
+        return packed
+    if encoding not in GZIP and encoding != DEFLATE:
+        why = f"The answer is encoded without being asked ({fields.clean(encoding, fields.MAX_STRING)})."
+        return Failure(reason=Reason.PROTOCOL, detail=why)
+    return _inflate(packed, encoding, most)
+
+
+def _inflate(packed: bytes, encoding: str, most: int) -> bytes | Failure:
+    # One member, as every server sends it: with many, each costs a copy of the rest.
+    inflater = zlib.decompressobj(_window(packed, encoding))
+    try:
+        body = inflater.decompress(packed, most + 1)
+    except zlib.error:
+        return Failure(reason=Reason.PROTOCOL, detail=f"The answer cannot be unpacked, which says it is {encoding}.")
+    if len(body) > most:
+        return Failure(reason=Reason.TOO_LARGE, detail=LARGER.format(f" once it is unpacked ({encoding})"))
+    if not inflater.eof:
+        return Failure(reason=Reason.PROTOCOL, detail=f"The answer is packed ({encoding}), and its end is missing.")
+    return body
+
+
+def _window(packed: bytes, encoding: str) -> int:
+    """Return what zlib wants to know; `deflate` is sent with zlib's header, as it should be, and without one."""
+    if encoding in GZIP:
+        return GZIP_WINDOW
+    has_header = packed[0] & 0x0F == ZLIB_METHOD and int.from_bytes(packed[:2]) % ZLIB_CHECK == 0
+    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
 
 @functools.lru_cache(maxsize=MAX_TARGETS)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from monitor.domain import evaluation
 from monitor.domain.probe import Listing, ProbeResult, Reason, Residency
 from monitor.domain.server import Server
 from monitor.ollama import guard
@@ -39,6 +40,13 @@ class Examination:
         if self.listing is not None and self.listing.reason is not Reason.OK:
             return Reason.LIST_FAILED
         return self.result.reason
+
+    @property
+    def detail(self) -> str:
+        """What is to be said of the trouble beside its reason."""
+        if self.trouble is Reason.LIST_FAILED and self.listing is not None:
+            return evaluation.list_failure(self.listing)
+        return self.result.detail
 
 
 async def examine(

@@ -1,11 +1,9 @@
-"""Why a request brought no usable answer: every error and every status as one reason of the contract."""
+"""Why a request brought no usable answer: every error as one reason of the contract."""
 
 import errno
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from datetime import timedelta
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
@@ -14,10 +12,6 @@ from monitor.domain.probe import Reason
 from monitor.ollama import fields
 
 MAX_DETAIL = 200
-MAX_RETRY_AFTER = timedelta(hours=1)
-FIRST_SERVER_ERROR = 500
-UNLIKE_OLLAMA = "Ollama does not answer like this (HTTP {})."
-GATEWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 # The connection ended before the head of an answer came.
 DISCONNECTIONS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -67,12 +61,16 @@ NO_ROUTE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A request without a usable answer; `status` is the HTTP status if there was one."""
+    """A request without a usable answer; `status` is the HTTP status if there was one.
+
+    `elsewhere`: the server said at which other address it is to be asked.
+    """
 
     reason: Reason
     detail: str
     status: int | None = None
     retry_after: timedelta | None = None
+    elsewhere: bool = False
 
 
 class FailureError(Exception):
@@ -154,44 +152,6 @@ def _of_link(error: BaseException, *, shown: bool) -> Failure | None:
             return Failure(reason=Reason.TIMEOUT, detail="The connection went dead before the whole answer.")
         case _:
             return None
-
-
-def of_status(status: int, *, has_body: bool, retry_after: str | None, was_authenticated: bool) -> Failure:
-    """Return what an answer with another status than 200 means."""
-    reason, detail = _meaning(status, has_body=has_body, was_authenticated=was_authenticated)
-    return Failure(reason=reason, detail=detail, status=status, retry_after=_parse_retry_after(retry_after))
-
-
-def _meaning(status: int, *, has_body: bool, was_authenticated: bool) -> tuple[Reason, str]:
-    if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and has_body):
-        refused = "refuses the credential" if was_authenticated else "wants a credential, and none is stored"
-        return Reason.AUTH, f"A proxy in front of the server {refused} (HTTP {status})."
-    if status == HTTPStatus.FORBIDDEN:
-        return Reason.HOST_RULE, "Ollama refused the Host header (HTTP 403); set OLLAMA_HOST on the server."
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Reason.BUSY, f"The server is busy (HTTP {status})."
-    if status in GATEWAY:
-        # Ollama never says so to these questions: its queue is at generate and chat.
-        return Reason.SERVER_ERROR, f"A proxy in front of the server does not reach it (HTTP {status})."
-    if status >= FIRST_SERVER_ERROR:
-        return Reason.SERVER_ERROR, f"The server failed (HTTP {status})."
-    is_redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-    seen = "A redirect (HTTP {}), which Ollama never sends; not followed." if is_redirect else UNLIKE_OLLAMA
-    return Reason.NOT_OLLAMA, seen.format(status)
-
-
-def _parse_retry_after(value: str | None) -> timedelta | None:
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(timedelta(seconds=min(int(value[:9]), 10**6)), MAX_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(value)
-        wait = moment.astimezone(UTC) - datetime.now(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait, timedelta()), MAX_RETRY_AFTER)
 
 
 def _was_cut_short(chain: list[BaseException]) -> bool:

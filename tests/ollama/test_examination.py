@@ -60,9 +60,8 @@ def names(found: Examination) -> list[str]:
 
 
 def failed(found: Examination) -> Step:
-    """Return the one step that failed."""
-    (step,) = (step for step in found.steps if not step.ok)
-    return step
+    """Return the first step that failed."""
+    return next(step for step in found.steps if not step.ok)
 
 
 async def test_a_server_that_is_well_passes_every_step_and_is_listed_once(fake: FakeOllama) -> None:
@@ -95,7 +94,7 @@ async def test_a_server_that_is_well_passes_every_step_and_is_listed_once(fake: 
         (behaviours.raw(b"SSH-2.0-OpenSSH_9.6\r\n"), Reason.PROTOCOL, "head", "GET /api/version: The answer breaks"),
     ],
 )
-async def test_an_answer_that_is_of_no_use_fails_at_one_step(
+async def test_an_answer_that_is_of_no_use_fails_at_its_step(
     fake: FakeOllama, *, behaviour: Behaviour, reason: Reason, step: str, seen: str
 ) -> None:
     fake.behave(behaviour)

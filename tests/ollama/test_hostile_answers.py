@@ -1,8 +1,11 @@
 """Servers that send without an end, or something that grows: cut at the cap, within the limit."""
 
 import asyncio
+import gzip
+import json
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -31,6 +34,13 @@ HOSTILE = {
     "header line": behaviours.endless_header_line(),
     "interim answers": behaviours.continue_flood(),
 }
+PACKINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("X-GZIP", gzip.compress),
+    ("deflate", zlib.compress),
+    # So some take "deflate", without zlib's header.
+    (" deflate ", lambda body: zlib.compress(body, wbits=-zlib.MAX_WBITS)),
+]
 ENDLESS = pytest.mark.parametrize("behaviour", HOSTILE.values(), ids=HOSTILE.keys())
 
 
@@ -91,16 +101,69 @@ async def test_a_list_without_an_end_costs_little_memory(fake: FakeOllama, behav
     assert peak < 2 * MEBIBYTE
 
 
-async def test_a_gzip_bomb_is_not_unpacked(client: OllamaClient, fake: FakeOllama) -> None:
-    fake.behave(behaviours.gzip_bomb(50 * MEBIBYTE))
+@pytest.mark.parametrize(
+    ("size", "detail"),
+    [
+        (50 * MEBIBYTE, "The answer is larger than is accepted."),
+        (5 * MEBIBYTE, "The answer is larger than is accepted once it is unpacked (gzip)."),
+    ],
+    ids=["packed", "unpacked"],
+)
+async def test_a_gzip_bomb_is_unpacked_no_further_than_the_cap(
+    client: OllamaClient, fake: FakeOllama, size: int, detail: str
+) -> None:
+    fake.behave(behaviours.gzip_bomb(size))
     tracemalloc.start()
     try:
         result = await HttpProber(client).probe(server_at(fake.url))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert result.reason is Reason.PROTOCOL
+    assert (result.reason, result.detail) == (Reason.TOO_LARGE, detail)
     assert peak < MEBIBYTE
+
+
+@pytest.mark.parametrize("packing", PACKINGS, ids=lambda packing: packing[0])
+async def test_what_a_proxy_packs_without_being_asked_is_read(
+    client: OllamaClient, fake: FakeOllama, packing: tuple[str, Callable[[bytes], bytes]]
+) -> None:
+    encoding, pack = packing
+    for path, document in (("/api/version", {"version": "1"}), ("/api/tags", {"models": list(fake.models.values())})):
+        packed = pack(json.dumps(document).encode())
+        fake.behave(behaviours.status(200, packed, {"Content-Encoding": encoding}), path=path)
+    assert (await HttpProber(client).probe(server_at(fake.url))).server_version == "1"
+    assert len((await HttpLister(client).list_models(server_at(fake.url))).models) == len(fake.models)
+    failed = behaviours.status(500, pack(b'{"error": "no disk"}'), {"Content-Encoding": encoding})
+    fake.behave(failed, path="/api/tags")
+    assert (await HttpLister(client).list_models(server_at(fake.url))).detail == (
+        'The server failed (HTTP 500): "no disk".'
+    )
+
+
+async def test_a_packed_body_may_be_as_long_as_the_cap_and_not_longer(fake: FakeOllama) -> None:
+    async with OllamaClient(max_list=100_000) as client:
+        for size, reason in ((100_000, Reason.OK), (100_001, Reason.TOO_LARGE)):
+            body = gzip.compress(b'{"models": []}'.ljust(size))
+            fake.behave(behaviours.status(200, body, {"Content-Encoding": "gzip"}))
+            assert (await HttpLister(client).list_models(server_at(fake.url))).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "detail"),
+    [
+        ("gzip", b"no gzip", "The answer cannot be unpacked, which says it is gzip."),
+        ("deflate", b"\xff\xff", "The answer cannot be unpacked, which says it is deflate."),
+        ("gzip", gzip.compress(b'{"version": "1"}')[:-6], "The answer is packed (gzip), and its end is missing."),
+        ("br", b"x", "The answer is encoded without being asked (br)."),
+        ("gzip, gzip", b"x", "The answer is encoded without being asked (gzip, gzip)."),
+    ],
+)
+async def test_a_packed_answer_that_cannot_be_read_says_why(
+    client: OllamaClient, fake: FakeOllama, encoding: str, body: bytes, detail: str
+) -> None:
+    fake.behave(behaviours.status(200, body, {"Content-Encoding": encoding}))
+    result = await HttpProber(client).probe(server_at(fake.url))
+    assert (result.reason, result.detail) == (Reason.PROTOCOL, detail)
 
 
 async def test_a_body_may_be_as_long_as_the_cap_and_not_longer(fake: FakeOllama) -> None:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import pytest
 
 from monitor.domain.probe import ProbeResult, Reason
-from monitor.ollama import failure
+from monitor.ollama import failure, refusal
 from monitor.ollama.client import OllamaClient
 from monitor.ollama.names import NameResolver
 from monitor.ollama.prober import HttpProber
@@ -66,7 +66,7 @@ async def test_a_path_prefix_is_kept(client: OllamaClient, fake: FakeOllama) -> 
         (behaviours.status(304), Reason.NOT_OLLAMA),
         (behaviours.html(), Reason.NOT_OLLAMA),
         (behaviours.document([]), Reason.NOT_OLLAMA),
-        (behaviours.document({"object": "list", "data": None}), Reason.NOT_OLLAMA),
+        (behaviours.document({"object": "list", "data": {}}), Reason.NOT_OLLAMA),
         (behaviours.document("{"), Reason.BAD_JSON),
         (behaviours.nested(20_000), Reason.BAD_JSON),
         (behaviours.nested(100_000), Reason.TOO_LARGE),
@@ -155,7 +155,7 @@ async def test_the_wish_for_a_later_check_is_passed_on_within_bounds(
     ("value", "expected"),
     [
         ("Wed, 21 Oct 2015 07:28:00 GMT", timedelta()),
-        ("Wed, 21 Oct 2235 07:28:00 GMT", failure.MAX_RETRY_AFTER),
+        ("Wed, 21 Oct 2235 07:28:00 GMT", refusal.MAX_RETRY_AFTER),
     ],
 )
 async def test_a_date_for_a_later_check_is_understood(

@@ -172,7 +172,7 @@ def document(subject: Subject, examination: Examination) -> dict[str, Any]:
 
 def _advice(subject: Subject, examination: Examination) -> str:
     name = shlex.quote(subject.server.name) if subject.is_registered else "NAME"
-    return reasons.advice(examination.trouble, examination.url, name=name)
+    return reasons.advice(examination.trouble, examination.url, name=name, detail=examination.detail)
 
 
 def _verdict(examination: Examination) -> str:
@@ -181,5 +181,6 @@ def _verdict(examination: Examination) -> str:
         return f"{result.reason}: {result.detail}"
     version = f", Ollama {result.server_version}" if result.server_version else ""
     if examination.trouble is Reason.LIST_FAILED:
-        return f"ok{version}, but the list of its models fails, which makes it degraded: {Reason.LIST_FAILED}"
+        why = f"{Reason.LIST_FAILED}: {examination.detail}"
+        return f"ok{version}, but the list of its models fails, which makes it degraded: {why}"
     return f"ok{version}"

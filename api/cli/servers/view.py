@@ -170,6 +170,9 @@ def next_step(answer: CheckAnswer) -> str:
     server, probe = answer.server, answer.probe
     if probe.reason == Reason.OK and server.status == Status.DOWN:
         return COMES_BACK if server.flapping_since is None else STAYS_DOWN
-    told = probe.reason if probe.reason != Reason.OK else server.status_reason
-    reason = reasons.known(told)
-    return "" if reason is None else reasons.advice(reason, server.url, name=shlex.quote(server.name))
+    is_probe = probe.reason != Reason.OK
+    reason = reasons.known(probe.reason if is_probe else server.status_reason)
+    if reason is None:
+        return ""
+    detail = probe.detail if is_probe else server.status_detail
+    return reasons.advice(reason, server.url, name=shlex.quote(server.name), detail=detail)
