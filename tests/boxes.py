@@ -74,8 +74,8 @@ _MODEL = {
 _WRITE_SERVER = """
 INSERT INTO ollama_servers SELECT (jsonb_populate_record(NULL::ollama_servers, to_jsonb(blank) || $1::text::jsonb)).*
 FROM (SELECT gen_random_uuid() AS id, now() AS created_at, now() AS updated_at, 1 AS row_version,
-             '{}'::jsonb AS auth_config, true AS connection_watch, false AS suspicion_told, $2::bool AS vram_seen)
-    AS blank
+             '{}'::jsonb AS auth_config, 'auto' AS api, true AS connection_watch, false AS suspicion_told,
+             $2::bool AS vram_seen) AS blank
 RETURNING id
 """
 _WRITE_MODEL = """

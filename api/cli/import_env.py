@@ -30,6 +30,7 @@ from api.fleet.refusals import Refused
 from api.fleet.views import ServerView
 from monitor.credentials.vault import Vault
 from monitor.domain.errors import ConfigurationError, ImportFileError
+from monitor.domain.server import AUTO
 from monitor.postgres import savepoints
 from monitor.postgres.database import Database
 from monitor.settings import Settings
@@ -187,6 +188,7 @@ class Importer:
                 is_active=server.is_active,
                 priority=server.priority,
                 max_concurrent=server.max_concurrent,
+                api=(server.api or AUTO) if server.api_pinned else AUTO,
                 has_credential=server.auth.configured,
             )
             for server in servers

@@ -11,7 +11,7 @@ from api.fleet.texts import Strict
 from monitor.credentials import certificates
 from monitor.domain import url
 from monitor.domain.selection import MOST_CANDIDATES
-from monitor.domain.server import Api
+from monitor.domain.server import AUTO, Api
 
 REQUIRED = frozenset({"name", "url"})
 
@@ -31,11 +31,13 @@ class ServerCreate(Strict):
 
     `ca_pem` are the only authorities that may vouch for it, `client_cert` and `client_key` are for a server that asks
     for a certificate, and `tls_server_name` is the name in its own. PUT keeps the key of a certificate that stays.
+    `api` pins what the server is asked on, `native` (Ollama's own) or `openai`; `auto` has it found out.
     """
 
     name: texts.Name
     url: Url
     api_version: texts.ApiVersion = "v1"
+    api: texts.ApiChoice = AUTO
     auth: AuthInput | None = None
     is_active: bool = True
     is_default: bool = False
@@ -68,6 +70,7 @@ class ServerPatch(Strict):
     name: texts.Name | None = None
     url: Url | None = None
     api_version: texts.ApiVersion | None = None
+    api: texts.ApiChoice | None = None
     auth: AuthInput | None = None
     is_active: bool | None = None
     is_default: bool | None = None

@@ -1,7 +1,7 @@
 """Texts, numbers and shapes that are taken: what the database can hold and a screen can show, nothing else."""
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -38,6 +38,7 @@ def _without_repetition(texts: list[str]) -> list[str]:
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(usable)]
 ModelTitle = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(usable)]
 ApiVersion = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+ApiChoice = Literal["auto", "native", "openai"]
 Capability = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(usable)]
 Capabilities = Annotated[list[Capability], Field(max_length=64), AfterValidator(_without_repetition)]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]

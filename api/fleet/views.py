@@ -32,8 +32,8 @@ class ServerView(BaseModel):
 
     `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `cause` and `advice` say what
     `status_reason` means and what helps, None when nothing is wrong. `api` is what it has answered
-    on, `native` or `openai`. `tls_expires_at` is the end of the certificate it showed last. The key of `client_cert`
-    is stored and never shown.
+    on, `native` or `openai`, or what an operator says that it speaks (`api_pinned`). `tls_expires_at` is the end of the
+    certificate it showed last. The key of `client_cert` is stored and never shown.
     """
 
     id: UUID
@@ -68,6 +68,7 @@ class ServerView(BaseModel):
     advice: str | None = None
     stale: bool
     api: str | None
+    api_pinned: bool
     server_version: str | None
     tls_expires_at: datetime | None
     latency_ms: float | None

@@ -17,8 +17,8 @@ LANGUAGE sql STABLE AS $$
 $$
 -- next
 -- Keeps a server's row consistent whoever writes it: the row version counts the operator's edits,
--- a verdict does not outlive the address it was about, nor a suspicion the verdict, and is_available is what status
--- says.
+-- a verdict does not outlive the address it was about, nor a suspicion the verdict, the API is the one that is pinned, and
+-- is_available is what status says.
 CREATE OR REPLACE FUNCTION fleet_server_before() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -63,6 +63,9 @@ BEGIN
     IF NEW.suspect_since IS NULL THEN
         NEW.suspect_reason := NULL;
         NEW.suspicion_told := false;
+    END IF;
+    IF NEW.api <> 'auto' THEN
+        NEW.api_seen := NEW.api;
     END IF;
     NEW.is_available := NEW.status IN ('up', 'degraded');
     RETURN NEW;

@@ -21,6 +21,7 @@ NOW, NEW_ID, EMPTY_ARRAY = sa.text("now()"), sa.text("gen_random_uuid()"), sa.te
 SERVER_RULES = {
     "name_is_usable": "length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'",
     "url_is_http": "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]+(/[^[:space:]?#]*)?$'",
+    "api_is_known": "api IN ('auto', 'native', 'openai')",
     "auth_type_is_known": "auth_type IN ('none', 'basic', 'bearer', 'api_key')",
     "auth_config_is_object": "jsonb_typeof(auth_config) = 'object'",
     "capabilities_are_texts": "jsonb_typeof(capabilities) = 'array' "
@@ -91,6 +92,7 @@ def _create_servers() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("api_version", sa.Text, nullable=False, server_default=sa.text("'v1'")),
+        sa.Column("api", sa.Text, nullable=False, server_default=sa.text("'auto'")),
         sa.Column("auth_type", sa.Text, nullable=False, server_default=sa.text("'none'")),
         sa.Column("auth_config", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
         sa.Column("is_active", sa.Boolean, nullable=False, server_default=TRUE),

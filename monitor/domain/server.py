@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 from uuid import UUID
 
 from monitor.domain.credential import ClientKey, Credential, Unreadable
 
 ServerId = NewType("ServerId", UUID)
 # In place of an API: to be found out.
-AUTO = "auto"
+AUTO: Final = "auto"
 
 
 class Api(StrEnum):

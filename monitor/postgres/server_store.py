@@ -12,14 +12,14 @@ from monitor.domain.availability import Availability, Status
 from monitor.domain.event import Event
 from monitor.domain.flap import Flap
 from monitor.domain.fleet import Watched
-from monitor.domain.server import Policy, Server, ServerId, Tls
+from monitor.domain.server import AUTO, Api, Policy, Server, ServerId, Tls
 from monitor.domain.suspicion import Suspicion
 from monitor.postgres import credential_store, event_log
 from monitor.postgres.database import Database
 
 COLUMNS = """
-    id, name, url, api_version, auth_type, auth_config, row_version, check_interval_seconds, check_timeout_seconds,
-    rise, fall, connection_watch, ca_pem, client_cert, client_key, tls_server_name,
+    id, name, url, api_version, api, auth_type, auth_config, row_version, check_interval_seconds,
+    check_timeout_seconds, rise, fall, connection_watch, ca_pem, client_cert, client_key, tls_server_name,
     status, status_reason, status_detail, server_version,
     extract(epoch FROM clock_timestamp() - flapping_since)::float8 AS flapping_for,
     extract(epoch FROM clock_timestamp() - suspect_since)::float8 AS suspect_for, suspect_reason, suspicion_told,
@@ -100,6 +100,7 @@ class PostgresServerStore:
                 client_key=self._vault.open_client_key(credential_store.sealed_client_key(row)),
                 server_name=row["tls_server_name"],
             ),
+            pinned=None if row["api"] == AUTO else Api(row["api"]),
         )
         if server.unreadable is None:
             self._unreadable.discard(server_id)

@@ -67,6 +67,7 @@ ollama_servers = FactTable(
         operator("name", "text"),
         operator("url", "text", of_address=True),
         operator("api_version", "text", default="'v1'", of_address=True),
+        operator("api", "text", default="'auto'"),
         operator("auth_type", "text", default="'none'", of_address=True),
         secret("auth_config", "jsonb", default=EMPTY_OBJECT, of_address=True),
         operator("is_active", "boolean", default="true", of_address=True),
@@ -98,6 +99,7 @@ ollama_servers = FactTable(
         # A suspicion has events of its own, which tell it once it is worth telling.
         verdict("suspect_since", "timestamptz", told=False, of_address=True),
         verdict("suspect_reason", "text", told=False),
+        # What `api` pins, else what it has answered on.
         verdict("api_seen", "text", of_address=True),
         verdict("server_version", "text", of_address=True),
         # Two proxies behind one name may take turns with two certificates: no event for each of them.
@@ -122,6 +124,7 @@ ollama_servers = FactTable(
     checks={
         "name_is_usable": "length(name) BETWEEN 1 AND 200 AND name !~ '[[:cntrl:]]'",
         "url_is_http": "length(url) <= 2048 AND url ~ '^https?://[^[:space:]/?#@]+(/[^[:space:]?#]*)?$'",
+        "api_is_known": "api IN ('auto', 'native', 'openai')",
         "auth_type_is_known": "auth_type IN ('none', 'basic', 'bearer', 'api_key')",
         "auth_config_is_object": "jsonb_typeof(auth_config) = 'object'",
         **are_texts("capabilities", kind="array", elements="$[*]"),

@@ -4,6 +4,7 @@ import uuid
 
 from monitor.postgres.database import Connection
 from tests.api.client import ApiClient
+from tests.api.resolving import get, settle
 
 EVENTS = "SELECT type FROM fleet_events ORDER BY seq"
 
@@ -71,6 +72,31 @@ async def test_the_watch_of_a_server_is_switched_off_and_on(api: ApiClient, psql
     assert replaced.body["connection_watch"] is True
     assert await types(psql) == ["server.created", *["server.updated"] * 4]
     assert (await api.add("berta", connection_watch=False))["connection_watch"] is False
+
+
+async def test_the_api_of_a_server_is_pinned_found_out_and_told(api: ApiClient, psql: Connection) -> None:
+    server = await api.add("anna")
+    path = f"/api/servers/{server['id']}"
+    assert (server["api"], server["api_pinned"]) == (None, False)
+    await psql.execute("UPDATE ollama_servers SET status = 'up', api_seen = 'native'")
+    assert (await api.ask("GET", path)).body["api"] == "native"
+    pinned = await api.ask("PATCH", path, json={"api": "openai"})
+    assert (pinned.body["api"], pinned.body["api_pinned"], pinned.body["row_version"]) == ("openai", True, 2)
+    assert pinned.body["status"] == "up"
+    moved = await api.ask("PATCH", path, json={"url": "http://elsewhere"})
+    assert (moved.body["api"], moved.body["status"]) == ("openai", "unknown")
+    await settle(api, psql)
+    assert (await get(api, server_url="http://elsewhere")).body["server"]["api"] == "openai"
+    for free in ("auto", None):
+        freed = await api.ask("PATCH", path, json={"api": free})
+        assert (freed.body["api"], freed.body["api_pinned"]) == ("openai", False)
+        await api.ask("PATCH", path, json={"api": "openai"})
+    replaced = await api.ask("PUT", path, json={"name": "anna", "url": "http://a"})
+    assert (replaced.body["api"], replaced.body["api_pinned"]) == (None, False)
+    assert (await api.add("berta", api="native"))["api"] == "native"
+    for bad in ("both", "", "OPENAI", 1, ["native"]):
+        refused = await api.ask("PATCH", path, json={"api": bad})
+        assert (refused.status, refused.body["errors"][0]["field"]) == (422, "api")
 
 
 async def test_null_for_all_labels_removes_them(api: ApiClient) -> None:

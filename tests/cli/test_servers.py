@@ -84,6 +84,20 @@ def test_a_change_is_told_in_one_line_with_what_was_before(typed: Typed) -> None
     assert (again.code, again.out) == (0, "gpu-2 is like that already; nothing was changed.\n")
 
 
+def test_the_api_of_a_server_is_pinned_told_and_found_out_again(typed: Typed) -> None:
+    server = add(typed, "gpu-1", "--api", "openai")
+    assert (server["api"], server["api_pinned"]) == ("openai", True)
+    shown = typed("servers", "show", "gpu-1").out
+    assert re.search(r"^api +openai$", shown, re.MULTILINE)
+    assert re.search(r"^api_pinned +yes$", shown, re.MULTILINE)
+    changed = typed("servers", "set", "gpu-1", "--api", "native")
+    assert changed.out == "Changed gpu-1: api=native (was openai).\n"
+    # What it spoke last stays until a check has found out more.
+    assert typed("servers", "set", "gpu-1", "--api", "auto").out == "Changed gpu-1: api_pinned=no (was yes).\n"
+    wrong = typed("servers", "set", "gpu-1", "--api", "both")
+    assert (wrong.code, "'native', 'openai'" in wrong.err) == (2, True)
+
+
 def test_a_site_is_given_told_and_taken_away(typed: Typed) -> None:
     assert add(typed, "gpu-1", "--site", "berlin")["site"] == "berlin"
     moved = typed("servers", "set", "gpu-1", "--site", "oslo")

@@ -51,6 +51,30 @@ async def test_an_edit_sends_what_was_changed_and_not_over_what_another_one_save
         assert tuple(saved or ()) == ({"site": "oslo"}, 7, "oslo")
 
 
+async def test_the_api_of_a_server_is_chosen_and_what_is_not_chosen_is_not_sent(
+    page: Page, stage: Stage, psql: Connection
+) -> None:
+    async with stage.api():
+        server_id = await psql.fetchval(ADD, "gpu-1", "http://127.0.0.1:1", {})
+        await psql.execute("UPDATE ollama_servers SET api_seen = 'native'")
+        for label, chosen, stored, shown in (
+            (None, "auto", "auto", "Ollama's own"),
+            ("OpenAI-style only", "auto", "openai", "OpenAI-style only, as you say"),
+            (None, "openai", "openai", "OpenAI-style only, as you say"),
+            ("Find out", "openai", "auto", "OpenAI-style only"),
+        ):
+            await page.goto(f"{stage.url}/#/servers/{server_id}/edit")
+            await page.get_by_text("When it is checked, and more").click()
+            choice = page.get_by_label("API", exact=True)
+            await expect(choice).to_have_value(chosen)
+            if label is not None:
+                await choice.select_option(label=label)
+            await page.get_by_role("button", name="Save").click()
+            await expect(page.get_by_role("heading", name="gpu-1", exact=True)).to_be_visible()
+            await expect(page.locator("#settings + dl")).to_contain_text(re.compile(rf"API\s*{shown}\s"))
+            assert await psql.fetchval("SELECT api FROM ollama_servers") == stored
+
+
 async def test_a_form_whose_server_is_removed_in_another_tab_says_so_and_keeps_what_was_typed(
     context: BrowserContext, stage: Stage, psql: Connection
 ) -> None:

@@ -201,6 +201,21 @@ def test_an_update_changes_what_the_file_says_otherwise_and_nothing_else() -> No
     assert again.patch is None
 
 
+def test_the_api_of_a_server_is_taken_compared_and_refused_where_it_is_none() -> None:
+    (step,) = planned("OLLAMA_HOST_1=a\nOLLAMA_1_API=openai")
+    assert step.create is not None
+    assert step.create.api == "openai"
+    (step,) = planned("OLLAMA_HOST=a\nOLLAMA_API=openai", known("http://a:11434", api="openai"), update=True)
+    assert step.patch is None
+    (step,) = planned("OLLAMA_HOST=a\nOLLAMA_API=native", known("http://a:11434", api="openai"), update=True)
+    assert step.patch is not None
+    assert step.patch.model_dump(exclude_unset=True) == {"api": "native"}
+    (step,) = planned("OLLAMA_HOST=a\nOLLAMA_API=http://b:1")
+    assert step.create is not None
+    assert step.create.api == "auto"
+    assert [one.outcome for one in step.findings] == [Outcome.TAKEN, Outcome.REFUSED]
+
+
 def test_a_name_that_another_server_has_is_refused_and_the_server_is_not() -> None:
     text = "OLLAMA_HOST=a\nOLLAMA_NAME=anna"
     other = known("http://other", name="anna")

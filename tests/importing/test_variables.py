@@ -34,6 +34,7 @@ from api.fleet.importing.variables import Meaning, Role, Unused
         ("OLLAMA_SERVER_1_TOKEN", Role.TOKEN, "1"),
         ("OLLAMA_SERVER_1_PRIORITY", Role.PRIORITY, "1"),
         ("OLLAMA_SERVER_1_MAX_CONCURRENT", Role.MAX_CONCURRENT, "1"),
+        ("OLLAMA_1_API", Role.API, "1"),
         ("OLLAMA_HOST_1", Role.HOST, "1"),
         ("OLLAMA_URL_2", Role.URL, "2"),
         ("OLLAMA_2_URL", Role.URL, "2"),

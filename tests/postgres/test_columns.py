@@ -84,7 +84,8 @@ def test_rest_takes_what_an_operator_edits() -> None:
 
 
 def test_rest_shows_every_column_that_is_not_hidden() -> None:
-    server = set(ollama_servers.shown) - {"auth_type", "api_seen"} | {"auth", "api", "stale", "cause", "advice"}
+    made = {"auth", "api", "api_pinned", "stale", "cause", "advice"}
+    server = set(ollama_servers.shown) - {"auth_type", "api_seen"} | made
 
     assert ServerView.model_fields.keys() == server
     assert ModelView.model_fields.keys() == {*ollama_models.shown, "server_name"}

@@ -83,6 +83,13 @@ RESET = {"status": "unknown", "status_reason": None, "is_available": False, "ser
         ),
         ("", "is_active = false", [("server.updated", {"is_active": False, "row_version": 2})]),
         ("", "connection_watch = false", [("server.updated", {"connection_watch": False, "row_version": 2})]),
+        # What is pinned is what it speaks.
+        (
+            f"{UP}, api_seen = 'native'",
+            "api = 'openai'",
+            [("server.updated", {"api": "openai", "api_seen": "openai", "row_version": 2})],
+        ),
+        ("api = 'native'", "api = 'auto'", [("server.updated", {"api": "auto", "row_version": 3})]),
         # Of a credential only whether there is one, and never its parts.
         (
             "",

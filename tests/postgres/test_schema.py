@@ -130,6 +130,7 @@ async def test_the_database_takes_a_good_server(add_server: AddServer, columns: 
         "name",
         "url",
         "api_version",
+        "api",
         "auth_type",
         "auth_config",
         "is_active",

@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 
 from monitor.domain.availability import Status
-from monitor.domain.server import Policy, ServerId
+from monitor.domain.server import Api, Policy, ServerId
 from monitor.postgres.database import Connection
 from monitor.postgres.server_store import PostgresServerStore
 from tests.postgres.conftest import POLICY, AddServer
@@ -34,6 +34,13 @@ async def test_a_snapshot_has_the_active_servers_and_the_number_they_are_true_at
     (watched,) = await store.read([ServerId(plain)])
     assert (watched.server.name, watched.server.url, watched.server.row_version) == ("plain", "http://plain", 1)
     assert watched.availability.status is Status.UNKNOWN
+
+
+async def test_a_pinned_api_is_read(store: PostgresServerStore, add_server: AddServer) -> None:
+    pins = {await add_server(url=f"http://{api}", name=api, api=api): api for api in ("auto", "native", "openai")}
+    servers, _ = await store.snapshot()
+    pinned = {pins[watched.server.id]: watched.server.pinned for watched in servers}
+    assert pinned == {"auto": None, "native": Api.NATIVE, "openai": Api.OPENAI}
 
 
 async def test_a_snapshot_and_the_events_after_it_miss_nothing(

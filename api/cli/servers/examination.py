@@ -17,7 +17,7 @@ from monitor.domain import reasons, url
 from monitor.domain.credential import ClientKey, Credential, Unreadable
 from monitor.domain.errors import FleetError
 from monitor.domain.probe import Reason
-from monitor.domain.server import Server, ServerId, Tls
+from monitor.domain.server import Api, Server, ServerId, Tls
 from monitor.embedded import postgres as embedded
 from monitor.ollama import examination
 from monitor.ollama.examination import Examination
@@ -108,6 +108,7 @@ def _registered(
             client_key=client_key,
             server_name=view.tls_server_name,
         ),
+        pinned=Api(view.api) if view.api_pinned and view.api else None,
     )
     return Subject(server=server, is_registered=True)
 

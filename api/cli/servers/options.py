@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from api.cli.screen import terminal
+from monitor.domain.server import AUTO, Api
 from monitor.durations import parse_duration
 
 NONE = "none"
@@ -92,6 +93,11 @@ FIELD_OPTIONS = (
     click.option("--client-key", metavar="FILE", help="Its private key (PEM, no passphrase), which is stored sealed."),
     click.option(
         "--tls-server-name", type=TEXT, metavar="NAME", help="Name in its certificate, if not the URL's host."
+    ),
+    click.option(
+        "--api",
+        type=click.Choice((AUTO, *(api.value for api in Api))),
+        help="The API that it speaks: Ollama's own or only an OpenAI-style one; auto, if not given, has it found out.",
     ),
     click.option("--api-version", metavar="V", help="Path prefix of its OpenAI-style API; v1 if not given."),
 )

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ AUTH, CLIENT_CERT = "auth", "client_cert"
 CERTIFICATES = ("ca_pem", CLIENT_CERT)
 # With them a secret comes that is not shown.
 WITH_SECRET = (AUTH, CLIENT_CERT)
+# With what an operator says of the API, both can change: what it is, and who says so.
+PINNED = "api_pinned"
 
 
 def rows(servers: Sequence[ServerView]) -> Iterator[list[str]]:
@@ -65,8 +67,9 @@ def fields(server: ServerView) -> Iterator[tuple[str, str]]:
             yield name.removesuffix("_seconds"), _value(server, name)
 
 
-def edit(before: ServerView, after: ServerView, given: Container[str]) -> str:
+def edit(before: ServerView, after: ServerView, given: Collection[str]) -> str:
     """Return one line: what the fields that were given are now, and what they were."""
+    given = [*given, PINNED] if "api" in given else given
     changes = [
         f"{name.removesuffix('_seconds')}={_value(after, name)} (was {_value(before, name)})"
         for name in type(before).model_fields

@@ -11,9 +11,10 @@ from api.fleet.importing.env_file import Assignment, EnvFile
 from api.fleet.importing.report import Finding, Outcome
 from api.fleet.importing.variables import Meaning, Role
 from monitor.domain.errors import InvalidUrlError
+from monitor.domain.server import AUTO, Api
 
 Auth = dict[str, str]
-PLAIN = {Role.NAME: "name", Role.PRIORITY: "priority", Role.MAX_CONCURRENT: "max_concurrent"}
+PLAIN = {Role.NAME: "name", Role.PRIORITY: "priority", Role.MAX_CONCURRENT: "max_concurrent", Role.API: "api"}
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -220,7 +221,7 @@ def _credentials(parts: Mapping[Role, str], in_urls: Sequence[tuple[str, str]]) 
 
 
 def _is_showable(role: Role, value: str) -> bool:
-    return role is Role.NAME or _NUMBER.fullmatch(value.strip()) is not None
+    return role is Role.NAME or value in {AUTO, *Api} or _NUMBER.fullmatch(value.strip()) is not None
 
 
 def _value(role: Role, text: str) -> int | str:

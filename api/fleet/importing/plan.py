@@ -15,6 +15,7 @@ from api.fleet.importing.report import WRITTEN, Finding, Outcome
 from api.fleet.refusals import Refused
 from api.fleet.schemas import ServerCreate, ServerPatch
 from monitor.domain import url as base_url
+from monitor.domain.server import AUTO
 from monitor.ollama.guard import Network
 
 MAX_NAME = 180
@@ -32,6 +33,7 @@ class Known:
     is_active: bool
     priority: int
     max_concurrent: int
+    api: str = AUTO
     has_credential: bool = False
 
 

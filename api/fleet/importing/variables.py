@@ -24,6 +24,7 @@ class Role(StrEnum):
     PASSWORD = "password"
     PRIORITY = "priority"
     MAX_CONCURRENT = "max_concurrent"
+    API = "api"
     IGNORE = "ignore"
 
 
@@ -75,6 +76,7 @@ SPELLINGS: Mapping[str, Role] = {
     "PASSWORD": Role.PASSWORD,
     "PRIORITY": Role.PRIORITY,
     "MAX_CONCURRENT": Role.MAX_CONCURRENT,
+    "API": Role.API,
 }
 # What `ollama serve` reads, and its command line, other than OLLAMA_HOST.
 OF_OLLAMA = re.compile(

@@ -21,6 +21,7 @@ EDITABLE = ollama_servers.edited
 CREDENTIAL = "auth_type <> 'none' AND auth_config <> '{}' AS auth_configured, auth_config->>'header' AS auth_header"
 # What REST shows in other words than the table has.
 WORDS = {
+    "api": "api <> 'auto' AS api_pinned",
     "api_seen": "api_seen AS api",
     "watch_state": "CASE WHEN is_active AND is_available THEN watch_state END AS watch_state",
 }

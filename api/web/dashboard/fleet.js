@@ -116,12 +116,13 @@ function putModel(modelsOf, model) {
   modelsOf.get(model.server_id).set(model.id, model);
 }
 
-function fromEvent({ auth_type: type, auth_configured: configured, api_seen: api = null, ...columns }) {
-  return { stale: false, latency_ms: null, last_checked_at: null, next_check_at: null, api, ...columns, auth: { type, configured: Boolean(configured) } };
+function fromEvent({ auth_type: type, auth_configured: configured, api: choice = "auto", api_seen: api = null, ...columns }) {
+  return { stale: false, latency_ms: null, last_checked_at: null, next_check_at: null, api, api_pinned: choice !== "auto", ...columns, auth: { type, configured: Boolean(configured) } };
 }
 
-function withEdits(known, { auth_type: type, auth_configured: configured, api_seen: api = known.api, lasted_seconds: _, ...columns }, at) {
+function withEdits(known, { auth_type: type, auth_configured: configured, api: choice, api_seen: api = known.api, lasted_seconds: _, ...columns }, at) {
   const auth = { type: type ?? known.auth?.type, configured: configured ?? known.auth?.configured };
   const status = "status" in columns ? { status_changed_at: at, stale: false } : columns.suspect_since ? { stale: false } : {};
-  return { ...known, ...status, ...columns, api, auth };
+  const pinned = choice === undefined ? known.api_pinned : choice !== "auto";
+  return { ...known, ...status, ...columns, api, api_pinned: pinned, auth };
 }

@@ -23,6 +23,16 @@ const REASONS = {
   local: ["The monitor's own machine is at fault, not the server", "Check the network, memory and open files (ulimit -n) of the machine that monitors."],
 };
 
+// Why a list fails, by the reason that its detail begins with.
+const LISTS = {
+  auth: "Its proxy wants a credential for the list of models: edit the server and set it, or have the proxy let /api/ through.",
+  busy: "Something before it limits how often its list may be asked for (429): raise that limit for this machine.",
+  not_ollama: "In place of its list of models something else comes, such as a page: have its proxy pass on /api/ as a whole.",
+  server_error: "The detail has its own words. Try `ollama list` there, and look for a model folder (OLLAMA_MODELS) that is missing, full or not readable.",
+  timeout: "Its list takes longer than its time-out: give it a longer one.",
+};
+const HTTPS_ADDRESS = /A redirect \(HTTP 3\d\d\) to (https:\/\/\S+); not followed\.$/;
+
 export const STATES = ["down", "degraded", "unknown", "up", "off"];
 export const WORDS = { up: "Up", degraded: "Degraded", down: "Down", unknown: "Unknown", off: "Switched off" };
 
@@ -59,7 +69,17 @@ export function explain(server) {
   if (seen === "off") return { cause: "It is not checked, and gets no requests", next: "" };
   if (seen === "unknown") return { cause: reasonCause(server.status_reason) || "Not checked yet", next: "" };
   if (seen === "up") return { cause: "", next: "" };
-  return { cause: reasonCause(server.status_reason) || "No reason is known", next: reasonNext(server.status_reason) };
+  return { cause: reasonCause(server.status_reason) || "No reason is known", next: particulars(server) || reasonNext(server.status_reason) };
+}
+
+// What the detail says to do, where that is more than the reason says.
+function particulars({ status_reason: reason, status_detail: detail }) {
+  if (!detail || !["not_ollama", "list_failed"].includes(reason)) return "";
+  const address = HTTPS_ADDRESS.exec(detail)?.[1];
+  if (address) return `If ${address} is the same server, write that in its URL.`;
+  if (detail.endsWith("The port speaks HTTPS, and refuses plain HTTP (HTTP 400).")) return "Write https:// in its URL, with the same port.";
+  if (detail.includes("A proxy forbids the path ")) return "Have its proxy allow /api/ for this machine, or /v1/models; then say that its API is OpenAI-style only.";
+  return reason === "list_failed" ? (LISTS[detail.split(":", 1)[0]] ?? "") : "";
 }
 
 export function reasonCause(reason) {

@@ -12,6 +12,7 @@ import { modelTable } from "./model_table.js";
 
 const WINDOWS = [["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"], ["30d", "30 days"]];
 const SECONDS = { "1h": 3_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000 };
+const API = { native: "Ollama's own", openai: "OpenAI-style only" };
 const HISTORY_MS = 60_000;
 
 export class ServerPage {
@@ -99,7 +100,7 @@ export class ServerPage {
       ["Since", seen === "off" || !server.status_changed_at ? "–" : html`${clock.moment(server.status_changed_at)} (${clock.since(server.status_changed_at)})`],
       ["Last check", marks.ago(server.last_checked_at)],
       ["Latency", texts.milliseconds(server.latency_ms)],
-      ["API", server.api === "openai" ? "OpenAI-style only" : server.api === "native" ? "Ollama's own" : "–"],
+      ["API", `${API[server.api] ?? "–"}${server.api_pinned ? ", as you say" : ""}`],
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ...(server.tls_expires_at ? [["Certificate until", html`${clock.moment(server.tls_expires_at)}`]] : []),
       ["Models listed", marks.ago(server.models_listed_at)],

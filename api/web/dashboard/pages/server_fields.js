@@ -3,7 +3,8 @@
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
 import { live } from "../vendor/lit-html/directives/live.js";
 
-export const ADVANCED = ["api_version", "check_interval_seconds", "check_timeout_seconds", "rise", "fall", "connection_watch"];
+export const ADVANCED = ["api", "api_version", "check_interval_seconds", "check_timeout_seconds", "rise", "fall", "connection_watch"];
+const API = { auto: "Find out", native: "Ollama's own", openai: "OpenAI-style only" };
 const NUMBERS = ["check_interval_seconds", "check_timeout_seconds", "rise", "fall"];
 const AUTH = {
   none: ["No credential", []],
@@ -63,9 +64,17 @@ export function advanced(form) {
     ${field(form, "check_timeout_seconds", { label: "Seconds to wait for an answer", inputmode: "decimal", hint: own })}
     ${field(form, "rise", { label: "Good checks to come back", inputmode: "numeric", hint: own })}
     ${field(form, "fall", { label: "Bad checks to go down", inputmode: "numeric", hint: own })}
+    <div class="field"><label for="api">API</label><select id="api" name="api">
+      ${Object.entries(API).map(([name, word]) => html`<option value=${name} ?selected=${name === chosenApi(form.read)}>${word}</option>`)}
+    </select><small class="hint">What the server is asked on.</small></div>
     ${field(form, "api_version", { label: "API version", value: form.read?.api_version ?? "v1", hint: "Of a server that speaks only an OpenAI-style API." })}
   </div>
   <div class="boxes">${box(form, "connection_watch", "Hold one idle connection, to see a crash at once", true)}</div>`;
+}
+
+// What was chosen for a server, as it is written; it is read as what the server speaks, and whether that was chosen.
+export function chosenApi(read) {
+  return read?.api_pinned ? read.api : "auto";
 }
 
 // The whole server as the form has it. What is no number is sent as it is, for the API to say so.
@@ -75,6 +84,7 @@ export function values(data, form) {
   const made = {
     name: text("name"),
     url: text("url"),
+    api: data.get("api"),
     api_version: text("api_version") || "v1",
     max_concurrent: number("max_concurrent") ?? 1,
     priority: number("priority") ?? 0,
@@ -94,7 +104,8 @@ function auth(data, type) {
 }
 
 // A merge patch: only what differs. A label that is not there any more is null.
-export function changes(before, after) {
+export function changes(read, after) {
+  const before = { ...read, api: chosenApi(read) };
   const patch = Object.entries(after).filter(([name, value]) => name === "auth" || JSON.stringify(value) !== JSON.stringify(before[name]));
   const made = Object.fromEntries(patch);
   if (made.labels) {
