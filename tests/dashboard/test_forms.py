@@ -71,7 +71,8 @@ async def test_the_api_of_a_server_is_chosen_and_what_is_not_chosen_is_not_sent(
                 await choice.select_option(label=label)
             await page.get_by_role("button", name="Save").click()
             await expect(page.get_by_role("heading", name="gpu-1", exact=True)).to_be_visible()
-            await expect(page.locator("#settings + dl")).to_contain_text(re.compile(rf"API\s*{shown}\s"))
+            fact = page.get_by_role("term").filter(has_text=re.compile("^API$")).locator("+ dd")
+            await expect(fact).to_have_text(shown)
             assert await psql.fetchval("SELECT api FROM ollama_servers") == stored
 
 
