@@ -139,7 +139,7 @@ def _network(client: OllamaClient) -> Network:
     prober = HttpProber(client)
     return Network(
         prober=prober,
-        lister=HttpLister(client),
+        lister=HttpLister(client, spoken=prober.spoken),
         holder=IdleConnections(client.dialer, client.contexts),
         refuses=prober.refuses,
         is_here=client.dialer.is_here,

@@ -59,11 +59,12 @@ async def examine(
     """Probe a server once and, if it is well, list its models once; each within the time of its policy."""
     trace = Trace()
     async with ObservedClient(trace, allowed_networks=allowed_networks, names=names, tls=tls) as client:
-        result = await HttpProber(client).probe(server)
+        prober = HttpProber(client)
+        result = await prober.probe(server)
         steps = _blamed(trace.take(), result)
         if result.reason is not Reason.OK:
             return Examination(url=server.url, steps=steps, result=result)
-        lister = HttpLister(client)
+        lister = HttpLister(client, spoken=prober.spoken)
         began = time.perf_counter()
         listing = await lister.list_models(server)
         listed = time.perf_counter()

@@ -4,6 +4,7 @@ import errno
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong

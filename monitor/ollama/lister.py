@@ -27,12 +27,20 @@ class HttpLister:
     """Lists over HTTP; implements `ports.Lister`.
 
     Each question has the time-out of the server's policy, or `timeout` when one is given: a list of
-    many models on a slow disk may need longer than a sign of life.
+    many models on a slow disk may need longer than a sign of life. `spoken` is on which API a server has shown that
+    it is alive: where that is Ollama's own, a list that is not Ollama's is no reason to take another one.
     """
 
-    def __init__(self, client: OllamaClient, *, timeout: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        client: OllamaClient,
+        *,
+        timeout: timedelta | None = None,
+        spoken: Remembered[Api] | None = None,
+    ) -> None:
         self._client = client
         self._timeout = timeout
+        self._spoken: Remembered[Api] = Remembered() if spoken is None else spoken
         # On which API a server has given its list.
         self._listed_on: Remembered[Api] = Remembered()
 
@@ -104,11 +112,11 @@ class HttpLister:
         return (server.pinned or self._listed_on.get(server)) is Api.OPENAI
 
     def _may_speak_openai(self, server: Server, answer: Failure | Listing) -> bool:
-        """Whether the other list may be the server's; of one that gave the native list, only if that is not there."""
+        """Whether the other list may be the server's; of one with the native API, only if its list is not there."""
         if server.pinned is not None or not openai_servers.may_speak(answer):
             return False
         is_missing = isinstance(answer, Failure) and answer.status == HTTPStatus.NOT_FOUND
-        return is_missing or self._listed_on.get(server) is not Api.NATIVE
+        return is_missing or Api.NATIVE not in {self._listed_on.get(server), self._spoken.get(server)}
 
     async def _ask_list_again(self, server: Server, deadline: float, first: Failure) -> Answer | Failure:
         if asyncio.get_running_loop().time() + SECOND_TRY_SECONDS >= deadline:

@@ -21,10 +21,11 @@ VERSION_PATH = "/api/version"
 
 
 class HttpProber:
-    """Probes over HTTP; implements `ports.Prober`."""
+    """Probes over HTTP; implements `ports.Prober`. `spoken` is on which API each server gave its last good answer."""
 
     def __init__(self, client: OllamaClient) -> None:
         self._client = client
+        self.spoken: Remembered[Api] = Remembered()
         # Of a server that speaks the OpenAI-style API alone: how many checks it takes that for granted, 0 for none.
         self._openai: Remembered[int] = Remembered()
         self._standoffs: Remembered[Standoff] = Remembered()
@@ -100,8 +101,11 @@ class HttpProber:
             return _failed(answer), answer
         read = payloads.read_version if api is Api.NATIVE else payloads.read_openai_life
         result = read(answer.body, latency=answer.latency)
-        known = replace(result, tls_expires_at=answer.tls_expires_at)
-        return (replace(known, api=api) if result.reason is Reason.OK else known), None
+        result = replace(result, tls_expires_at=answer.tls_expires_at)
+        if result.reason is not Reason.OK:
+            return result, None
+        self.spoken.put(server, api)
+        return replace(result, api=api), None
 
 
 def _wants_credential(refused: Failure | None) -> bool:

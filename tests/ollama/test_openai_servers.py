@@ -189,6 +189,19 @@ async def test_a_native_server_whose_list_turns_into_a_page_does_not_lose_its_di
     assert fake.requests[MODELS_PATH] == 0
 
 
+@pytest.mark.parametrize("behaviour", [behaviours.html(), behaviours.document("{"), behaviours.status(403, b"no")])
+async def test_the_list_of_a_server_that_tells_its_version_is_ollamas_or_none(
+    client: OllamaClient, fake: FakeOllama, behaviour: Behaviour
+) -> None:
+    prober, server = HttpProber(client), server_at(fake.url)
+    lister = HttpLister(client, spoken=prober.spoken)
+    await prober.probe(server)
+    fake.behave(behaviour, path=LIST_PATH)
+    assert (await lister.list_models(server)).reason in {Reason.NOT_OLLAMA, Reason.BAD_JSON}
+    fake.behave(behaviours.status(404), path=LIST_PATH)
+    assert (await lister.list_models(server)).reason is Reason.OK
+
+
 async def test_a_server_that_was_misread_for_a_moment_is_native_again(client: OllamaClient, fake: FakeOllama) -> None:
     prober, server = HttpProber(client), server_at(fake.url)
     fake.behave(behaviours.html(), path=VERSION_PATH)
