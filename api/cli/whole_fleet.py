@@ -86,8 +86,8 @@ class _Fleet:
         is_service = systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         # A service, and what was started without a terminal, has nobody who could press Ctrl-C.
         is_at_terminal = terminal.has_terminal() and not is_service
-        # An address that others reach is only listened on with a token.
-        is_open = hosts.is_loopback(self._settings.api_host)
+        # What others reach is only served with a token.
+        is_open = hosts.exposure(self._settings.api_host, self._settings.api_hostnames) is None
         output.say(
             WELCOME.format(
                 address=hosts.from_here(self._listening.result()),
