@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.fleet.access import token_table
+from api.fleet.access import tokens
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import ApiClient, serving
@@ -106,7 +106,7 @@ async def test_nothing_allows_another_site_to_read(api: ApiClient) -> None:
 async def test_under_the_names_of_its_settings_an_api_is_never_open(
     dsn: str, psql: Connection, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(token_table, "RELOAD_SECONDS", 0.05)
+    monkeypatch.setattr(tokens, "RELOAD_SECONDS", 0.05)
     settings = Settings.model_validate({"api_port": "0", "api_hostnames": "Fleet.lan, other.lan"})
     headers = {"Host": "fleet.lan", "Origin": "https://fleet.lan"} | bearer(await make(psql, "page", "write"))
     async with serving(settings, dsn) as (api, _):

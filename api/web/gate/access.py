@@ -32,6 +32,11 @@ def of(request: web.Request) -> Access:
     return request.get(_KEY) or Access(actor="nobody", scopes=frozenset())
 
 
+def may_read(request: web.Request) -> bool:
+    """Whether whoever asks is known and may read the fleet, and so be told of its database, too."""
+    return Scope.READ in of(request).scopes
+
+
 @asynccontextmanager
 async def lasting(request: web.Request) -> AsyncIterator[None]:
     """Cut the block short with the `Refused` of a token that is revoked or expires meanwhile.
