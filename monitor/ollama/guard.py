@@ -20,9 +20,17 @@ METADATA = tuple(
     for network, owner, source in (
         ("100.100.100.200/32", "Alibaba", "https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata"),
         ("fd00:100::100:200/128", "Alibaba", "https://github.com/canonical/cloud-init/pull/6893"),
-        ("168.63.129.16/32", "Azure", "https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16"),
+        (
+            "168.63.129.16/32",
+            "Azure",
+            "https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16",
+        ),
         ("192.0.0.192/32", "Oracle", "https://docs.oracle.com/en/cloud/iaas-classic/compute-iaas-cloud/stcsg/"),
-        ("fd00:c1::a9fe:a9fe/128", "Oracle", "https://github.com/oracle/oci-python-sdk/tree/master/src/oci/auth/signers"),
+        (
+            "fd00:c1::a9fe:a9fe/128",
+            "Oracle",
+            "https://github.com/oracle/oci-python-sdk/tree/master/src/oci/auth/signers",
+        ),
         ("fd00:ec2::/32", "Amazon", "https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html"),
         ("fd20:ce::254/128", "Google", "https://cloud.google.com/compute/docs/metadata/querying-metadata"),
         ("fd00:42::42/128", "Scaleway", "https://docs.cloud-init.io/en/latest/reference/datasources/scaleway.html"),

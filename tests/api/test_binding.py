@@ -29,8 +29,8 @@ async def test_a_name_for_others_is_refused_without_a_token_like_an_address_that
     with pytest.raises(ConfigurationError) as caught:
         await app.serve(settings, dsn=dsn, stop=asyncio.Event())
     assert str(caught.value) == (
-        "OLLAMA_FLEET_API_HOSTNAMES is fleet.lan, a name for others to ask by, and there is no token that is good: make "
-        "one with `ollama-fleet token create NAME --scope read --scope write`, or leave that setting out."
+        "OLLAMA_FLEET_API_HOSTNAMES is fleet.lan, a name for others to ask by, and there is no token that is good: "
+        "make one with `ollama-fleet token create NAME --scope read --scope write`, or leave that setting out."
     )
 
 

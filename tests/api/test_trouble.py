@@ -89,9 +89,12 @@ async def test_who_is_not_known_is_not_told_which_database_is_away(
 ) -> None:
     """Neither host nor database nor role; it may be that there are tokens."""
     host = nobodys_dsn.partition("@")[2].partition("/")[0]
-    async with serving(settings, nobodys_dsn.replace("/fleet", "/secretbase").replace("fleet@", "chief@")) as (api, _):
-        async with api.session.get(api.base_url + path, headers={"Authorization": "Bearer wrong"}) as response:
-            told = await response.text()
+    address = nobodys_dsn.replace("/fleet", "/secretbase").replace("fleet@", "chief@")
+    async with (
+        serving(settings, address) as (api, _),
+        api.session.get(api.base_url + path, headers={"Authorization": "Bearer wrong"}) as response,
+    ):
+        told = await response.text()
     assert response.status == 503
     assert "The log of the API says why" in told
     assert not [word for word in (host, "127.0.0.1", "secretbase", "chief") if word in told]

@@ -4,9 +4,8 @@ import hashlib
 import secrets
 
 from aiohttp import web
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, ORIGIN
 from aiohttp.hdrs import METH_GET as GET
-from aiohttp.hdrs import ORIGIN
 
 from api.fleet.access.scopes import Access
 from api.web.gate.origins import SITE
