@@ -58,7 +58,7 @@ async def is_due(dsn: str) -> bool:
 async def upgrade(dsn: str) -> bool:
     """Bring the database to the known revision; return False when it was there already.
 
-    Programs that do this at the same time migrate once, one after the other: they take an advisory lock.
+    Programs that do this at the same time migrate once, one after the other: they take a lock.
     """
     if not await is_due(dsn):
         return False

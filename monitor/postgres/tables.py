@@ -240,6 +240,9 @@ server_history = Table(
     ],
 )
 
+# Each row is a lock: see `credential_store`.
+fleet_locks = Table("fleet_locks", [Column("name", "text", key=True)])
+
 api_tokens = Table(
     "api_tokens",
     [
