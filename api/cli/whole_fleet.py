@@ -28,6 +28,8 @@ Next, in {which} terminal:
   {command} events --follow
   curl{token} '{address}/api/events?after=0&wait=30'
 """
+# Not the token itself, which each user of the machine could read among the arguments.
+BY_TOKEN = " -H @FILE_WITH_HEADER"
 
 
 def run(settings: Settings, *, dsn: str, command: str) -> int:
@@ -95,7 +97,7 @@ class _Fleet:
                 about_log=calm_log.ABOUT if calm_log.is_wanted(self._settings) else "",
                 how_to_stop="; Ctrl-C stops it" if is_at_terminal else "",
                 which="another" if is_at_terminal else "a",
-                token="" if is_open else ' -H "Authorization: Bearer $TOKEN"',
+                token="" if is_open else BY_TOKEN,
             )
         )
 
