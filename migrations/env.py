@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.domain.errors import ConfigurationError
-from monitor.postgres import migration, schema_version
+from monitor.postgres import migration
 from monitor.postgres.metadata import metadata
+from monitor.postgres.tables import VERSION_TABLE
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
@@ -35,7 +36,7 @@ def run(connection: Connection | None) -> None:
         dialect_opts={"paramstyle": "named"},
         literal_binds=connection is None,
         target_metadata=metadata,
-        version_table=schema_version.TABLE,
+        version_table=VERSION_TABLE,
         include_name=is_ours,
         compare_server_default=True,
     )

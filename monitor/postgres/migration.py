@@ -11,15 +11,16 @@ from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 import migrations
-from monitor.postgres import database, schema_version
+from monitor.postgres import database
+from monitor.postgres.tables import VERSION_TABLE
 
 # A table, since everybody who can connect can take an advisory lock. As Alembic would make it, if it is not there yet.
 MAKE_TABLE = f"""
-CREATE TABLE IF NOT EXISTS {schema_version.TABLE} (
-    version_num varchar(32) NOT NULL, CONSTRAINT {schema_version.TABLE}_pkc PRIMARY KEY (version_num)
+CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (
+    version_num varchar(32) NOT NULL, CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)
 )
 """
-LOCK = f"LOCK TABLE {schema_version.TABLE} IN SHARE ROW EXCLUSIVE MODE"
+LOCK = f"LOCK TABLE {VERSION_TABLE} IN SHARE ROW EXCLUSIVE MODE"
 # Two programs made it at once: the second was kept waiting until the first had committed.
 MADE_MEANWHILE = frozenset({"23505", "42P07"})
 
