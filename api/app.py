@@ -107,7 +107,7 @@ async def serve(
     own. Raises `ConfigurationError` for an address that cannot be used and, as soon as the database answers,
     `KeyRingError` for a key ring that does not go with it.
     """
-    is_loopback = hosts.is_loopback(settings.api_host)
+    is_exposed = hosts.exposure(settings.api_host, settings.api_hostnames) is not None
     database = Database(dsn, name="ollama-fleet api", behind_pooler=settings.listen_database_url is not None)
     await database.open()
     vault = vault or Vault.of(settings, makes_ring=False)
@@ -115,7 +115,7 @@ async def serve(
     fan_out = FanOut(database, mirror)
     wakeup = Wakeup(database, look=fan_out.advance, suspicions_changed=mirror.suspicions_changed)
     streams = Streams(database, settings.policy, fan_out)
-    tokens = TokenTable(database, open_when_empty=is_loopback)
+    tokens = TokenTable(database, open_when_empty=not is_exposed)
     runner = web.AppRunner(
         build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault),
         access_log=None,
@@ -127,7 +127,7 @@ async def serve(
     )
     looked = asyncio.Event()
     try:
-        if not is_loopback:
+        if is_exposed:
             permission = _require_token(database, tokens, settings=settings, vault=vault, looked=looked)
             if not await _unless_stopped(stop, permission):
                 return
@@ -184,7 +184,7 @@ async def _require_token(
     database: Database, tokens: TokenTable, *, settings: Settings, vault: Vault, looked: asyncio.Event
 ) -> None:
     await _verify_schema(database, vault, looked)
-    await hosts.require_token(tokens, settings.api_host)
+    await hosts.require_token(tokens, settings.api_host, settings.api_hostnames)
 
 
 async def _follow(

@@ -1,7 +1,8 @@
 """Alembic's entry: runs the revisions on a handed-in connection, else on OLLAMA_FLEET_DATABASE_URL.
 
-An advisory lock makes programs that start at the same time migrate once, one after the other. With `--sql` the same
-statements are written as a script for psql. In a database that is shared, tables of others are left alone.
+Programs that start at the same time migrate once, one after the other: a connection that is handed in has the lock for
+that. With `--sql` the same statements are written as a script for psql. In a database that is shared, tables of others
+are left alone.
 """
 
 import asyncio
@@ -9,12 +10,13 @@ import os
 
 import asyncpg
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.domain.errors import ConfigurationError
-from monitor.postgres import migration, schema_version
+from monitor.postgres import migration
 from monitor.postgres.metadata import metadata
+from monitor.postgres.tables import VERSION_TABLE
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
@@ -34,12 +36,11 @@ def run(connection: Connection | None) -> None:
         dialect_opts={"paramstyle": "named"},
         literal_binds=connection is None,
         target_metadata=metadata,
-        version_table=schema_version.TABLE,
+        version_table=VERSION_TABLE,
         include_name=is_ours,
         compare_server_default=True,
     )
     with context.begin_transaction():
-        context.execute(text(migration.LOCK))
         context.run_migrations()
 
 
@@ -53,6 +54,7 @@ async def run_on_own_connection() -> None:
         )
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
     async with engine.connect() as connection:
+        await migration.take_lock(connection)
         await connection.run_sync(run)
         await connection.commit()
     await engine.dispose()

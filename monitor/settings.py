@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     )
     api_hostnames: Names = Field(
         default=(),
-        description="Names that a proxy or browser may ask the API under, separated by commas; localhost always may.",
+        description="Names that others ask the API by, as of a proxy, separated by commas. It then needs an API token.",
     )
     api_port: int = Field(default=8420, ge=0, le=65_535, description="Port of the API; 0 takes any free one.")
     api_url: Annotated[str, AfterValidator(url.normalize)] | None = Field(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,13 @@ from monitor.domain.errors import ApiUnavailableError, FleetError
 SECONDS = 330.0
 CONNECT_SECONDS = 5.0
 AWAY = frozenset({"database_unavailable"})
+# What the API says yes with.
+YES = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
+JSON = frozenset({"application/json", "application/problem+json"})
+# More than the longest page of a fleet of ten thousand servers, and deeper than any answer.
+MOST_BYTES = 64 * 1024 * 1024
+DEEPEST = 64
+LONGEST_DETAIL = 1000
 OWN_MEMBERS = frozenset({"type", "title", "status", "code", "detail", "why", "next"})
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -27,9 +35,9 @@ Parameters = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer of the API, whatever its status; `document` is its JSON, None without a body."""
+    """An answer of the API; `status` is any number, and `document` its JSON, None without a body."""
 
-    status: HTTPStatus
+    status: int
     document: Any
 
 
@@ -64,19 +72,25 @@ class ApiConnection:
     ) -> Any:
         """Return the document of an answer that says yes; raises its `Refused` otherwise."""
         reply = await self.exchange(method, path, parameters=parameters, body=body, media_type=media_type)
-        if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise self._refusal(reply)
-        return reply.document
+        if reply.status in YES:
+            return reply.document
+        if reply.status < HTTPStatus.BAD_REQUEST:
+            raise self._stranger(f"status {reply.status}")
+        raise self._refusal(reply)
 
     def read(self, shape: type[Shape], document: object) -> Shape:
         """Return an answer in its shape; FleetError for one that only another version understands."""
         try:
             return shape.model_validate(document)
         except ValidationError as error:
-            raise FleetError(
-                f"The API at {self._base_url} answers in a way that this version does not understand. "
-                "Install the version of ollama-fleet that runs there."
-            ) from error
+            raise self.of_another_version() from error
+
+    def of_another_version(self) -> FleetError:
+        """Return the error for an answer that is none of this version's."""
+        return FleetError(
+            f"The API at {self._base_url} answers in a way that this version does not understand. "
+            "Install the version of ollama-fleet that runs there."
+        )
 
     async def exchange(
         self,
@@ -93,37 +107,64 @@ class ApiConnection:
         headers = {} if body is None else {"Content-Type": media_type}
         try:
             async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
-                content = await answer.read()
-                return Reply(status=HTTPStatus(answer.status), document=self._document(content, answer))
+                return Reply(status=answer.status, document=await self._document(answer))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiUnavailableError(
                 f"The API at {self._base_url} cannot be reached: {_why(error)}. "
                 "Check OLLAMA_FLEET_API_URL, and that `ollama-fleet api` runs there."
             ) from error
 
-    def _document(self, content: bytes, answer: aiohttp.ClientResponse) -> Any:
+    async def _document(self, answer: aiohttp.ClientResponse) -> Any:
+        content = bytearray()
+        async for chunk in answer.content.iter_any():
+            if answer.content_type not in JSON:
+                raise self._stranger(f"status {answer.status}, {answer.content_type}")
+            content += chunk
+            if len(content) > MOST_BYTES:
+                raise self._stranger(f"status {answer.status}, and more than {MOST_BYTES >> 20} MiB")
         if not content:
             return None
         try:
-            if answer.content_type in {"application/json", "application/problem+json"}:
-                return json.loads(content)
-        except ValueError:
-            pass
-        raise FleetError(
-            f"What answers at {self._base_url} is not the API of ollama-fleet: status {answer.status}, "
-            f"{answer.content_type}. Correct OLLAMA_FLEET_API_URL."
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            raise self._stranger(f"status {answer.status}, {answer.content_type} that cannot be read") from None
+        if not _is_flat(document):
+            raise self._stranger(f"status {answer.status}, and JSON that is more than {DEEPEST} levels deep")
+        return document
+
+    def _stranger(self, seen: str) -> FleetError:
+        return FleetError(
+            f"What answers at {self._base_url} is not the API of ollama-fleet: {seen}. Correct OLLAMA_FLEET_API_URL."
         )
 
     def _refusal(self, reply: Reply) -> FleetError:
         document = reply.document if isinstance(reply.document, dict) else {}
         then = next((each for each in Next if each == document.get("next")), None)
         said = document.get("detail" if then is None else "why")
-        detail = str(said or f"The API at {self._base_url} answered {reply.status.value}.")
-        code = str(document.get("code") or "unknown")
+        if not isinstance(said, str) or not said.strip():
+            said = f"The API at {self._base_url} answered {reply.status}."
+        detail = textwrap.shorten(said, LONGEST_DETAIL, placeholder=" …")
+        code = document.get("code")
+        code = code if isinstance(code, str) and code else "unknown"
         if code in AWAY:
             return ApiUnavailableError(detail)
         members = {name: value for name, value in document.items() if name not in OWN_MEMBERS}
         return Refused(code, detail, next=then, **members)
+
+
+def _is_flat(document: Any) -> bool:
+    """Whether a document is of lists and objects that a program can walk down without end of its stack."""
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _why(error: BaseException) -> str:

@@ -28,12 +28,13 @@ def db() -> None:
     """Reach the database: its address, a psql session, a dump, and stopping the embedded one."""
 
 
-@db.command(epilog='Example: psql "$(ollama-fleet db uri)"')
+@db.command(epilog="Example: DATABASE_URL=$(ollama-fleet db uri) ./program")
 @pass_invocation
 def uri(invocation: Invocation) -> None:
     """Print the address of the database.
 
-    It is the whole address, as psql and every driver take it, with the password if there is one.
+    It is the whole address, as every driver takes it, with the password if there is one: give it to a program by its
+    environment or a file, since each user of the machine can read arguments. For psql there is `ollama-fleet db psql`.
     """
     settings = invocation.settings
     if settings.database_url is not None:

@@ -11,6 +11,11 @@ from api.fleet.views import ServerView
 from monitor.domain.errors import FleetError
 
 PAGE = 500
+# What no fleet has; an API that always names a next page would else be read for ever.
+MOST_PAGES = 1000
+ENDLESS = (
+    f"The list has no end: after {MOST_PAGES} pages there is one more. Look at what answers at OLLAMA_FLEET_API_URL."
+)
 SHORTEST_PREFIX = 8
 MOST_SUGGESTIONS = 3
 # A name with a tag; what ends in digits alone may be a host with its port.
@@ -21,12 +26,13 @@ async def all_servers(registry: FleetRegistry, filters: ServerFilters = NO_FILTE
     """Return all servers that the filters let through, by name."""
     found: list[ServerView] = []
     cursor: str | None = None
-    while True:
+    for _ in range(MOST_PAGES):
         page = await registry.list_servers(filters, limit=PAGE, cursor=cursor)
         found += page.items
         cursor = page.next_cursor
         if cursor is None:
             return found
+    raise FleetError(ENDLESS)
 
 
 async def one_server(registry: FleetRegistry, reference: str) -> ServerView:

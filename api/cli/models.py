@@ -15,6 +15,7 @@ from api.cli.screen.output import Column
 from api.fleet.resolution.catalogue import CatalogueAnswer, CatalogueEntry
 from api.fleet.schemas import ModelPatch
 from api.fleet.views import ModelView
+from monitor.domain.errors import FleetError
 
 SHORT_DIGEST = 12
 NONE_YET = "No model is known yet; `ollama-fleet servers list` shows why."
@@ -166,12 +167,13 @@ def _show_places(entry: CatalogueAnswer) -> None:
 async def _all_models(fleet: Fleet) -> list[CatalogueEntry]:
     found: list[CatalogueEntry] = []
     cursor: str | None = None
-    while True:
+    for _ in range(listing.MOST_PAGES):
         page = await fleet.resolver.models(limit=PAGE, cursor=cursor)
         found += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:
             return found
+    raise FleetError(listing.ENDLESS)
 
 
 def _models(found: Sequence[CatalogueEntry]) -> Iterator[list[str]]:

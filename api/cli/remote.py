@@ -28,7 +28,6 @@ from api.fleet.views import (
     DiscoveryAnswer,
     EditedServer,
     EventPage,
-    EventView,
     ModelPage,
     ModelView,
     ReadinessReport,
@@ -135,7 +134,7 @@ class RemoteRegistry:
         """Return whether database, schema and monitor are well; an API that is not ready says so, too."""
         reply = await self._api.exchange("GET", "/readyz")
         if reply.status not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
-            raise FleetError(f"The API does not tell whether it is ready: it answered {reply.status.value}.")
+            raise FleetError(f"The API does not tell whether it is ready: it answered {reply.status}.")
         return self._api.read(ReadinessReport, reply.document)
 
     async def _patch(self, path: str, patch: BaseModel) -> Any:
@@ -213,12 +212,14 @@ class RemoteEventLog:
             if after is None or "head" not in problem.facts:
                 raise
             first, last = problem.facts.get("first_seq", 1), problem.facts["head"]
+            if not isinstance(first, int) or not isinstance(last, int):
+                raise
             return Extract(after=after, events=[], first=first, last=last)
         start = page.first_seq - 1 if after is None else after
-        found = [_event(one) for one in page.items]
+        found = self._events(page)
         while len(page.items) == EVENTS_AT_ONCE and len(found) < limit:
             page = await self._page(page.last_seq, limit=min(limit - len(found), EVENTS_AT_ONCE), wanted=wanted)
-            found += [_event(one) for one in page.items]
+            found += self._events(page)
         return Extract(after=start, events=found, first=page.first_seq, last=page.head)
 
     def waker(self) -> Self:
@@ -245,16 +246,11 @@ class RemoteEventLog:
             parameters.append(("after", str(after)))
         return self._api.read(EventPage, await self._api.ask("GET", EVENTS, parameters=parameters))
 
-
-def _event(view: EventView) -> Event:
-    return Event(
-        seq=view.seq,
-        type=EventType(view.type),
-        server_id=view.server_id,
-        model_id=view.model_id,
-        at=view.at,
-        body=view.body,
-    )
+    def _events(self, page: EventPage) -> list[Event]:
+        try:
+            return [Event(**{**dict(view), "type": EventType(view.type)}) for view in page.items]
+        except ValueError as error:
+            raise self._api.of_another_version() from error
 
 
 @asynccontextmanager

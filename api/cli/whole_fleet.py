@@ -28,6 +28,8 @@ Next, in {which} terminal:
   {command} events --follow
   curl{token} '{address}/api/events?after=0&wait=30'
 """
+# Not the token itself, which each user of the machine could read among the arguments.
+BY_TOKEN = " -H @FILE_WITH_HEADER"
 
 
 def run(settings: Settings, *, dsn: str, command: str) -> int:
@@ -86,8 +88,8 @@ class _Fleet:
         is_service = systemd.notify(f"READY=1\nSTATUS=Answering at {self._listening.result()}")
         # A service, and what was started without a terminal, has nobody who could press Ctrl-C.
         is_at_terminal = terminal.has_terminal() and not is_service
-        # An address that others reach is only listened on with a token.
-        is_open = hosts.is_loopback(self._settings.api_host)
+        # What others reach is only served with a token.
+        is_open = hosts.exposure(self._settings.api_host, self._settings.api_hostnames) is None
         output.say(
             WELCOME.format(
                 address=hosts.from_here(self._listening.result()),
@@ -95,7 +97,7 @@ class _Fleet:
                 about_log=calm_log.ABOUT if calm_log.is_wanted(self._settings) else "",
                 how_to_stop="; Ctrl-C stops it" if is_at_terminal else "",
                 which="another" if is_at_terminal else "a",
-                token="" if is_open else ' -H "Authorization: Bearer $TOKEN"',
+                token="" if is_open else BY_TOKEN,
             )
         )
 

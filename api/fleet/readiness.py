@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
-from api.fleet import views
+from api.fleet import refusals, views
 from api.fleet.queries import diagnosis, requests
 from api.fleet.queries.diagnosis import Isolation
 from api.fleet.views import ReadinessReport
@@ -40,8 +40,11 @@ class Readiness:
         self._database = database
         self._wakeup = wakeup
 
-    async def report(self) -> ReadinessReport:
-        """Return what works and what does not, with a reason for each that does not."""
+    async def report(self, *, names_database: bool) -> ReadinessReport:
+        """Return what works and what does not, with a reason for each that does not.
+
+        Without `names_database` none of them has its host, its name or a role in it.
+        """
         checks = {"database": FAILED, **dict.fromkeys(("writes", "schema", "monitor", "verdicts"), UNKNOWN)}
         reasons: list[str] = []
         isolated: Isolation | None = None
@@ -50,8 +53,10 @@ class Readiness:
                 isolated = await self._look(checks, reasons)
         except TimeoutError:
             reasons.append(f"The database did not answer within {LIMIT_SECONDS:.0f} s.")
-        except (DatabaseUnavailableError, SchemaMismatchError) as error:
+        except SchemaMismatchError as error:
             reasons.append(str(error))
+        except DatabaseUnavailableError as error:
+            reasons.append(str(error) if names_database else refusals.DATABASE_AWAY)
         if self._wakeup is not None:
             self._look_at_listener(self._wakeup.listener, checks, reasons)
         return ReadinessReport(

@@ -16,6 +16,11 @@ from monitor.domain.resolver import Then
 MAX_ERRORS = 20
 MAX_FIELD_LENGTH = 100
 NOTHING_CHANGED = " Nothing was changed."
+# What those are told of a database that cannot be used who may not know which one that is.
+DATABASE_AWAY = (
+    "The database cannot be used. The log of the API says why, and so does /readyz to a token with the scope read; "
+    "try again in a moment."
+)
 
 
 class Next(StrEnum):
@@ -84,11 +89,11 @@ def discovery_failed(reason: str, detail: str | None) -> Refused:
     return Refused("discovery_failed", said, reason=reason, reason_detail=detail)
 
 
-def unavailable(error: FleetError) -> Refused:
+def unavailable(error: FleetError, *, names_database: bool = True) -> Refused:
     """Return the refusal for what is needed and missing: a key to seal a credential with, or the database."""
     if isinstance(error, KeyRingError):
         return Refused("key_ring_unavailable", f"{error} Nothing was changed.")
-    return Refused("database_unavailable", str(error))
+    return Refused("database_unavailable", str(error) if names_database else DATABASE_AWAY)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

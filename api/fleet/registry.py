@@ -213,9 +213,9 @@ class Registry:
         """Return what a server was like."""
         return await self.histories.of_server(server_id, window=window)
 
-    async def readiness(self) -> ReadinessReport:
+    async def readiness(self, *, names_database: bool = True) -> ReadinessReport:
         """Return whether database, schema and monitor are well, with a reason for each that is not."""
-        return await self._readiness.report()
+        return await self._readiness.report(names_database=names_database)
 
     async def events(
         self,

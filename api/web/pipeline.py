@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from api.fleet import refusals
 from api.fleet.queries.transactions import RefusedError
 from api.fleet.refusals import Refused
+from api.web.gate import access
 from api.web.gate.gate import Gate
 from api.web.http import bodies, preconditions, responses
 from api.web.http.responses import Fleeting
@@ -94,7 +95,7 @@ def _problem(request: web.Request, pattern: str, error: Exception) -> Refused:
         case Refused():
             return error
         case DatabaseUnavailableError() | ConfigurationError():
-            return refusals.unavailable(error)
+            return refusals.unavailable(error, names_database=access.may_read(request))
         case RefusedError():
             return Refused("invalid", str(error))
         case web.HTTPException():

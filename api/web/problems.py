@@ -59,7 +59,7 @@ CODES = {
     "token_expired": Code(HTTPStatus.UNAUTHORIZED, "The token has expired."),
     "token_revoked": Code(HTTPStatus.UNAUTHORIZED, "The token was revoked."),
     "token_changed": Code(HTTPStatus.UNAUTHORIZED, "The token was changed meanwhile; ask again."),
-    "scope_missing": Code(HTTPStatus.FORBIDDEN, "The token lacks a scope; `scope` says which."),
+    "scope_missing": Code(HTTPStatus.FORBIDDEN, "The token, or who has none, lacks a scope; `scope` says which."),
     "cross_site": Code(HTTPStatus.FORBIDDEN, "A web page of another site had a browser send this."),
     "host_not_allowed": Code(HTTPStatus.FORBIDDEN, "The Host header does not name this API."),
     "not_found": Code(HTTPStatus.NOT_FOUND, "Nothing is at this path."),

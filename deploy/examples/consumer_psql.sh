@@ -4,7 +4,7 @@
 set -euo pipefail
 
 if [ $# -ne 2 ]; then
-    echo "usage: bash consumer_psql.sh DSN CURSOR_FILE, where \`ollama-fleet db uri\` prints the DSN" >&2
+    echo "usage: bash consumer_psql.sh DSN CURSOR_FILE, where \`ollama-fleet db uri\` prints the DSN; a password belongs into ~/.pgpass" >&2
     exit 2
 fi
 dsn=$1

@@ -1,5 +1,5 @@
 -- Gives a role what a subscriber of events needs and nothing else; run it again after every upgrade:
---     psql --set role=fleet_subscriber --set database=fleet -f subscriber_role.sql "$DSN_OF_THE_OWNER"
+--     ollama-fleet db psql -- --set role=fleet_subscriber <subscriber_role.sql
 -- Left out, the role is fleet_subscriber, and the database the one of the session. A role that is missing
 -- is made, without a password: \password fleet_subscriber gives it one.
 -- It fits a role made for this alone: what it had of the fleet's schema before is taken away first.

@@ -81,6 +81,8 @@ def upgrade() -> None:
         sa.Column("span", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("start_at", INSTANT, nullable=False),
     )
+    op.create_table("fleet_locks", sa.Column("name", sa.Text), sa.PrimaryKeyConstraint("name", name="pk_fleet_locks"))
+    op.execute("INSERT INTO fleet_locks VALUES ('sealing'), ('changing_keys')")
     _create_tokens()
     sql.run(*TOPICS)
 
@@ -257,7 +259,14 @@ def _checks(table: str, rules: dict[str, str]) -> list[sa.CheckConstraint]:
 def downgrade() -> None:
     """Drop all of it."""
     sql.drop(*reversed(TOPICS))
-    for table in ("api_tokens", "server_history", "server_history_recent", "monitor_stats", "monitor_leases"):
+    for table in (
+        "api_tokens",
+        "fleet_locks",
+        "server_history",
+        "server_history_recent",
+        "monitor_stats",
+        "monitor_leases",
+    ):
         op.drop_table(table)
     op.drop_table("ollama_models")
     op.drop_table("ollama_servers")

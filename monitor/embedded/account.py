@@ -2,14 +2,19 @@
 
 import os
 import pwd
+import shlex
+import stat
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from monitor.domain.errors import EmbeddedPostgresError
 
-_CANDIDATES = ("ollama-fleet", "postgres", "nobody")
+_CANDIDATES = ("ollama-fleet", "postgres")
+_NEVER = "nobody"
+_CREATE = "Create one of its own (`useradd --system ollama-fleet`)"
 
 
 class Identity(TypedDict, total=False):
@@ -61,33 +66,87 @@ class Account:
             )
 
 
-def choose(state_dir: Path, *, data_dir: Path) -> Account:
-    """An ordinary user: itself. Root: who owns the data, else the state folder, else a known name."""
+def choose(data_dir: Path) -> Account:
+    """An ordinary user: itself. Root: who owns the data, else an account made for this, or for PostgreSQL."""
     if os.geteuid() != 0:
-        _refuse_foreign(data_dir)
+        # The folder around it first: root's own is closed to others.
+        for path in (data_dir.parent, data_dir):
+            _refuse_foreign(path)
         return Account(uid=os.geteuid(), gid=os.getegid(), lent=False)
-    for path in (data_dir, state_dir):
-        if path.exists() and (status := path.stat()).st_uid != 0:
-            return Account(uid=status.st_uid, gid=status.st_gid, lent=True)
+    if (owner := owner_of(data_dir)) is not None:
+        return owner
     for name in _CANDIDATES:
-        try:
+        with suppress(KeyError):
             entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(uid=entry.pw_uid, gid=entry.pw_gid, lent=True)
+            return Account(uid=entry.pw_uid, gid=entry.pw_gid, lent=True)
     raise EmbeddedPostgresError(
         f"PostgreSQL does not run as root, and none of the accounts {', '.join(_CANDIDATES)} exists. "
-        f"Create one (`useradd --system ollama-fleet`) or start as an ordinary user."
+        f"{_CREATE}, or start as an ordinary user."
     )
 
 
-def _refuse_foreign(data_dir: Path) -> None:
+def owner_of(folder: Path) -> Account | None:
+    """Return who owns a folder where root is not at home; None for all others. Raises for `nobody`.
+
+    As `nobody` run programs of all kinds, and each of them could do with the folder what it wants.
+    """
+    if os.geteuid() != 0:
+        return None
     try:
-        owner = data_dir.stat().st_uid
+        status = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if status.st_uid == 0:
+        return None
+    try:
+        group = pwd.getpwuid(status.st_uid).pw_gid
+    except KeyError:
+        group = status.st_gid
+    owner = Account(uid=status.st_uid, gid=group, lent=True)
+    if owner.name == _NEVER:
+        raise EmbeddedPostgresError(
+            f"{folder} belongs to {_NEVER}, as whom other programs run, too. {_CREATE} and give it the folder with "
+            f"`chown -R ollama-fleet: {shlex.quote(str(folder))}`."
+        )
+    return owner
+
+
+def is_guarded(folder: Path, *, alone: bool = False) -> bool:
+    """Whether nobody else can rename what is ours in the folder, or, with `alone`, put anything there."""
+    status = folder.lstat()
+    others = stat.S_IWOTH
+    if os.geteuid() == 0 and status.st_gid != 0:
+        # A user's own group, which many systems give write access, is no danger to that user.
+        others |= stat.S_IWGRP
+    is_open = status.st_mode & others and (alone or not status.st_mode & stat.S_ISVTX)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in (0, os.geteuid()) and not is_open
+
+
+def require_guarded(folder: Path, *, outermost: Path) -> None:
+    """Raise EmbeddedPostgresError, to root, if others can put anything between two folders, or others in their place.
+
+    What is not there yet will be root's.
+    """
+    if os.geteuid() != 0:
+        return
+    for each in (folder, *folder.parents):
+        if not each.is_symlink() and (not each.is_dir() or is_guarded(each, alone=each.is_relative_to(outermost))):
+            continue
+        why = f"{each} is a link" if each.is_symlink() else f"other users can change {each}"
+        raise EmbeddedPostgresError(
+            f"Root works where nobody else can change anything, but {why}. Give root a folder in its place (`chown "
+            f"root:root`, `chmod go-w`), or point OLLAMA_FLEET_STATE_DIR at one of root's own, such as "
+            f"/var/lib/ollama-fleet."
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        owner = path.stat().st_uid
     except (FileNotFoundError, NotADirectoryError):
         return
     if owner != os.geteuid():
         raise EmbeddedPostgresError(
-            f"The database in {data_dir} belongs to user {owner}, not to you. Start as that user or as root, "
+            f"The database in {path} belongs to user {owner}, not to you. Start as that user or as root, "
             f"or point OLLAMA_FLEET_STATE_DIR at a folder of your own."
         )

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.embedded import account, binaries, state_folder
+from monitor.embedded import account, binaries, file_lock, state_folder
 
 _SIDE_FOLDER = "data.new-"
 _FIRST_WITH_SYNC_METHOD = 17
@@ -20,7 +20,7 @@ _TOLD_LINES = 4
 def major_of(data_dir: Path) -> int | None:
     """The major version that made the cluster, or None where there is no cluster."""
     try:
-        return int((data_dir / "PG_VERSION").read_text())
+        return int(file_lock.read_short(data_dir / "PG_VERSION"))
     except FileNotFoundError:
         if data_dir.exists():
             raise EmbeddedPostgresError(
@@ -55,7 +55,9 @@ def create(
 
 
 def _run_initdb(side: Path, *, programs: binaries.Binaries, owner: account.Account, sync: bool) -> None:
-    command: list[str | Path] = [programs.initdb, "-D", side, "-U", state_folder.ROLE, "-A", "trust"]
+    command: list[str | Path] = [programs.initdb, "-D", side, "-U", state_folder.ROLE]
+    # Who may enter the folder of the socket is let in; from the network nobody is, should it ever listen there.
+    command += ["--auth-local=trust", "--auth-host=reject"]
     command += ["-E", "UTF8", "--locale=C", "--data-checksums"]
     if not sync:
         command.append("--no-sync")

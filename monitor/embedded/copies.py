@@ -100,7 +100,7 @@ def _prepared(place: Path) -> Path:
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)
     for folder in (place, *place.parents):
-        if not (_is_ours(folder) if folder == place else _is_guarded(folder)):
+        if not (_is_ours(folder) if folder == place else account.is_guarded(folder)):
             raise PermissionError(errno.EPERM, "Other users could put their own programs into it", str(folder))
     # Whatever the umask was.
     place.chmod(0o755)
@@ -111,13 +111,6 @@ def _is_ours(folder: Path) -> bool:
     status = folder.lstat()
     written_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not written_by_others
-
-
-def _is_guarded(folder: Path) -> bool:
-    """Whether nobody else can rename what is ours in the folder."""
-    status = folder.lstat()
-    written_by_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-    return status.st_uid in (0, os.geteuid()) and not written_by_all
 
 
 def _files(source: Path) -> Iterator[str]:

@@ -1,20 +1,43 @@
-"""Advisory file locks that the kernel lets go of when their holder ends, however it ends."""
+"""Files that others may have changed, opened as what they are, and locks on them that end with their holder."""
 
 import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from monitor.domain.errors import EmbeddedPostgresError
 
 _POLL_SECONDS = 0.01
+_SHORT = 4096
 
 
 def open_file(path: Path) -> int:
     """A descriptor to lock; never follows a link, never reaches the programs that this process starts."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def read_short(path: Path) -> str:
+    """Return the beginning of a small file of text; OSError for a link, and never waits for a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _SHORT).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a file from a folder if both are there; OSError for a link in place of the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def take(descriptor: int, *, shared: bool = False) -> bool:

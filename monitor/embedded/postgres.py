@@ -6,6 +6,7 @@ and never its last is told in `supervisor`.
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from monitor.embedded import (
     postmaster,
     start_plan,
     state_folder,
+    step_down,
     supervision,
     wire,
 )
@@ -68,8 +70,12 @@ def running(state_dir: Path, *, fast_and_unsafe: bool = False) -> Iterator[Embed
     """
     folder = state_folder.StateFolder.at(state_dir)
     safe = not fast_and_unsafe
+    if (other := account.owner_of(folder.state_dir)) is not None:
+        with step_down.running(folder, other, fast_and_unsafe=fast_and_unsafe):
+            yield EmbeddedServer(folder=folder, binaries=Binaries.find(major=cluster.major_of(folder.data_dir)))
+        return
     with _explained(folder):
-        owner = account.choose(folder.state_dir, data_dir=folder.data_dir)
+        owner = account.choose(folder.data_dir)
         folder.prepare_root(owner)
         users_lock = file_lock.open_file(folder.users_lock)
     try:
@@ -96,16 +102,19 @@ def peek(state_dir: Path) -> EmbeddedServer | None:
 def stop(state_dir: Path) -> bool:
     """Stop the server, whoever uses it; False when none ran."""
     folder = state_folder.StateFolder.at(state_dir)
+    if (other := account.owner_of(folder.state_dir)) is not None:
+        return step_down.stop(folder, other)
     with _explained(folder):
         if not folder.start_lock.exists():
             return False
+        folder.require_guarded()
         with file_lock.exclusive(folder.start_lock, seconds=_LOCK_SECONDS, holder=_SOMEBODY_STARTS):
             supervised = supervision.end(folder)
-            pid = postmaster.find(folder.data_dir)
-            if pid is not None:
+            held = postmaster.hold(folder.data_dir)
+            if held is not None:
                 # Its supervisor was killed, and nobody has come since.
-                postmaster.adopt(pid).stop()
-            return supervised or pid is not None
+                postmaster.adopt(held).stop()
+            return supervised or held is not None
 
 
 def _joined(folder: state_folder.StateFolder, *, users_lock: int, owner: account.Account, safe: bool) -> EmbeddedServer:
@@ -190,3 +199,22 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return str(error)
+
+
+def main() -> None:
+    """Do for root what `step_down` leaves to the owner of a state folder, which is the first argument."""
+    state_dir, action = Path(sys.argv[1]), sys.argv[2]
+    try:
+        if action == step_down.STOP:
+            sys.stdout.write(step_down.STOPPED if stop(state_dir) else "")
+            return
+        with running(state_dir, fast_and_unsafe=action == step_down.RUN_UNSAFELY):
+            sys.stdout.write(f"{step_down.READY}\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+    except EmbeddedPostgresError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -89,13 +89,18 @@ class StateFolder:
         wire.execute(self.socket_path, user=ROLE, database=database, statement=statement)
 
     def prepare_root(self, owner: account.Account) -> None:
-        """Make the folder that holds all else."""
+        """Make the folder that holds all else, which an account that root lends can pass through and not change."""
+        self.require_guarded()
         self.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.root.mkdir(mode=0o700, exist_ok=True)
-        owner.own(self.root)
+        self.require_guarded()
+        self.root.chmod(0o711 if owner.lent else 0o700)
         for path in (self.users_lock, self.start_lock, self.supervisor_lock, self.log):
             os.close(file_lock.open_file(path))
-            owner.own(path)
+
+    def require_guarded(self) -> None:
+        """Raise EmbeddedPostgresError where root would work in what others can change."""
+        account.require_guarded(self.root, outermost=self.state_dir)
 
     def prepare_socket_dir(self, owner: account.Account) -> None:
         """Make the socket's folder private: who may enter it is the database's superuser."""

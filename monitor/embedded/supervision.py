@@ -12,6 +12,7 @@ from pathlib import Path
 import monitor
 from monitor.domain.errors import EmbeddedPostgresError
 from monitor.embedded import file_lock, start_plan, state_folder
+from monitor.embedded.process import Process
 
 _STOP_SECONDS = 40.0
 _ASKING_SECONDS = 0.2
@@ -54,14 +55,16 @@ def end(folder: state_folder.StateFolder) -> bool:
     deadline = time.monotonic() + _STOP_SECONDS
     told: int | None = None
     while is_present(folder):
-        pid = _noted_pid(folder)
-        if pid is not None and pid != told:
-            os.kill(pid, signal.SIGTERM)
-            told = pid
+        held = _noted(folder)
+        if held is not None:
+            if held.pid != told and held.signal(signal.SIGTERM):
+                told = held.pid
+            held.close()
         if time.monotonic() > deadline:
+            holder = f"process {told}" if told else f"the process that holds {folder.supervisor_lock}"
             raise EmbeddedPostgresError(
                 f"The database in {folder.root} did not stop within {_STOP_SECONDS:.0f} s; see {folder.log}. "
-                f"Run `ollama-fleet db stop` again, or end process {told}."
+                f"Run `ollama-fleet db stop` again, or end {holder}."
             )
         time.sleep(_POLL_SECONDS)
     return told is not None
@@ -77,7 +80,12 @@ def _taken(lock: int) -> bool:
     return True
 
 
-def _noted_pid(folder: state_folder.StateFolder) -> int | None:
+def _noted(folder: state_folder.StateFolder) -> Process | None:
+    """Hold the supervisor that the lock names: that number, born then, of the user whose file it is."""
     # Empty for the moment between taking the lock and noting who did.
-    text = folder.supervisor_lock.read_text()
-    return int(text) if text else None
+    pid, _, born = file_lock.read_short(folder.supervisor_lock).partition(" ")
+    held = Process.hold(int(pid)) if pid.isdecimal() else None
+    if held is None or (held.born == born and held.belongs_to(os.lstat(folder.supervisor_lock).st_uid)):
+        return held
+    held.close()
+    return None

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from monitor.embedded import file_lock, postmaster, start_plan, state_folder
+from monitor.embedded import file_lock, postmaster, process, start_plan, state_folder
 
 _SETTLED_SECONDS = 5.0
 _BACK_OFF_SECONDS = (0.05, 0.1, 0.3, 1.0, 2.0, 5.0)
@@ -65,9 +65,9 @@ class Supervisor:
                 return 0
 
     def _adopt_or_start(self) -> postmaster.Postmaster:
-        pid = postmaster.find(self._folder.data_dir)
-        if pid is not None:
-            return postmaster.adopt(pid, on_end=self._on_end)
+        held = postmaster.hold(self._folder.data_dir)
+        if held is not None:
+            return postmaster.adopt(held, on_end=self._on_end)
         return postmaster.start(self._folder, self._plan, on_end=self._on_end)
 
     def _on_end(self) -> None:
@@ -106,7 +106,7 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    os.pwrite(lock, f"{os.getpid()} {process.born(os.getpid())}".encode(), 0)
     sys.exit(Supervisor(folder, plan).run())
 
 

@@ -9,13 +9,11 @@ from uuid import UUID
 from monitor.credentials.sealing import CLIENT_KEY, Sealed
 from monitor.credentials.vault import MOST_NAMED, Vault
 from monitor.domain.credential import AuthType
-from monitor.domain.errors import FleetError
+from monitor.domain.errors import ConfigurationError, FleetError
 from monitor.postgres import database
 from monitor.postgres.database import Connection, Database
 
 BATCH = 100
-# "keys" and "seal" in ASCII: any numbers will do, as long as all programs use the same.
-CHANGING_LOCK, SEALING_LOCK = 0x6B657973, 0x7365616C
 
 SEALED_IN = ("auth_config", "client_key")
 COLUMNS = "id, url, auth_type, auth_config, client_key"
@@ -43,11 +41,14 @@ UPDATE ollama_servers AS server SET auth_config = fresh.auth_config, client_key 
 FROM unnest($1::uuid[], $2::jsonb[], $3::jsonb[]) AS fresh (id, auth_config, client_key)
 WHERE server.id = fresh.id
 """
-# While somebody seals, nobody takes keys out of the ring: the key that he uses is not in any row yet.
-SEALING = f"SELECT pg_advisory_xact_lock_shared({SEALING_LOCK})"
-NO_SEALING = f"SELECT pg_advisory_xact_lock({SEALING_LOCK})"
+# Rows and not advisory locks, which everybody who can connect can take. While somebody seals, nobody takes keys out of
+# the ring: the key that is used is not in any row yet.
+SEALING = "SELECT true FROM fleet_locks WHERE name = 'sealing' FOR SHARE"
+NO_SEALING = "SELECT true FROM fleet_locks WHERE name = 'sealing' FOR UPDATE"
 # Held by an open transaction, not by a session, which a pooler might lend to somebody else.
-CHANGING = f"SELECT pg_try_advisory_xact_lock({CHANGING_LOCK})"
+CHANGING = "SELECT true FROM fleet_locks WHERE name = 'changing_keys' FOR UPDATE SKIP LOCKED"
+LOCKS_THERE = "SELECT count(*) = 2 FROM fleet_locks"
+ADD_LOCKS = "INSERT INTO fleet_locks VALUES ('sealing'), ('changing_keys') ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ async def require_key_ring(connection: Connection, vault: Vault) -> None:
 
 async def prepare_sealing(connection: Connection, vault: Vault) -> None:
     """Make sure, in the transaction that is to store a credential, that it can be opened again later."""
-    await connection.execute(SEALING)
+    await _lock(connection, SEALING)
     await require_key_ring(connection, vault)
 
 
@@ -107,7 +108,7 @@ async def changing_keys(dsn: str) -> AsyncIterator[Connection]:
     connection = await database.connect(dsn, name="ollama-fleet keys", statement_cache_size=0)
     try:
         async with connection.transaction():
-            if not await connection.fetchval(CHANGING):
+            if not await _lock(connection, CHANGING):
                 raise FleetError("Another process is changing the key ring of this database; wait until it is done.")
             yield connection
     finally:
@@ -118,8 +119,19 @@ async def changing_keys(dsn: str) -> AsyncIterator[Connection]:
 async def nobody_sealing(opened: Database) -> AsyncIterator[dict[str, int]]:
     """Keep everybody from storing credentials while the block runs; give the keys in use, which stay so."""
     async with opened.transaction() as connection:
-        await connection.execute(NO_SEALING)
+        await _lock(connection, NO_SEALING)
         yield await keys_in_use(connection)
+
+
+async def _lock(connection: Connection, statement: str) -> bool:
+    """Take a lock that is a row; False when another has it. Raises `ConfigurationError` where the row is missing."""
+    if await connection.fetchval(statement):
+        return True
+    if not await connection.fetchval(LOCKS_THERE):
+        raise ConfigurationError(
+            f"The table fleet_locks has lost rows, which are locks: as the owner of the database run `{ADD_LOCKS}`."
+        )
+    return False
 
 
 async def reseal_some(

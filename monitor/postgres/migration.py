@@ -8,13 +8,35 @@ from pathlib import Path
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 import migrations
 from monitor.postgres import database
+from monitor.postgres.tables import VERSION_TABLE
 
-# "ollama" in ASCII: any number will do, as long as all programs use the same.
-LOCK = f"SELECT pg_advisory_xact_lock({0x6F6C6C616D61})"
+# A table, since everybody who can connect can take an advisory lock. As Alembic would make it, if it is not there yet.
+MAKE_TABLE = f"""
+CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (
+    version_num varchar(32) NOT NULL, CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)
+)
+"""
+LOCK = f"LOCK TABLE {VERSION_TABLE} IN SHARE ROW EXCLUSIVE MODE"
+# Two programs made it at once: the second was kept waiting until the first had committed.
+MADE_MEANWHILE = frozenset({"23505", "42P07"})
+
+
+async def take_lock(connection: AsyncConnection) -> None:
+    """Wait until no other program migrates, and keep them waiting until the transaction ends."""
+    while True:
+        try:
+            await connection.execute(sqlalchemy.text(MAKE_TABLE))
+        except sqlalchemy.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in MADE_MEANWHILE:
+                raise
+            await connection.rollback()
+        else:
+            await connection.execute(sqlalchemy.text(LOCK))
+            return
 
 
 async def run(dsn: str) -> None:
@@ -29,9 +51,10 @@ async def run(dsn: str) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: database.connect_driver(dsn))
     try:
         with database.translated(dsn):
-            async with engine.begin() as connection:
+            async with engine.connect() as connection:
                 # Here already, where only this task waits: Alembic itself can run only once in a process.
-                await connection.execute(sqlalchemy.text(LOCK))
+                await take_lock(connection)
                 await connection.run_sync(upgrade_on)
+                await connection.commit()
     finally:
         await engine.dispose()

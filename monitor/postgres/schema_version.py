@@ -1,15 +1,13 @@
 """Which schema this program knows, whether the database has it, and the way there."""
 
 from monitor.domain.errors import SchemaMismatchError
-from monitor.postgres import database
+from monitor.postgres import database, tables
 from monitor.postgres.database import Connection
 
 KNOWN = "002"
 
-# Of our own: in a shared database `alembic_version` may be another program's.
-TABLE = "ollama_fleet_alembic_version"
-VERSION_TABLE = f"SELECT to_regclass('{TABLE}') IS NOT NULL"
-VERSION = f"SELECT version_num FROM {TABLE}"
+VERSION_TABLE = f"SELECT to_regclass('{tables.VERSION_TABLE}') IS NOT NULL"
+VERSION = f"SELECT version_num FROM {tables.VERSION_TABLE}"
 
 
 async def current(connection: Connection) -> str | None:
@@ -58,7 +56,7 @@ async def is_due(dsn: str) -> bool:
 async def upgrade(dsn: str) -> bool:
     """Bring the database to the known revision; return False when it was there already.
 
-    Programs that do this at the same time migrate once, one after the other: they take an advisory lock.
+    Programs that do this at the same time migrate once, one after the other: they take a lock.
     """
     if not await is_due(dsn):
         return False

@@ -18,6 +18,8 @@ from monitor.postgres.columns import (
     verdict,
 )
 
+# Alembic's, under a name of our own: in a shared database `alembic_version` may be another program's.
+VERSION_TABLE = "ollama_fleet_alembic_version"
 EMPTY_OBJECT, EMPTY_ARRAY = "'{}'::jsonb", "'[]'::jsonb"
 
 fleet_event_head = Table(
@@ -242,6 +244,9 @@ server_history = Table(
         *_PAGE,
     ],
 )
+
+# Each row is a lock: see `credential_store`.
+fleet_locks = Table("fleet_locks", [Column("name", "text", key=True)])
 
 api_tokens = Table(
     "api_tokens",

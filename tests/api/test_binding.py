@@ -24,6 +24,16 @@ async def test_an_address_that_others_reach_is_refused_without_a_token(settings:
         await app.serve(settings.model_copy(update={"api_host": host}), dsn=dsn, stop=asyncio.Event())
 
 
+async def test_a_name_for_others_is_refused_without_a_token_like_an_address_that_others_reach(dsn: str) -> None:
+    settings = Settings.model_validate({"api_port": "0", "api_hostnames": "fleet.lan"})
+    with pytest.raises(ConfigurationError) as caught:
+        await app.serve(settings, dsn=dsn, stop=asyncio.Event())
+    assert str(caught.value) == (
+        "OLLAMA_FLEET_API_HOSTNAMES is fleet.lan, a name for others to ask by, and there is no token that is good: "
+        "make one with `ollama-fleet token create NAME --scope read --scope write`, or leave that setting out."
+    )
+
+
 async def test_tokens_that_are_good_no_more_do_not_count(settings: Settings, dsn: str, psql: Connection) -> None:
     await make(psql, "old", "admin", lifetime=timedelta(seconds=-1))
     await make(psql, "lost", "admin")
@@ -36,13 +46,13 @@ async def test_with_a_token_it_is_allowed(dsn: str, psql: Connection) -> None:
     await make(psql, "first", "read")
     database = Database(dsn, name="tests")
     await database.open()
-    await hosts.require_token(TokenTable(database, open_when_empty=False), "0.0.0.0")
+    await hosts.require_token(TokenTable(database, open_when_empty=False), "0.0.0.0", ())
     await database.close()
 
 
-@pytest.mark.parametrize(("host", "loopback"), [(host, False) for host in OPEN_ADDRESSES])
-def test_addresses_that_others_reach_are_no_loopback(host: str, loopback: bool) -> None:
-    assert hosts.is_loopback(host) is loopback
+@pytest.mark.parametrize("host", OPEN_ADDRESSES)
+def test_addresses_that_others_reach_are_no_loopback(host: str) -> None:
+    assert not hosts.is_loopback(host)
 
 
 def test_a_url_of_all_addresses_is_asked_at_one_of_them() -> None:

@@ -1,6 +1,6 @@
 """Resolution with the headers to send: for those who may have them, and for nobody else."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.client import Answer, ApiClient, serving
-from tests.api.token_maker import make
+from tests.api.token_maker import bearer, make
 from tests.credentials.conftest import fresh_key
 from tests.fakes.database_proxy import through
 from tests.fakes.tcp_proxy import TcpProxy
@@ -28,6 +28,20 @@ def settings(tmp_path: Path) -> Settings:
     """Settings of an API that can store credentials."""
     KeyRingFile(tmp_path / "keyring").create(fresh_key())
     return Settings.model_validate({"api_port": "0", "check_timeout": "1s", "keyring_file": str(tmp_path / "keyring")})
+
+
+@pytest.fixture
+async def token(psql: Connection) -> dict[str, str]:
+    """The header of a token that may do everything."""
+    return bearer(await make(psql, "admin", "admin"))
+
+
+@pytest.fixture
+async def api(settings: Settings, dsn: str, token: dict[str, str]) -> AsyncIterator[ApiClient]:
+    """A client that sends the token."""
+    async with serving(settings, dsn) as (client, _):
+        client.session.headers.update(token)
+        yield client
 
 
 @pytest.fixture
@@ -83,6 +97,24 @@ async def test_a_token_needs_the_scope_for_the_headers_and_no_other_will_do(
         assert (told.status, told.body["base_url"]) == (200, URL)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"{PATH}?include=credentials&server_url={URL}", None),
+        ("POST", PATH, {"server_url": URL, "include": ["credentials"]}),
+    ],
+)
+async def test_an_open_api_tells_no_credentials_and_says_what_does(
+    settings: Settings, dsn: str, *, method: str, path: str, body: object
+) -> None:
+    async with serving(settings, dsn) as (api, _):
+        await api.add("anna", url=URL, auth=BEARER)
+        refused = await api.ask(method, path, json=body)
+    assert (refused.status, refused.body["code"], refused.body["scope"]) == (403, "scope_missing", "credentials")
+    assert "`ollama-fleet token create NAME --scope read --scope credentials`" in refused.body["detail"]
+    assert "canary" not in str(refused.body)
+
+
 async def test_a_credential_that_changes_is_told_anew(
     api: ApiClient, anna: dict[str, Any], eventually: Eventually
 ) -> None:
@@ -125,9 +157,10 @@ async def test_a_credential_that_no_key_opens_is_refused_with_words(
 
 
 async def test_headers_that_were_told_once_are_told_without_the_database(
-    settings: Settings, dsn: str, proxy: TcpProxy, eventually: Eventually
+    settings: Settings, dsn: str, token: dict[str, str], proxy: TcpProxy, eventually: Eventually
 ) -> None:
     async with serving(settings, through(proxy, dsn)) as (api, _):
+        api.session.headers.update(token)
         # The other one first, so that it is known, too, once this one is.
         await api.add("berta", url="http://berta.example", auth=BEARER)
         await api.add("anna", url=URL, auth=BEARER)

@@ -17,7 +17,10 @@ from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api import stand_in
 from tests.api.client import ApiClient, serving
+from tests.api.token_maker import bearer, make
 from tests.fakes.database_guest import TROUBLE, DatabaseGuest
+from tests.fakes.database_proxy import through
+from tests.fakes.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
@@ -78,6 +81,64 @@ async def test_a_login_that_is_refused_at_the_first_start_is_a_wrong_setting(
         (error,) = caught.value.exceptions
     assert isinstance(error, ConfigurationError)
     assert "is not permitted to log in" in str(error)
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/api/servers", "/api/resolve?model=m", "/metrics"])
+async def test_who_is_not_known_is_not_told_which_database_is_away(
+    settings: Settings, nobodys_dsn: str, path: str
+) -> None:
+    """Neither host nor database nor role; it may be that there are tokens."""
+    host = nobodys_dsn.partition("@")[2].partition("/")[0]
+    address = nobodys_dsn.replace("/fleet", "/secretbase").replace("fleet@", "chief@")
+    async with (
+        serving(settings, address) as (api, _),
+        api.session.get(api.base_url + path, headers={"Authorization": "Bearer wrong"}) as response,
+    ):
+        told = await response.text()
+    assert response.status == 503
+    assert "The log of the API says why" in told
+    assert not [word for word in (host, "127.0.0.1", "secretbase", "chief") if word in told]
+
+
+async def test_who_may_read_is_told_which_database_is_away(
+    settings: Settings, dsn: str, psql: Connection, proxy: TcpProxy, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    address = through(proxy, dsn)
+    where = database.describe(address)
+    tokens = {name: bearer(await make(psql, name, name)) for name in ("read", "credentials")}
+    async with serving(settings, address) as (api, _):
+        assert (await api.ask("GET", "/api/servers", headers=tokens["read"])).status == 200
+        await proxy.refuse()
+        proxy.cut()
+
+        async def told(headers: dict[str, str]) -> bool:
+            async with api.session.get(api.base_url + "/readyz", headers=headers) as response:
+                return where in await response.text()
+
+        async def is_told() -> bool:
+            return await told(tokens["read"])
+
+        await eventually(is_told, what="the address of the database")
+        answer = await api.ask("GET", "/api/servers", headers=tokens["read"])
+        assert (answer.status, where in answer.body["detail"]) == (503, True)
+        assert not await told({})
+        assert not await told(tokens["credentials"])
+
+
+async def test_an_open_api_tells_its_own_machine_which_database_is_away(
+    settings: Settings, dsn: str, proxy: TcpProxy, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    address = through(proxy, dsn)
+    async with serving(settings, address) as (api, _):
+        assert (await api.ask("GET", "/api/servers")).status == 200
+        await proxy.refuse()
+        proxy.cut()
+
+        async def is_told() -> bool:
+            async with api.session.get(api.base_url + "/readyz") as response:
+                return database.describe(address) in await response.text()
+
+        await eventually(is_told, what="the address of the database")
 
 
 async def test_ready_tells_whether_a_monitor_is_at_work_and_changes_are_heard_of(

@@ -124,14 +124,15 @@ async def test_a_token_that_ends_within_a_week_is_found(typed: Typed, psql: Conn
     assert "ollama-fleet token create" in remedy
 
 
+@pytest.mark.parametrize(("setting", "value"), [("API_HOST", "0.0.0.0"), ("API_HOSTNAMES", "fleet.lan")])
 async def test_an_api_that_others_reach_is_to_have_a_token(
-    typed: Typed, psql: Connection, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+    typed: Typed, psql: Connection, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, *, setting: str, value: str
 ) -> None:
-    monkeypatch.setenv("OLLAMA_FLEET_API_HOST", "0.0.0.0")
+    monkeypatch.setenv(f"OLLAMA_FLEET_{setting}", value)
     monkeypatch.setenv("OLLAMA_FLEET_API_PORT", str(unused_tcp_port))
     await make(psql, "old", "admin", lifetime=-LONG)
     health, seen, remedy = await look(typed, "tokens")
-    assert (health, "OLLAMA_FLEET_API_HOST is 0.0.0.0" in seen) == ("warning", True)
+    assert (health, f"OLLAMA_FLEET_{setting} is {value}" in seen) == ("warning", True)
     assert "ollama-fleet token create" in remedy
     await make(psql, "ci", "read")
     assert await look(typed, "tokens") == ("ok", "1 good", "")

@@ -15,9 +15,11 @@ from api.fleet.views import ServerView
 from monitor.domain.event import EventType
 from monitor.domain.selection import Request
 from monitor.domain.uptime import Window
+from monitor.postgres import database
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
 from tests.api.serving import serving_beside
+from tests.api.token_maker import make
 
 LIMIT = 15.0
 MODEL = """
@@ -34,11 +36,15 @@ async def fleet(request: pytest.FixtureRequest, dsn: str) -> AsyncIterator[Fleet
     """A fleet without a server, by each of the ways."""
     settings = Settings.model_validate({"database_url": dsn, "api_port": "0", "check_timeout": "1s"})
     if request.param == "database":
-        async with local.opened(settings, dsn=dsn) as database:
-            yield local.fleet(database, settings)
+        async with local.opened(settings, dsn=dsn) as opened:
+            yield local.fleet(opened, settings)
         return
+    # The command line may read credentials, and so is an API elsewhere asked with a token that may.
+    session = await database.connect(dsn, name="tests")
+    token = await make(session, "admin", "admin")
+    await session.close()
     with serving_beside(settings, dsn) as address:
-        async with remote.opened(address, token=None) as elsewhere:
+        async with remote.opened(address, token=token) as elsewhere:
             yield elsewhere
 
 

@@ -1,6 +1,7 @@
 """Commands on a fleet elsewhere: every way in which an API can fail them ends in one clear line."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -8,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from api.cli import api_connection, listing
 from tests.cli.conftest import Outcome, Typed
 
 PROBLEM = "application/problem+json"
@@ -19,12 +21,27 @@ class OtherProgram:
     def __init__(self) -> None:
         self.answer = web.Response()
         self.asked: list[web.BaseRequest] = []
+        # What is sent again and again, and of which content type.
+        self.endless: tuple[bytes, str] | None = None
+        self.sent = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer with a copy, since an answer can be sent only once."""
         self.asked.append(request)
+        if self.endless is not None:
+            return await self._pour(request, self.endless)
         told = self.answer
         return web.Response(body=told.body, status=told.status, headers=told.headers)
+
+    async def _pour(self, request: web.BaseRequest, what: tuple[bytes, str]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": what[1]})
+        await response.prepare(request)
+        # Until the command hangs up.
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(what[0])
+                self.sent += len(what[0])
+        return response
 
 
 @pytest.fixture
@@ -99,4 +116,103 @@ def test_an_api_that_is_away_ends_with_1(typed: Typed, monkeypatch: pytest.Monke
 async def test_an_api_of_another_version_is_not_taken_for_broken(other: OtherProgram, typed: Typed) -> None:
     other.answer = web.Response(body='{"elements": []}', content_type="application/json")
     outcome = await typed_later(typed, "servers", "list")
+    assert (outcome.code, "Install the version of ollama-fleet that runs there." in outcome.err) == (1, True)
+
+
+@pytest.mark.parametrize("status", [299, 206, 302, 308, 399])
+@pytest.mark.parametrize(
+    "command", [("servers", "list"), ("servers", "remove", "a", "--yes")], ids=lambda words: words[1]
+)
+async def test_a_status_that_the_api_never_has_is_another_program(
+    other: OtherProgram, typed: Typed, status: int, command: tuple[str, ...]
+) -> None:
+    other.answer = web.Response(body="{}", status=status, content_type="application/json")
+    outcome = await typed_later(typed, *command)
+    assert outcome.code == 1
+    assert outcome.err.startswith("ollama-fleet: What answers at http://127.0.0.1:")
+    assert outcome.err.endswith(f" is not the API of ollama-fleet: status {status}. Correct OLLAMA_FLEET_API_URL.\n")
+
+
+@pytest.mark.parametrize("status", [499, 599, 999])
+async def test_a_refusal_with_a_status_that_nobody_knows_is_one_sentence(
+    other: OtherProgram, typed: Typed, status: int
+) -> None:
+    other.answer = web.Response(body="[]", status=status, content_type="application/json")
+    outcome = await typed_later(typed, "servers", "list")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert f" answered {status}." in outcome.err
+
+
+DEEP = "[" * 200_000 + "]" * 200_000
+NOT_SO_DEEP = "[" * 200 + "]" * 200
+
+
+@pytest.mark.parametrize("status", [200, 422])
+@pytest.mark.parametrize(
+    ("document", "seen"),
+    [
+        (DEEP, "application/json that cannot be read"),
+        (f'{{"detail": {NOT_SO_DEEP}}}', "JSON that is more than 64 levels deep"),
+        ("9" * 5000, "application/json that cannot be read"),
+    ],
+    ids=["deep", "rather deep", "long number"],
+)
+async def test_json_that_nobody_writes_is_another_program(
+    other: OtherProgram, typed: Typed, *, status: int, document: str, seen: str
+) -> None:
+    other.answer = web.Response(body=document, status=status, content_type="application/json")
+    for command in (("servers", "list"), ("events",), ("resolve", "m"), ("status",)):
+        outcome = await typed_later(typed, *command)
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+        assert f"is not the API of ollama-fleet: status {status}, " in outcome.err
+        assert seen in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("content_type", "seen"), [("application/json", "and more than 1 MiB"), ("text/html", "text/html")]
+)
+async def test_an_answer_without_an_end_is_not_read_to_it(
+    other: OtherProgram, typed: Typed, monkeypatch: pytest.MonkeyPatch, content_type: str, seen: str
+) -> None:
+    monkeypatch.setattr(api_connection, "MOST_BYTES", 1024 * 1024)
+    other.endless = b" " * 65_536, content_type
+    outcome = await typed_later(typed, "servers", "list")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert f"is not the API of ollama-fleet: status 200, {seen}. Correct" in outcome.err
+    # What lies in the buffers between us comes on top.
+    assert other.sent < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("command", [("servers", "list"), ("models",)])
+async def test_a_list_whose_pages_have_no_end_is_given_up(
+    other: OtherProgram, typed: Typed, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(listing, "MOST_PAGES", 3)
+    other.answer = web.Response(body='{"items": [], "next_cursor": "more"}', content_type="application/json")
+    outcome = await typed_later(typed, *command)
+    assert (outcome.code, len(other.asked)) == (1, 3)
+    assert "The list has no end" in outcome.err
+
+
+@pytest.mark.parametrize("said", [[["x"]], {"a": 1}, 7, "", "  ", None])
+async def test_a_detail_that_is_no_text_is_not_told(other: OtherProgram, typed: Typed, said: object) -> None:
+    document = {"code": ["x"], "detail": said, "next": {}, "errors": [{"field": []}, 1]}
+    other.answer = web.Response(body=json.dumps(document), status=500, content_type=PROBLEM)
+    outcome = await typed_later(typed, "events")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+
+
+async def test_a_detail_as_long_as_a_book_is_cut(other: OtherProgram, typed: Typed) -> None:
+    document = {"code": "x", "detail": "word \n\x1b[2J" * 50_000}
+    other.answer = web.Response(body=json.dumps(document), status=500, content_type=PROBLEM)
+    outcome = await typed_later(typed, "servers", "list")
+    assert (outcome.code, outcome.err.count("\n"), "\x1b" in outcome.err) == (1, 1, False)
+    assert len(outcome.err) < 3000
+
+
+async def test_an_event_that_only_a_later_version_knows_is_told_as_one(other: OtherProgram, typed: Typed) -> None:
+    event = {"seq": 1, "type": "server.sang", "server_id": None, "model_id": None, "at": "2026-01-01T00:00:00Z"}
+    page = {"items": [event | {"body": {}}], "last_seq": 1, "first_seq": 1, "head": 1}
+    other.answer = web.Response(body=json.dumps(page), content_type="application/json")
+    outcome = await typed_later(typed, "events")
     assert (outcome.code, "Install the version of ollama-fleet that runs there." in outcome.err) == (1, True)

@@ -187,4 +187,4 @@ def test_where_others_may_ask_the_greeting_has_an_address_for_a_browser_and_a_pl
     process.terminate()
     process.communicate(timeout=PATIENCE)
     assert address(lines).startswith("http://127.0.0.1:")
-    assert lines[-1].startswith(f"""  curl -H "Authorization: Bearer $TOKEN" '{address(lines)}/api/events?""")
+    assert lines[-1].startswith(f"  curl -H @FILE_WITH_HEADER '{address(lines)}/api/events?")

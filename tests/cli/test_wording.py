@@ -123,7 +123,7 @@ def test_a_token_that_is_not_good_is_told_by_its_setting(
         assert said("models", token=tokens["expired"]) == f"The token in {TOKEN} has expired; {read}.\n"
         assert said("status", token=tokens["revoked"]) == f"The token in {TOKEN} was revoked; {read}.\n"
         assert said("servers", "add", "a", "http://a", token=tokens["reads"]) == (
-            f"The token in {TOKEN} may not do this, it lacks the scope write; {write} that has it.\n"
+            f"This needs a token with the scope write, and {TOKEN} has none with it; {write} that has it.\n"
         )
 
 

@@ -81,7 +81,7 @@ def state_dir(name: str = "state") -> Iterator[Path]:
     """A place for a state folder that other accounts can reach; nothing runs there afterwards."""
     # pytest's own folders are closed to the account that PostgreSQL runs as when the tests run as root.
     parent = Path(tempfile.mkdtemp(prefix="fleet-", dir=roomy.folder(_ROOM)))
-    parent.chmod(0o777)
+    parent.chmod(0o755)
     path = parent / name
     try:
         yield path

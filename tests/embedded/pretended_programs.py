@@ -22,7 +22,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def nobody() -> account.Account:
-    """Return the account that root lends where there is no better one."""
+    """Return a user who is not to change what root runs."""
     entry = pwd.getpwnam("nobody")
     return account.Account(uid=entry.pw_uid, gid=entry.pw_gid, lent=True)
 

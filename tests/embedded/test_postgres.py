@@ -23,7 +23,7 @@ def state_dir() -> Iterator[Path]:
 
 
 def supervisor_of(state_dir: Path) -> int:
-    return int(state_folder.StateFolder.at(state_dir).supervisor_lock.read_text())
+    return int(state_folder.StateFolder.at(state_dir).supervisor_lock.read_text().split()[0])
 
 
 def server_answers(server: embedded.EmbeddedServer, *, expected: str, statement: str) -> bool:
@@ -41,6 +41,12 @@ def test_a_second_start_finds_what_the_first_one_wrote(state_dir: Path) -> None:
     with embedded.running(state_dir) as server:
         assert sql(server, "SELECT answer FROM kept") == "42"
     assert shown == ["on", "", "on", "0"]
+
+
+def test_no_host_is_let_in_even_if_the_server_were_to_listen(state_dir: Path) -> None:
+    with embedded.running(state_dir, fast_and_unsafe=True) as server:
+        rules = sql(server, "SELECT DISTINCT type, auth_method FROM pg_hba_file_rules ORDER BY 1, 2")
+    assert rules.splitlines() == ["host|reject", "local|trust"]
 
 
 async def test_asyncpg_understands_the_connection_string(state_dir: Path) -> None:
@@ -156,7 +162,7 @@ def test_a_stale_pid_file_whose_number_lives_again_does_not_keep_it_from_startin
         sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
     eventually(lambda: not is_running(state_dir))
     folder = state_folder.StateFolder.at(state_dir)
-    owner = account.choose(folder.state_dir, data_dir=folder.data_dir)
+    owner = account.choose(folder.data_dir)
     # A stranger of the same account: the one kind of process that PostgreSQL itself takes for a server.
     with contextlib.ExitStack() as stack:
         stranger = stack.enter_context(subprocess.Popen(["sleep", "60"], **owner.identity()))

@@ -1,7 +1,6 @@
 """Where the embedded PostgreSQL lives and as whom it runs: odd paths, accounts, foreign data, full disks."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +10,10 @@ import asyncpg
 import pytest
 
 from monitor.domain.errors import EmbeddedPostgresError
-from monitor.embedded import account, binaries, copies, postmaster, state_folder
+from monitor.embedded import binaries, copies, state_folder
 from monitor.embedded import postgres as embedded
 from tests.embedded import embedded_user
 from tests.embedded.embedded_user import CHECKOUT, SITE_PACKAGES, UserProcess, sql
-from tests.embedded.pretended_programs import nobody
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -24,28 +22,6 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become s
 def state_dir() -> Iterator[Path]:
     with embedded_user.state_dir() as path:
         yield path
-
-
-def installed_for_all(folder: Path) -> list[Path]:
-    """Lay out monitor and PostgreSQL's package where each account can enter; the checkout may be in root's home."""
-    shutil.copytree(CHECKOUT / "monitor", folder / "monitor")
-    embedded_user.copy_package(folder)
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-    return [folder]
-
-
-def interpreter_for(owner: account.Account) -> str:
-    """A Python that the account can start; the one of the tests may be in root's home."""
-    program = "import sys; assert sys.version_info >= (3, 11)"
-    for interpreter in (sys.executable, os.path.realpath(sys.executable), "/usr/bin/python3"):
-        try:
-            subprocess.run(
-                [interpreter, "-c", program], check=True, cwd="/", stderr=subprocess.DEVNULL, **owner.identity()
-            )
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return interpreter
-    pytest.skip(f"{owner.name} can reach no Python 3.11 on this machine")
 
 
 @pytest.mark.parametrize("name", ["a space", "per%cent @ 'q\" ü", "com,ma", "long" * 40])
@@ -101,37 +77,6 @@ def test_the_package_and_the_system_both_serve(state_dir: Path, source: str) -> 
     assert str(facts["psql"]).startswith("/usr/lib/postgresql") == (source == "system")
 
 
-@only_root
-def test_as_root_it_runs_as_an_account_without_privileges(state_dir: Path) -> None:
-    with embedded.running(state_dir, fast_and_unsafe=True) as server:
-        pid = postmaster.find(server.data_dir)
-        status = Path(f"/proc/{pid}/status").read_text()
-        uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
-        groups = next(line for line in status.splitlines() if line.startswith("Groups:")).split()[1:]
-        assert set(uids) == {str(server.data_dir.stat().st_uid)}
-        assert "0" not in uids
-        assert "0" not in groups
-
-
-@only_root
-def test_root_and_the_owner_of_the_state_folder_share_one_server(state_dir: Path) -> None:
-    owner = nobody()
-    interpreter = interpreter_for(owner)
-    path = installed_for_all(state_dir.parent / "installed")
-    state_dir.mkdir()
-    os.chown(state_dir, owner.uid, owner.gid)
-    for first, second in ((account.Identity(), owner.identity()), (owner.identity(), account.Identity())):
-        users = []
-        for identity in (first, second):
-            python = interpreter if identity else sys.executable
-            users.append(UserProcess(state_dir, identity=identity, interpreter=[python], path=path))
-            users[-1].facts()
-        for user in users:
-            user.leave()
-        embedded_user.eventually(lambda: not embedded_user.is_running(state_dir))
-    assert (state_dir / "postgres" / "data").stat().st_uid == owner.uid
-
-
 @pytest.mark.parametrize(
     ("name", "mode"), [pytest.param("private", 0o700, marks=only_root), ("a '\"quoted\"' $HOME", 0o755)]
 )
@@ -145,7 +90,7 @@ def test_programs_that_initdb_or_the_account_cannot_use_are_copied_and_kept_whil
     user = UserProcess(state_dir, path=[site, CHECKOUT])
     copy = Path(os.readlink(f"/proc/{user.facts()['postmaster']}/exe")).parents[3]
     assert copy.parent == copies.default_place().resolve()
-    supervisor = state_folder.StateFolder.at(state_dir).supervisor_lock.read_text()
+    supervisor = state_folder.StateFolder.at(state_dir).supervisor_lock.read_text().split()[0]
     opened = [os.readlink(descriptor) for descriptor in Path(f"/proc/{supervisor}/fd").iterdir()]
     assert f"{copy}.lock" in opened
     user.leave()

@@ -29,6 +29,11 @@ def teredo(server: str, client: str) -> str:
         "2001:db8::1",
         "::ffff:192.168.1.20",
         "64:ff9b::8.8.8.8",
+        "64:ff9b:1::8.8.8.8",
+        "64:ff9b:1:0808:8:0800::",
+        "::ffff:0:192.168.1.20",
+        "2001:db8::5efe:192.168.1.20",
+        "fd00:ec3::23",
         "2002:0808:0808::1",
         teredo("65.54.227.120", "192.0.2.45"),
     ],
@@ -47,7 +52,13 @@ def test_addresses_where_servers_may_live_are_allowed(address: str) -> None:
         ("100.100.100.200", "metadata"),
         ("168.63.129.16", "metadata"),
         ("192.0.0.192", "metadata"),
-        ("fd00:ec2::254", "metadata"),
+        ("fd00:ec2::254", "metadata address of Amazon's"),
+        ("169.254.170.23", "link-local"),
+        ("fd00:ec2::23", "metadata"),
+        ("fd00:a9fe:a9fe::1", "metadata address of Akamai's"),
+        ("fd00:c1::a9fe:a9fe", "metadata"),
+        ("fd00:100::100:200", "metadata"),
+        ("fd00:42::42", "metadata"),
         ("fd20:ce::254", "metadata"),
         ("224.0.0.1", "multicast"),
         ("239.255.255.250", "multicast"),
@@ -71,6 +82,14 @@ def test_addresses_that_are_no_server_are_refused_with_their_nature(address: str
         "64:ff9b::169.254.169.254",
         "64:ff9b:1::169.254.169.254",
         "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1::a9:fea9:fe00:0",
+        "64:ff9b:1::",
+        "::ffff:0:169.254.169.254",
+        "::ffff:0:100.100.100.200",
+        "2001:db8::5efe:169.254.169.254",
+        "2001:db8::200:5efe:169.254.169.254",
+        "fd12:3456::100:5efe:169.254.170.23",
         teredo("169.254.169.254", "192.0.2.45"),
         teredo("65.54.227.120", "169.254.169.254"),
         "::ffff:0.0.0.0",
@@ -81,6 +100,12 @@ def test_addresses_that_are_no_server_are_refused_with_their_nature(address: str
 )
 def test_a_refused_address_is_refused_in_every_wrapping(address: str) -> None:
     assert guard.check(ipaddress.ip_address(address), EVERYTHING) is not None
+
+
+def test_each_metadata_address_is_listed_once_with_its_source() -> None:
+    networks = [network for network, _, _ in guard.METADATA]
+    assert len(networks) == len(set(networks))
+    assert all(source.startswith("https://") for _, _, source in guard.METADATA)
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,28 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
+import monitor
 from api.fleet import key_changes
 from monitor.credentials import key_ring, sealing
 from monitor.credentials.key_ring_file import KeyRingFile
 from monitor.credentials.sealing import Sealed
 from monitor.credentials.vault import Vault
 from monitor.domain.credential import Bearer, ClientKey, Unreadable
-from monitor.domain.errors import FleetError, KeyRingError
+from monitor.domain.errors import ConfigurationError, FleetError, KeyRingError
 from monitor.domain.server import ServerId, Tls
-from monitor.postgres import credential_store
+from monitor.postgres import credential_store, database, schema_version
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.server_store import PostgresServerStore
 from tests import fold
 from tests.credentials.conftest import fresh_key
 
 INSERT = "INSERT INTO ollama_servers (id, name, url, auth_type, auth_config, status) VALUES ($1, $2, $3, $4, $5, 'up')"
+ADVISORY = [0x6B657973, 0x7365616C, 0x6F6C6C616D61]
 UNTOUCHED = "SELECT to_jsonb(server) - 'auth_config' AS row FROM ollama_servers AS server ORDER BY id"
 
 
@@ -254,6 +257,52 @@ async def test_pruning_waits_for_who_is_storing_a_credential(
         done, _ = await asyncio.wait([pruning], timeout=0.3)
         assert not done
     assert await pruning == []
+
+
+async def test_who_can_only_connect_keeps_nobody_from_storing_rotating_and_migrating(
+    fleet_database: Database, empty_dsn: str, observer: Connection, vault: Vault
+) -> None:
+    """Advisory locks are for everybody, even the numbers of the ones there once were."""
+    await observer.execute("SELECT pg_advisory_lock(key) FROM unnest($1::bigint[]) AS key", ADVISORY)
+    elsewhere = await database.connect(empty_dsn, name="psql")
+    await elsewhere.execute("SELECT pg_advisory_lock(key) FROM unnest($1::bigint[]) AS key", ADVISORY)
+    await add(observer, vault)
+    async with asyncio.timeout(60):
+        async with fleet_database.transaction() as session:
+            await credential_store.prepare_sealing(session, vault)
+        assert (await key_changes.rotate(fleet_database, vault, tell=unheard)).resealed == 1
+        assert len(await key_changes.prune(fleet_database, vault)) == 1
+        assert await schema_version.upgrade(empty_dsn)
+    await elsewhere.close()
+
+
+def test_no_program_takes_an_advisory_lock() -> None:
+    checkout = Path(monitor.__file__).parent.parent
+    written = [
+        file
+        for part in ("api", "monitor", "migrations", "deploy")
+        for file in (checkout / part).rglob("*")
+        if file.suffix in {".py", ".sql"} and "advisory_" in file.read_text()
+    ]
+    assert written == []
+
+
+async def test_only_one_process_changes_the_keys(fleet_database: Database, observer: Connection, vault: Vault) -> None:
+    await add(observer, vault)
+    async with credential_store.changing_keys(fleet_database.dsn):
+        with pytest.raises(FleetError, match="Another process is changing the key ring"):
+            await key_changes.rotate(fleet_database, vault, tell=unheard)
+
+
+async def test_a_lock_that_is_gone_is_told_with_the_statement_that_brings_it_back(
+    fleet_database: Database, observer: Connection, vault: Vault
+) -> None:
+    await add(observer, vault)
+    await observer.execute("DELETE FROM fleet_locks")
+    with pytest.raises(ConfigurationError, match=r"run `INSERT INTO fleet_locks") as caught:
+        await key_changes.prune(fleet_database, vault)
+    await observer.execute(str(caught.value).split("`")[1])
+    assert await key_changes.prune(fleet_database, vault) == []
 
 
 async def test_nothing_is_changed_with_the_wrong_ring_or_without_one(

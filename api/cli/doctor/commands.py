@@ -93,7 +93,7 @@ async def _local(settings: Settings, dsn: str) -> AsyncIterator[Finding]:
             async with store.session() as connection:
                 allowed = await diagnosis.descriptors_allowed(connection)
             yield await database.keys(store, Vault.of(settings))
-            yield await database.tokens(store, api_host=settings.api_host)
+            yield await database.tokens(store, settings)
     finally:
         await store.close()
     async for one in _rest(settings, known, descriptors_of_monitor=allowed):

@@ -22,6 +22,7 @@ from monitor.domain.credential import Unreadable
 from monitor.domain.errors import FleetError, KeyRingError
 from monitor.postgres import credential_store, database, notify_proof, schema_version
 from monitor.postgres.database import Connection, Database
+from monitor.settings import Settings
 
 NOTIFY_SECONDS = 3.0
 MOST_CLOCK_DIFFERENCE = timedelta(seconds=2)
@@ -145,7 +146,7 @@ async def keys(store: Database, vault: Vault) -> Finding:
     return finding.ok("keys", f"{len(rows)} credentials, and {vault.file.path} opens all of them")
 
 
-async def tokens(store: Database, *, api_host: str) -> Finding:
+async def tokens(store: Database, settings: Settings) -> Finding:
     """Count the tokens that are good, by the clock of the database, which is the one that ends them."""
     async with store.session() as connection:
         rows = await stored_tokens.read_all(connection)
@@ -156,7 +157,7 @@ async def tokens(store: Database, *, api_host: str) -> Finding:
         if row["revoked_at"] is None and (row["seconds_left"] is None or row["seconds_left"] > 0)
     }
     if not good:
-        return _none_good(api_host, has_any=bool(rows))
+        return _none_good(hosts.exposure(settings.api_host, settings.api_hostnames), has_any=bool(rows))
     ending = [name for name, left in good.items() if left is not None and left < SOON.total_seconds()]
     if ending:
         return finding.warning(
@@ -167,13 +168,12 @@ async def tokens(store: Database, *, api_host: str) -> Finding:
     return finding.ok("tokens", f"{len(good)} good")
 
 
-def _none_good(api_host: str, *, has_any: bool) -> Finding:
+def _none_good(exposed: tuple[str, str] | None, *, has_any: bool) -> Finding:
     making = "make one with `ollama-fleet token create NAME --scope read --scope write`"
-    if not hosts.is_loopback(api_host):
+    if exposed is not None:
+        why, otherwise = exposed
         return finding.warning(
-            "tokens",
-            f"none is good, and OLLAMA_FLEET_API_HOST is {api_host}, which other machines reach, so no API starts",
-            next=f"{making}, or listen on 127.0.0.1.",
+            "tokens", f"none is good, and {why}, so no API starts", next=f"{making}, or {otherwise}."
         )
     if has_any:
         return finding.warning("tokens", "all are revoked or expired, so the API lets nobody in", next=f"{making}.")

@@ -20,11 +20,11 @@ SENTENCES = {
     f"If it is lost, {MAKE}.",
     "token_expired": f"The token in {TOKEN} has expired; {MAKE}.",
     "token_revoked": f"The token in {TOKEN} was revoked; {MAKE}.",
-    "scope_missing": f"The token in {TOKEN} may not do this, it lacks the scope {{scope}}; {MAKE} that has it.",
+    "scope_missing": f"This needs a token with the scope {{scope}}, and {TOKEN} has none with it; {MAKE} that has it.",
     "too_many_failures": f"Too many commands from here came with a token that is not good. Correct {TOKEN}, or unset "
     "it; a good one is let in at once.",
-    "host_not_allowed": "The API does not answer under the name in OLLAMA_FLEET_API_URL. Use one it knows, or add this "
-    f"one to OLLAMA_FLEET_API_HOSTNAMES where it runs, or set {TOKEN}.",
+    "host_not_allowed": "Without a token the API answers only under localhost, not under the name in "
+    f"OLLAMA_FLEET_API_URL. Set {TOKEN} to one; {MAKE.format(scope='read')}.",
     "discovery_failed": "The server did not list its models: {why}. `ollama-fleet servers check SERVER` says what to "
     "do; what was known of its models stays.",
 }

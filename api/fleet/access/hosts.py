@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import re
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 
@@ -50,13 +51,30 @@ def from_here(base_url: str) -> str:
     return base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-async def require_token(table: TokenTable, host: str) -> None:
-    """Raise `ConfigurationError` unless somebody could be let in at an address that others reach."""
+def exposure(host: str, hostnames: Sequence[str]) -> tuple[str, str] | None:
+    """Return why others reach an API with these settings, and what ends that; None for one of this machine alone.
+
+    Behind a proxy each request comes from this machine, so a name for others counts like an address for others.
+    """
+    if not is_loopback(host):
+        return f"OLLAMA_FLEET_API_HOST is {host}, which other machines reach", "listen on 127.0.0.1"
+    if hostnames:
+        names = ", ".join(hostnames)
+        return f"OLLAMA_FLEET_API_HOSTNAMES is {names}, a name for others to ask by", "leave that setting out"
+    return None
+
+
+async def require_token(table: TokenTable, host: str, hostnames: Sequence[str]) -> None:
+    """Raise `ConfigurationError` unless somebody could be let in at an API that others reach."""
+    exposed = exposure(host, hostnames)
+    if exposed is None:
+        return
     await table.refresh()
     if not table.has_usable():
+        why, otherwise = exposed
         raise ConfigurationError(
-            f"OLLAMA_FLEET_API_HOST is {host}, which other machines reach, and there is no token that is good: make "
-            "one with `ollama-fleet token create NAME --scope read --scope write`, or listen on 127.0.0.1."
+            f"{why}, and there is no token that is good: make one with `ollama-fleet token create NAME --scope read "
+            f"--scope write`, or {otherwise}."
         )
 
 

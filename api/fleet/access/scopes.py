@@ -28,6 +28,8 @@ IMPLIED = {
     Scope.CREDENTIALS: frozenset({Scope.CREDENTIALS}),
     Scope.ADMIN: frozenset(Scope),
 }
+# What needs no token in an API that is open to its own machine: each of its users and programs may be the one who asks.
+OPEN = frozenset(Scope) - {Scope.CREDENTIALS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +44,18 @@ class Access:
 
     def require(self, scope: Scope) -> None:
         """Raise the 403 `Refused` unless this scope is among them."""
-        if scope not in self.scopes:
-            raise Refused(
-                "scope_missing",
-                f"The token may not do this: it lacks the scope {scope}. Make one that has it with "
-                f"`ollama-fleet token create NAME --scope {scope}`, and send that.",
-                scope=scope.value,
-            )
+        if scope in self.scopes:
+            return
+        who = "The token may not do this: it lacks" if self.token_id else "Nobody may do this without a token that has"
+        # Whoever asks for credentials reads, too.
+        also = "--scope read " if scope is Scope.CREDENTIALS else ""
+        closes = "" if self.token_id else " From then on every request needs a token."
+        raise Refused(
+            "scope_missing",
+            f"{who} the scope {scope}. Make one that has it with `ollama-fleet token create NAME {also}--scope "
+            f"{scope}`, and send that.{closes}",
+            scope=scope.value,
+        )
 
 
 def implied(scopes: Iterable[Scope]) -> frozenset[Scope]:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from api.fleet.access import grant
 from api.fleet.access.grant import Grant
-from api.fleet.access.scopes import LOCAL, Access, Scope, implied
+from api.fleet.access.scopes import LOCAL, OPEN, Access, Scope, implied
 from api.fleet.queries import tokens as queries
 from api.fleet.refusals import Refused
 from monitor.domain.errors import DatabaseUnavailableError
@@ -156,7 +156,7 @@ class TokenTable:
             self.open_access.grant.end(missing())
             self.open_access = None
         elif self.may_be_open and self.open_access is None:
-            self.open_access = Access(actor=LOCAL, scopes=frozenset(Scope))
+            self.open_access = Access(actor=LOCAL, scopes=OPEN)
 
     async def _note_uses(self) -> None:
         uses, self._uses = self._uses, {}

@@ -1,6 +1,6 @@
 // What makes no event is asked for now and then: whether the API can work, last checks, latencies, histories.
 
-import { get } from "./api.js";
+import { access, get } from "./api.js";
 import * as clock from "./clock.js";
 
 const READY_MS = 10_000;
@@ -90,7 +90,9 @@ export class Freshness {
     let readiness = null;
     const question = (this.questions += 1);
     try {
-      const response = await fetch("/readyz", { cache: "no-store", credentials: "omit", redirect: "error" });
+      // With a token it says more; 503 is an answer, too.
+      const headers = access.token ? { Authorization: `Bearer ${access.token}` } : {};
+      const response = await fetch("/readyz", { headers, cache: "no-store", credentials: "omit", redirect: "error" });
       readiness = await response.json();
     } catch {
       // Not answered at all; the stream tells of it, too.

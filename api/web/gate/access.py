@@ -10,9 +10,8 @@ from api.fleet.refusals import Refused
 from api.web.gate import origins
 
 _KEY = web.RequestKey("access", Access)
-# What nobody needs a token for: signs of life, and pages that hold no data of the fleet.
-PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
-PUBLIC_FOLDERS = ("/docs/", "/dashboard/")
+# What nobody needs a token for beside the pages.
+SIGNS_OF_LIFE = frozenset({"/livez", "/readyz"})
 # Questions that are sent with POST because they are long.
 QUESTIONS = frozenset({"/api/resolve"})
 # Where people put a token that belongs into a header; lower case.
@@ -31,6 +30,11 @@ def note(request: web.Request, access: Access) -> None:
 def of(request: web.Request) -> Access:
     """Return who asks; a public route is asked by nobody, who may do nothing."""
     return request.get(_KEY) or Access(actor="nobody", scopes=frozenset())
+
+
+def may_read(request: web.Request) -> bool:
+    """Whether whoever asks is known and may read the fleet, and so be told of its database, too."""
+    return Scope.READ in of(request).scopes
 
 
 @asynccontextmanager
@@ -56,7 +60,7 @@ def scopes_of(request: web.Request) -> tuple[Scope, ...]:
             "`Authorization: Bearer TOKEN`. If this was a real one, revoke it and make another.",
         )
     path = request.rel_url.path
-    if path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS):
+    if path in SIGNS_OF_LIFE or origins.is_page(path):
         return PUBLIC
     scope = Scope.READ if request.method in origins.SAFE_METHODS or path in QUESTIONS else Scope.WRITE
     return (scope, Scope.CREDENTIALS) if "credentials" in query.getall("include", ()) else (scope,)

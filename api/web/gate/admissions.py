@@ -4,10 +4,11 @@ import hashlib
 import secrets
 
 from aiohttp import web
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, ORIGIN
 from aiohttp.hdrs import METH_GET as GET
 
 from api.fleet.access.scopes import Access
+from api.web.gate.origins import SITE
 from api.web.http import targets
 
 MOST_REMEMBERED = 4096
@@ -40,9 +41,12 @@ class Admissions:
             self._known[mark] = access
 
     def _mark(self, request: web.Request) -> tuple[str, bytes] | None:
-        """Return what tells a request from others; None for one that changes something, or has not just one token."""
+        """Return what tells a request from others; None for one to look at closely each time.
+
+        That is one that changes something, that a browser sends, or that has not just one token.
+        """
         headers = request.headers.getall(AUTHORIZATION, ())
-        if request.method != GET or len(headers) != 1:
+        if request.method != GET or len(headers) != 1 or SITE in request.headers or ORIGIN in request.headers:
             return None
         target = request.raw_path
         if targets.SESSION in target:

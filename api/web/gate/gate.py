@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """Lets requests in; `hostnames` are further names under which the API may be asked."""
+    """Lets requests in; `hostnames` are further names that pages of the API have."""
 
     def __init__(self, table: TokenTable, *, hostnames: Collection[str]) -> None:
         self._table = table
@@ -50,10 +50,21 @@ class Gate:
                 found.require(scope)
             if found.token_id is not None:
                 self._admissions.remember(request, found)
-        # An API that wants tokens is asked under any name, so a proxy needs no setting: a page that reaches it
-        # through its own DNS has no token to send, and browsers add none by themselves.
+        else:
+            self._recognize(request)
+        # An API that wants tokens is asked under any name: a page that reaches it through its own DNS has no token to
+        # send, and browsers add none by themselves.
         if self._table.may_be_open:
-            origins.require_own_host(request, self._hostnames)
+            origins.require_own_host(request)
+
+    def _recognize(self, request: web.Request) -> None:
+        """Note who asks for what is public, if that is known: an answer may tell more to those who may read."""
+        found = self._table.open_access
+        values = request.headers.getall(hdrs.AUTHORIZATION, ())
+        if found is None and len(values) == 1:
+            found = self._table.find(_token_in(values[0]))
+        if found is not None and found.grant.refusal() is None:
+            access.note(request, found)
 
     async def _identify(self, request: web.Request) -> Access:
         if not self._table.is_loaded:
@@ -104,7 +115,11 @@ def _presented(request: web.Request) -> str:
             "several_tokens",
             "The request has several Authorization headers; send one, with one token.",
         )
-    match = _BEARER.fullmatch(values[0].strip())
+    return _token_in(values[0])
+
+
+def _token_in(header: str) -> str:
+    match = _BEARER.fullmatch(header.strip())
     # What is no bearer token at all is answered like one that nobody knows.
     return "" if match is None else match["token"]
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from api.fleet.registry import Registry
 from api.fleet.views import Liveness, ReadinessReport
+from api.web.gate import access
 from api.web.http import parameters, responses
 from api.web.http.parameters import NoParameters
 from api.web.metrics.scrape import Scrape
@@ -56,9 +57,9 @@ class HealthHandler:
         """`GET /livez`."""
         return responses.document(Liveness())
 
-    async def ready(self, _: web.Request) -> web.Response:
+    async def ready(self, request: web.Request) -> web.Response:
         """`GET /readyz`."""
-        report = await self._registry.readiness()
+        report = await self._registry.readiness(names_database=access.may_read(request))
         status = HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE
         return responses.document(report, status=status)
 

@@ -18,7 +18,7 @@ from aiohttp.hdrs import ACCEPT_ENCODING
 
 from api.web.http import parameters
 from api.web.http.parameters import NoParameters
-from api.web.http.responses import HEADERS
+from api.web.http.responses import HEADERS, OWN_PAGES
 from api.web.openapi import document, page
 from api.web.openapi.operation import Operation
 
@@ -45,7 +45,7 @@ DASHBOARD_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Encoding",
-    "X-Content-Type-Options": "nosniff",
+    **OWN_PAGES,
     "X-Frame-Options": "DENY",
 }
 MEDIA_TYPES = {

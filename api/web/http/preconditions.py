@@ -10,10 +10,11 @@ from http import HTTPStatus
 from aiohttp import web
 
 from api.fleet import refusals
+from api.web.http.responses import OWN_PAGES
 
 NEVER = 0
 TAG_BYTES = 12
-KEPT_IN_304 = frozenset({"ETag", "Cache-Control", "Vary", "X-Content-Type-Options"})
+KEPT_IN_304 = frozenset({"ETag", "Cache-Control", "Vary", *OWN_PAGES})
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<text>[\x21\x23-\x7e]*)"')
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 

@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from api.fleet.refusals import Refused
 from api.web import problems
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# No page of another site may load an answer, as a picture or a script either.
+OWN_PAGES = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", **OWN_PAGES}
 JSON_HEADERS = CIMultiDict({**HEADERS, "Content-Type": "application/json; charset=utf-8"})
 # A smaller answer fits into a packet or two anyway; a bigger one is not compressed in the event loop.
 COMPRESS_ABOVE_BYTES = 4 * 1024
