@@ -6,6 +6,8 @@ nothing about the server, so it changes nothing. The reason and detail shown alw
 verdict shown: a server that is down for one cause takes over another one only after that has been
 seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
 a server only when something shows that the server is alive: the answer itself, or a good probe after it.
+One that had no connection never does, since a good probe after it shows that this is over; one that had a
+connection and no answer only if the next listing fares no better.
 A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
 A credential that cannot be opened is no matter of evidence: it takes a server down at once.
 """
@@ -20,18 +22,10 @@ from monitor.domain.server import Policy
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
 # Known here, without asking the server: another probe would tell nothing new.
 CERTAIN = frozenset({Reason.CREDENTIAL})
+# No connection came about, which is a matter of the server and not of its list: the next probe says what that means.
+UNREACHED = frozenset({Reason.DNS, Reason.REFUSED, Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT, Reason.TLS})
 # A listing that failed for one of these may just as well be the first sign that the server is gone.
-UNANSWERED = frozenset(
-    {
-        Reason.DNS,
-        Reason.REFUSED,
-        Reason.UNREACHABLE,
-        Reason.CONNECT_TIMEOUT,
-        Reason.TIMEOUT,
-        Reason.RESET,
-        Reason.TLS,
-    }
-)
+UNANSWERED = frozenset({Reason.TIMEOUT, Reason.RESET})
 
 
 def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
@@ -61,18 +55,22 @@ def pardon(held: Availability) -> Availability:
 
 def pardon_listing(held: Availability) -> Availability:
     """Return the verdict without a listing that failed and has not shown yet, which was our own fault as well."""
-    return held if held.status is Status.DEGRADED else replace(held, list_failure=None)
+    return replace(held, list_doubt=False, list_failure=held.list_failure if held.status is Status.DEGRADED else None)
 
 
 def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> Availability:
     """Return the availability after a listing: a server that is alive but cannot list is `degraded`."""
-    if listing.reason is Reason.LOCAL or previous.status not in {Status.UP, Status.DEGRADED}:
+    if listing.reason in UNREACHED | {Reason.LOCAL} or previous.status not in {Status.UP, Status.DEGRADED}:
         return previous
     failure = None if listing.reason is Reason.OK else f"{listing.reason}: {listing.detail}"[:200]
+    silent = listing.reason in UNANSWERED
+    if silent and previous.list_failure is None and not previous.list_doubt:
+        return replace(previous, list_doubt=True)
+    previous = replace(previous, list_doubt=False) if previous.list_doubt else previous
     if (failure is None) == (previous.list_failure is None):
         return previous
     noted = replace(previous, list_failure=failure)
-    if noted.reason is Reason.BUSY or listing.reason in UNANSWERED:
+    if noted.reason is Reason.BUSY or silent:
         return noted
     return _alive(noted, Reason.OK, "", at=at)
 
@@ -94,7 +92,13 @@ def _alive(counted: Availability, reason: Reason, detail: str, *, at: float) -> 
 def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
     seen = previous.suspect_count + 1 if previous.suspect is result.reason else 1
     counted = replace(
-        previous, good=0, bad=previous.bad + 1, suspect=result.reason, suspect_count=seen, list_failure=None
+        previous,
+        good=0,
+        bad=previous.bad + 1,
+        suspect=result.reason,
+        suspect_count=seen,
+        list_failure=None,
+        list_doubt=False,
     )
     if previous.status is Status.DOWN:
         if previous.reason is result.reason or (seen < policy.fall and result.reason not in CERTAIN):

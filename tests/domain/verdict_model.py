@@ -9,7 +9,7 @@ from monitor.domain.probe import Reason
 from monitor.domain.server import Policy
 
 ALIVE = {Reason.OK, Reason.BUSY}
-UNANSWERED = {Reason.REFUSED, Reason.TIMEOUT}
+UNREACHED, UNANSWERED = {Reason.REFUSED}, {Reason.TIMEOUT}
 Shown = tuple[Status, Reason | None, str, str | None]
 
 
@@ -116,7 +116,9 @@ class Model:
         return Verdict(status=status, reason=reason, detail=detail, list_failure=failure, changed_at=changed_at)
 
     def _after_listing(self, latest: Answer, before: Verdict) -> Shown:
-        if before.status not in {Status.UP, Status.DEGRADED}:
+        if before.status not in {Status.UP, Status.DEGRADED} or latest.reason in UNREACHED:
+            return _unchanged(before)
+        if latest.reason in UNANSWERED and before.list_failure is None and not self._listing_before_had_no_answer():
             return _unchanged(before)
         failure = None
         if latest.reason is not Reason.OK:
@@ -124,6 +126,16 @@ class Model:
         if failure == before.list_failure or before.reason is Reason.BUSY or latest.reason in UNANSWERED:
             return before.status, before.reason, before.detail, failure
         return _alive(Reason.OK, "", failure)
+
+    def _listing_before_had_no_answer(self) -> bool:
+        """Return what the last listing of a server that was alive came to, forgotten with the first bad probe."""
+        for answer, before in reversed(list(zip(self.history[:-1], self._verdicts, strict=False))):
+            if not answer.listing and answer.reason not in ALIVE:
+                return False
+            counts = answer.listing and before.status in {Status.UP, Status.DEGRADED}
+            if counts and answer.reason not in UNREACHED:
+                return answer.reason in UNANSWERED
+        return False
 
     def _after_probe(self, latest: Answer, before: Verdict) -> Shown:
         if latest.reason in ALIVE:
