@@ -109,6 +109,7 @@ class LeaseScope:
             fleet=fleet,
             agenda=listings,
             lister=network.lister,
+            prober=network.prober,
             store=stores.inventory,
             recorder=self.recorder,
             doubt=self.health,

@@ -55,6 +55,11 @@ class Difference:
     unchanged: int = 0
 
     @property
+    def absent(self) -> frozenset[str]:
+        """The names of all that the listing lacked although it is on record."""
+        return self.missing | {model_name.key(record.facts.model_name) for record in self.removed}
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not (self.added or self.changed or self.removed)

@@ -3,8 +3,8 @@
 import random
 import time
 from collections import OrderedDict
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,39 +17,54 @@ from monitor.domain.inventory import CapabilitySource, Difference, Sighting
 from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
 from monitor.domain.schedule import JITTER, Schedule
 from monitor.domain.server import Server, ServerId
-from monitor.ports import Doubt, InventoryStore, Lister, Recorder
+from monitor.ports import Doubt, InventoryStore, Lister, Prober, Recorder
 
 MOST_SHOWN = 10_000
 RETRY = 10.0
 
+NOTHING = Difference()
+
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A listing and what it changes; `complete` unless something of a model could not be learnt."""
+
+    listing: Listing
+    difference: Difference = NOTHING
+    complete: bool = False
+
+
 class ShownModels:
-    """What `show` told of each digest, so that every server's same file is asked about once."""
+    """What `show` told of each digest, so that every server's same file is asked about once.
+
+    Another version of Ollama may read more out of the same file, so it is asked anew.
+    """
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister
-        self._by_digest: OrderedDict[str, ShownModel] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str | None], ShownModel] = OrderedDict()
 
-    async def sighting(self, server: Server, facts: ListedModel) -> tuple[Sighting, bool]:
+    async def sighting(self, server: Server, facts: ListedModel, *, version: str | None) -> tuple[Sighting, bool]:
         """Return the model with its capabilities, asked for where the list has none; False if that failed."""
         if facts.capabilities is not None:
             return Sighting(facts=facts, source=CapabilitySource.TAGS), True
-        shown = None if facts.digest is None else self._by_digest.get(facts.digest)
+        key = None if facts.digest is None else (facts.digest, version)
+        shown = None if key is None else self._known.get(key)
         if shown is None:
             shown = await self._lister.show(server, facts.model_name)
             if shown.reason is not Reason.OK:
                 return Sighting(facts=facts, source=CapabilitySource.NONE), False
-            self._remember(facts.digest, shown)
+            self._remember(key, shown)
         return _with_shown(facts, shown), True
 
-    def _remember(self, digest: str | None, shown: ShownModel) -> None:
-        if digest is None:
+    def _remember(self, key: tuple[str, str | None] | None, shown: ShownModel) -> None:
+        if key is None:
             return
-        self._by_digest[digest] = shown
-        if len(self._by_digest) > MOST_SHOWN:
-            self._by_digest.popitem(last=False)
+        self._known[key] = shown
+        if len(self._known) > MOST_SHOWN:
+            self._known.popitem(last=False)
 
 
 class Discovery:
@@ -61,15 +76,17 @@ class Discovery:
         fleet: Fleet,
         agenda: Schedule,
         lister: Lister,
+        prober: Prober,
         store: InventoryStore,
         recorder: Recorder,
         doubt: Doubt,
         interval: timedelta,
     ) -> None:
-        """`interval` lies between two listings of a server."""
+        """`interval` lies between two listings of a server; `prober` is asked for its version on request."""
         self._fleet = fleet
         self._agenda = agenda
         self._lister = lister
+        self._prober = prober
         self._store = store
         self._recorder = recorder
         self._doubt = doubt
@@ -90,63 +107,102 @@ class Discovery:
             await self._look_into_memory(watched)
         except DatabaseUnavailableError as error:
             watched.known_list = watched.known_residency = None
+            # What was missing may have been seen meanwhile, and that could not be noted.
+            watched.missing = frozenset()
             self._try_again_soon(watched)
             log.debug("discovery_not_recorded", server=watched.server.name, error=str(error))
 
     def _try_again_soon(self, watched: Watched) -> None:
-        delay = min(RETRY * random.uniform(0.5, 1), self._interval)
-        self._agenda.set(watched.server.id, time.monotonic() + delay)
+        self._list_in(watched, RETRY * random.uniform(0.5, 1))
+
+    def _list_in(self, watched: Watched, seconds: float) -> None:
+        """Have the next listing after so many seconds, or when it would be anyway."""
+        self._agenda.set(watched.server.id, time.monotonic() + min(seconds, self._interval))
 
     async def _list(self, watched: Watched) -> None:
         requested = watched.discovery_requested_at
-        began = time.monotonic()
-        listing = self._doubted(await self._lister.list_models(watched.server), watched.server, began=began)
+        listing = await self._ask(watched)
         if not self._fleet.is_current(watched):
             return
         self._evaluate(watched, listing)
-        fingerprint = hash(tuple(sorted(listing.models, key=lambda model: model.model_name)))
-        if listing.reason is not Reason.OK:
-            difference, complete = Difference(), False
-            if requested is None:
+        found = Found(listing=listing)
+        if listing.reason is Reason.OK:
+            version = await self._version(watched, listing)
+            fingerprint = _fingerprint(listing, version)
+            if requested is None and fingerprint == watched.known_list and not watched.missing:
+                self._record(watched, listed_at=time.monotonic(), at_once=False)
                 return
-        elif requested is None and fingerprint == watched.known_list and not watched.missing:
-            self._record(watched, listed_at=time.monotonic(), at_once=False)
-            return
-        else:
-            difference, complete = await self._difference(watched, listing, certain=requested is not None)
+            found = await self._compare(watched, listing, version=version, certain=requested is not None)
+            watched.known_list = None
+            if await self._write(watched, found, requested) and found.complete:
+                watched.known_list = _fingerprint(found.listing, version)
+        elif requested is not None:
+            await self._write(watched, found, requested)
+
+    async def _write(self, watched: Watched, found: Found, requested: datetime | None) -> bool:
+        """Write what was found, and the answer to a request; return whether that was wanted."""
         if not self._fleet.is_current(watched):
-            return
+            return False
+        listed = found.listing.reason is Reason.OK
         written = await self._store.write(
             watched.server,
-            difference,
-            listed=listing.reason is Reason.OK,
+            found.difference,
+            listed=listed,
             answered_at=requested,
-            answer=None if requested is None else _answer(listing, difference),
+            answer=None if requested is None else _answer(found.listing, found.difference),
         )
         if watched.discovery_requested_at == requested:
             watched.discovery_requested_at = None
-        if written and listing.reason is Reason.OK:
-            watched.known_list = fingerprint if complete else None
-            watched.missing = difference.missing
-            if not difference.is_empty:
-                # A model that is new on record may have been in memory before.
-                watched.known_residency = None
+        if not written or not listed:
+            return written
+        watched.missing = found.difference.missing
+        if watched.missing:
+            self._list_in(watched, RETRY * (1 + JITTER * random.uniform(-1, 1)))
+        if not found.difference.is_empty:
+            # A model that is new on record may have been in memory before.
+            watched.known_residency = None
+        return True
 
-    async def _difference(self, watched: Watched, listing: Listing, *, certain: bool) -> tuple[Difference, bool]:
-        """Compare with what is on record; `certain` asks a second time now for models that are missing."""
+    async def _ask(self, watched: Watched) -> Listing:
+        """List, as `local` where a failure may well be our own doing."""
+        server, began = watched.server, time.monotonic()
+        listing = await self._lister.list_models(server)
+        result = ProbeResult(reason=listing.reason, detail=listing.detail)
+        doubted = self._doubt.own_fault(result, began=began, at=time.monotonic(), timeout=server.policy.timeout)
+        return replace(listing, reason=doubted.reason, detail=doubted.detail)
+
+    async def _version(self, watched: Watched, listing: Listing) -> str | None:
+        """Return the server's version; who requests a discovery may have upgraded it this moment."""
+        is_bare = any(model.capabilities is None for model in listing.models)
+        if watched.discovery_requested_at is None or not is_bare:
+            return watched.server_version
+        return (await self._prober.probe(watched.server)).server_version or watched.server_version
+
+    async def _compare(self, watched: Watched, listing: Listing, *, version: str | None, certain: bool) -> Found:
+        """Compare with what is on record; `certain` lists a second time now if models are missing.
+
+        The second listing counts whatever it says: what it has is not missing, and what both lack is gone.
+        """
+        found = await self._difference(watched, listing, version=version, missed_before=watched.missing)
+        if not certain or not found.difference.missing:
+            return found
+        again = await self._lister.list_models(watched.server)
+        if again.reason is not Reason.OK:
+            return found
+        return await self._difference(watched, again, version=version, missed_before=found.difference.absent)
+
+    async def _difference(
+        self, watched: Watched, listing: Listing, *, version: str | None, missed_before: frozenset[str]
+    ) -> Found:
         sightings: list[Sighting] = []
         complete = True
         for facts in listing.models:
-            sighting, known = await self._shown.sighting(watched.server, facts)
+            sighting, known = await self._shown.sighting(watched.server, facts, version=version)
             sightings.append(sighting)
             complete = complete and known
         on_record = await self._store.known(watched.server.id)
-        difference = inventory.diff(on_record, sightings, missed_before=watched.missing)
-        if certain and difference.missing:
-            again = await self._lister.list_models(watched.server)
-            if again.reason is Reason.OK and again.models == listing.models:
-                difference = inventory.diff(on_record, sightings, missed_before=watched.missing | difference.missing)
-        return difference, complete
+        difference = inventory.diff(on_record, sightings, missed_before=missed_before)
+        return Found(listing=listing, difference=difference, complete=complete)
 
     async def _look_into_memory(self, watched: Watched) -> None:
         if watched.availability.status is Status.DOWN or not self._fleet.is_current(watched):
@@ -162,13 +218,6 @@ class Discovery:
         if not changes or await self._store.write_loaded(watched.server, changes):
             watched.known_residency = fingerprint
 
-    def _doubted(self, listing: Listing, server: Server, *, began: float) -> Listing:
-        """Return the listing, as `local` where its failure may well be our own doing."""
-        result = ProbeResult(reason=listing.reason, detail=listing.detail)
-        at, timeout = time.monotonic(), server.policy.timeout
-        doubted = self._doubt.own_fault(result, began=began, at=at, timeout=timeout)
-        return replace(listing, reason=doubted.reason, detail=doubted.detail)
-
     def _evaluate(self, watched: Watched, listing: Listing) -> None:
         before = watched.availability
         watched.availability = evaluation.evaluate_listing(before, listing, at=time.monotonic())
@@ -180,6 +229,11 @@ class Discovery:
 
     def _record(self, watched: Watched, *, listed_at: float | None, at_once: bool) -> None:
         self._recorder.record(watched.record(listed_at=listed_at), at_once=at_once)
+
+
+def _fingerprint(listing: Listing, version: str | None) -> int:
+    """Return what tells whether a listing says what the last one did, to the same version of Ollama."""
+    return hash((version, *sorted(listing.models, key=lambda model: model.model_name)))
 
 
 def _with_shown(facts: ListedModel, shown: ShownModel) -> Sighting:

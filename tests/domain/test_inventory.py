@@ -91,6 +91,12 @@ def test_a_model_goes_only_when_two_listings_in_a_row_lack_it() -> None:
     assert second == Difference(removed=(other,), unchanged=1)
 
 
+def test_what_a_listing_lacks_is_absent_whether_it_goes_now_or_not() -> None:
+    record, other = known(), known(replace(TINY, model_name="other:1b"))
+    difference = inventory.diff([record, other], [], missed_before=frozenset({"other:1b"}))
+    assert difference.absent == {"tiny:latest", "other:1b"}
+
+
 def test_a_model_that_is_back_in_time_has_to_be_missed_twice_again() -> None:
     record = known()
     first = inventory.diff([record], [], missed_before=NOBODY)

@@ -38,6 +38,35 @@ async def test_show_is_asked_once_for_each_file_and_not_where_the_list_tells(ben
     assert bench.lister.shows == ["tiny:1b", "tiny:1b"]
 
 
+async def test_a_new_version_of_ollama_is_asked_anew_although_the_list_is_the_same(bench: Bench) -> None:
+    bench.entry.server_version = "0.8.0"
+    await bench.lists(BARE)
+    bench.lister.shown = replace(bench.lister.shown, capabilities=("completion", "thinking"))
+    await bench.lists(BARE)
+    assert bench.lister.shows == ["tiny:1b"]
+    bench.entry.server_version = "0.9.6"
+    await bench.lists(BARE)
+    await bench.lists(BARE)
+    assert bench.lister.shows == ["tiny:1b", "tiny:1b"]
+    assert [model.facts.capabilities for model in bench.store.models] == [("completion", "thinking")]
+
+
+async def test_on_request_the_version_is_asked_for_where_the_list_tells_too_little(bench: Bench) -> None:
+    bench.entry.server_version = "0.8.0"
+    await bench.lists(BARE)
+    bench.lister.shown = replace(bench.lister.shown, capabilities=("completion", "thinking"))
+    answer = await bench.asked_for(BARE)
+    assert answer is not None
+    assert answer["changed"] == ["tiny:1b"]
+    # That check finds the new version, too, and what was learnt stands.
+    bench.entry.server_version = "0.9.6"
+    reads = bench.store.reads
+    await bench.lists(BARE)
+    assert (bench.store.reads, bench.lister.shows) == (reads, ["tiny:1b", "tiny:1b"])
+    await bench.asked_for(TINY)
+    assert len(bench.prober.asked) == 1
+
+
 async def test_a_show_that_failed_is_tried_again_with_the_next_listing(bench: Bench) -> None:
     good, bench.lister.shown = bench.lister.shown, ShownModel(reason=Reason.TIMEOUT)
     await bench.lists(BARE)
