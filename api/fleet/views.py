@@ -220,7 +220,9 @@ def server(row: Row) -> ServerView:
     auth = AuthView(type=row["auth_type"], configured=row["auth_configured"])
     if auth.type == AuthType.API_KEY:
         auth = ApiKeyView(type=auth.type, configured=auth.configured, header=row["auth_header"])
-    explained = {"cause": reasons.cause(row["status_reason"]), "advice": _advice(row)}
+    # A check that had no good answer leaves no latency.
+    detail = reasons.detail(row["status_reason"], row["status_detail"], answers=row["latency_ms"] is not None)
+    explained = {"status_detail": detail, "cause": reasons.cause(row["status_reason"]), "advice": _advice(row)}
     return ServerView.model_validate({**dict(row), "auth": auth, **explained})
 
 

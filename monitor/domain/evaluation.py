@@ -8,7 +8,8 @@ seen `fall` times in a row, so two alternating causes make no noise. A listing t
 a server only when something shows that the server is alive: the answer itself, or a good probe after it.
 One that had no connection never does, since a good probe after it shows that this is over; one that had a
 connection and no answer only if the next listing fares no better.
-A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
+A server that flaps stays down for as long as it does (`flap`), however many good probes there are, and that is
+the reason shown: the cause of its last failure would be said of a server that answers.
 A credential that cannot be opened is no matter of evidence: it takes a server down at once.
 """
 
@@ -37,8 +38,8 @@ def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at:
     noted = previous if restless is previous.flap else replace(previous, flap=restless)
     after = _after_good(noted, result, policy, at=at) if good else _after_bad(noted, result, policy, at=at)
     if Status.UNKNOWN in {previous.status, after.status} or previous.available is after.available:
-        return after
-    return replace(after, flap=flap.after_change(after.flap, interval=policy.interval, at=at))
+        return _restless(after)
+    return _restless(replace(after, flap=flap.after_change(after.flap, interval=policy.interval, at=at)))
 
 
 def hold(previous: Availability, after: Availability) -> Availability:
@@ -101,7 +102,10 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
         list_doubt=False,
     )
     if previous.status is Status.DOWN:
-        if previous.reason is result.reason or (seen < policy.fall and result.reason not in CERTAIN):
+        # What it flapped for is over with the bout, and no cause besides the newest one is left.
+        is_over = previous.reason is Reason.FLAPPING and not previous.flapping
+        is_news = is_over or (seen >= policy.fall and previous.reason is not Reason.FLAPPING)
+        if previous.reason is result.reason or not (is_news or result.reason in CERTAIN):
             return counted
         return replace(counted, reason=result.reason, detail=result.detail)
     if counted.bad < policy.fall and result.reason not in CERTAIN:
@@ -109,6 +113,13 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
         shown = previous.status is Status.DEGRADED
         return replace(counted, list_failure=previous.list_failure if shown else None)
     return _verdict(counted, Status.DOWN, result.reason, detail=result.detail, at=at)
+
+
+def _restless(after: Availability) -> Availability:
+    """Return the verdict with its reason and detail as they are shown of a server that flaps and is down."""
+    if not after.flapping or after.status is not Status.DOWN or after.reason in CERTAIN | {Reason.FLAPPING}:
+        return after
+    return replace(after, reason=Reason.FLAPPING, detail=flap.facts(after.flap))
 
 
 def _verdict(counted: Availability, status: Status, reason: Reason, *, detail: str, at: float) -> Availability:

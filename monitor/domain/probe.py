@@ -28,6 +28,7 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     CREDENTIAL = "credential"
     LOCAL = "local"
+    FLAPPING = "flapping"
 
 
 class Api(StrEnum):

@@ -143,6 +143,12 @@ EXPLANATIONS = {
         advice="This machine is at fault, not {host}: check its network, memory and open files (ulimit -n), then ask"
         " again.",
     ),
+    Reason.FLAPPING: Explanation(
+        cause="It goes up and down too often",
+        seen="Five changes between available and down within 20 intervals.",
+        advice="It stays down until it has kept still for four intervals. Look in Ollama's log on {host} for what ends "
+        "and restarts it (journalctl -u ollama); `ollama-fleet events --type server.down` shows when it fell.",
+    ),
 }
 # Of a server on the very machine that asks.
 REFUSED_HERE = "Start Ollama on this machine (`ollama serve`)."
@@ -167,6 +173,13 @@ def advice(reason: Reason, url: str, *, name: str = "NAME") -> str:
     if reason is Reason.REFUSED and _is_here(url):
         words = REFUSED_HERE if place["port"] == str(base_url.OLLAMA_PORT) else REFUSED_ON_PORT
     return words.format_map(place)
+
+
+def detail(reason: str | None, stored: str | None, *, answers: bool) -> str | None:
+    """Return the particulars of a verdict; of a server that flaps also whether it `answers` now."""
+    if known(reason) is not Reason.FLAPPING:
+        return stored
+    return f"{(stored or '').removesuffix('.')}; {'answers' if answers else 'does not answer'} now"
 
 
 def _is_here(url: str) -> bool:

@@ -45,11 +45,10 @@ class ServerRecord:
         """Return this record with what it does not say taken from an older one of the same row version."""
         if older is None or older.row_version != self.row_version:
             return self
-        kept = (
+        kept: tuple[str, ...] = (
             "server_version",
             "checked_at",
             "next_check_at",
-            "latency",
             "listed_at",
             "answered_at",
             "answer",
@@ -59,6 +58,9 @@ class ServerRecord:
             "api",
             "tls_expires_at",
         )
+        # A check that had no answer has no latency either.
+        if self.checked_at is None:
+            kept = (*kept, "latency")
         gaps = {
             name: value for name in kept if getattr(self, name) is None and (value := getattr(older, name)) is not None
         }

@@ -1,6 +1,6 @@
 """A slow, obvious model of verdicts: it keeps every answer and derives the verdict from them all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from monitor.domain import flap
@@ -62,6 +62,7 @@ class Model:
                 self.bouts[-1].ended = answer.at
             self._verdicts.append(self._derive())
             self._note_change(answer.at)
+            self._call_restless()
 
     @property
     def flapping(self) -> bool:
@@ -89,6 +90,15 @@ class Model:
             again = last is not None and last.ended is not None and at - last.ended <= window
             quiet = min(window, 2 * last.quiet) if last and again else flap.QUIET * self._interval
             self.bouts.append(Bout(began=at, quiet=quiet))
+
+    def _call_restless(self) -> None:
+        """Say of a server that flaps and is down how restless it was when that began."""
+        verdict = self._verdicts[-1]
+        if self.flapping and verdict.status is Status.DOWN and verdict.reason is not Reason.FLAPPING:
+            newest = self._changes[-flap.CHANGES :]
+            # As short as a test's life is, it is told in seconds.
+            detail = f"{flap.CHANGES} changes in {newest[-1] - newest[0]:.0f} s"
+            self._verdicts[-1] = replace(verdict, reason=Reason.FLAPPING, detail=detail)
 
     @property
     def verdict(self) -> Verdict:
@@ -148,6 +158,8 @@ class Model:
             return before.status, before.reason, before.detail, kept
         last = [answer.reason for answer in self.history if not answer.listing][-self.policy.fall :]
         same_cause = len(last) == self.policy.fall and set(last) == {latest.reason}
+        if before.reason is Reason.FLAPPING:
+            same_cause = not self.flapping
         if before.status is Status.DOWN and not same_cause:
             return _unchanged(before)
         return Status.DOWN, latest.reason, latest.detail, None
