@@ -145,7 +145,7 @@ class LeaseScope:
             restart=self._check_anew,
             most=network.most_connections,
             on=settings.connection_watch,
-            closed=self._connection_closed,
+            refuses=self._connection_refused,
         )
         self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         self._check_sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
@@ -214,10 +214,12 @@ class LeaseScope:
         for server_id in self._sentry.sweep():
             self._connecting.submit(server_id)
 
-    def _connection_closed(self, watched: Watched) -> None:
+    def _connection_refused(self, watched: Watched) -> bool:
         # Of a thousand servers that die at once the last check comes late; this look costs a tenth of one.
-        if self._refuses(watched.server):
+        refuses = self._refuses(watched.server)
+        if refuses:
             self._check.suspect(watched, Reason.REFUSED)
+        return refuses
 
     def _publish(self, watched: Watched, verdict: Availability) -> None:
         self._check.publish(watched, verdict)

@@ -33,7 +33,7 @@ class ServerView(BaseModel):
     `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `cause` and `advice` say what
     `status_reason` means and what helps, None when nothing is wrong. `api` is what it has answered
     on, `native` or `openai`. `tls_expires_at` is the end of the certificate it showed last. The key of `client_cert`
-    is stored and never shown.
+    is stored and never shown. `restarted_at`: it was last seen to answer as another process than before.
     """
 
     id: UUID
@@ -62,6 +62,7 @@ class ServerView(BaseModel):
     status_changed_at: datetime | None
     is_available: bool
     flapping_since: datetime | None
+    restarted_at: datetime | None
     suspect_since: datetime | None
     suspect_reason: str | None
     cause: str | None = None

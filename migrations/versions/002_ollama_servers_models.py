@@ -118,6 +118,7 @@ def _create_servers() -> None:
         sa.Column("status_changed_at", INSTANT),
         sa.Column("is_available", sa.Boolean, nullable=False, server_default=FALSE),
         sa.Column("flapping_since", INSTANT),
+        sa.Column("restarted_at", INSTANT),
         sa.Column("suspect_since", INSTANT),
         sa.Column("suspect_reason", sa.Text),
         sa.Column("api_seen", sa.Text),

@@ -21,7 +21,8 @@ class Watched:
     to be read again; `missing` are the models that listing lacked although they are on record.
     `watch_ended_at` is when the connection to it ended that was held, until a check has said what that meant,
     and `due_at` when its next check is due; both in monotonic seconds. `vanished` is whether that connection ended
-    because the host fell silent, until the host answers again.
+    because the host fell silent, until the host answers again. `connected_at` is when the check began that last had a
+    good answer on a new connection, and `lost_at` when the connection before that one had ended.
     """
 
     server: Server
@@ -30,6 +31,8 @@ class Watched:
     watch_ended_at: float | None = None
     due_at: float = float("inf")
     vanished: bool = False
+    connected_at: float = float("-inf")
+    lost_at: float | None = None
     server_version: str | None = None
     check_requested_at: datetime | None = None
     discovery_requested_at: datetime | None = None

@@ -65,7 +65,9 @@ class HttpProber:
 
 def _speaking(api: Api, result: ProbeResult, answer: Answer) -> ProbeResult:
     known = replace(result, tls_expires_at=answer.tls_expires_at)
-    return replace(known, api=api) if result.reason is Reason.OK else known
+    if result.reason is not Reason.OK:
+        return known
+    return replace(known, api=api, is_new_connection=answer.is_new, lost_at=answer.lost_at)
 
 
 def _failed(failure: Failure) -> ProbeResult:

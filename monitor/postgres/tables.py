@@ -95,6 +95,7 @@ ollama_servers = FactTable(
         verdict("status_changed_at", "timestamptz", told=False),
         verdict("is_available", "boolean", null=False, default="false"),
         verdict("flapping_since", "timestamptz", of_address=True),
+        verdict("restarted_at", "timestamptz", of_address=True),
         # A suspicion has events of its own, which tell it once it is worth telling.
         verdict("suspect_since", "timestamptz", told=False, of_address=True),
         verdict("suspect_reason", "text", told=False),

@@ -114,7 +114,9 @@ class Check:
         watched.server_version = result.server_version or watched.server_version
         if watched.check_requested_at == requested:
             watched.check_requested_at = None
-        is_news = self._take_suspicion(watched, result, at=at)
+        if result.is_new_connection:
+            watched.connected_at, watched.lost_at = began, result.lost_at
+        is_news = self._take_suspicion(watched, result, began=began, at=at)
         changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
         self._record(watched, result, at=at, requested=requested, changed=changed)
         if after.status is not before.status:
@@ -124,12 +126,13 @@ class Check:
         if came_up or new_version:
             self._discover(server.id)
 
-    def _take_suspicion(self, watched: Watched, result: ProbeResult, *, at: float) -> bool:
+    def _take_suspicion(self, watched: Watched, result: ProbeResult, *, began: float, at: float) -> bool:
         """Suspect the server, or not any more; return whether that is news for those who choose one."""
         before, ended_at = watched.suspicion, watched.watch_ended_at
         if result.reason is Reason.LOCAL:
             return False
-        watched.watch_ended_at = None
+        if ended_at is not None and began >= ended_at:
+            watched.watch_ended_at = None
         if watched.availability.status is Status.DOWN or result.reason not in NO_SIGN_OF_LIFE:
             watched.vanished = False
         good = result.reason in evaluation.ALIVE

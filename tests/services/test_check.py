@@ -290,3 +290,28 @@ async def test_a_suspect_is_asked_again_soon_when_the_question_failed_by_our_own
     bench.entry.suspicion = Suspicion(since=time.monotonic(), reason=Reason.TIMEOUT)
     await bench.answers(LOCAL)
     assert bench.due_in() <= 1
+
+
+async def test_a_good_answer_on_a_new_connection_is_noted_with_when_the_one_before_was_lost() -> None:
+    bench = Bench()
+    await bench.answers(GOOD)
+    assert bench.entry.lost_at is None
+    before = time.monotonic()
+    await bench.answers(replace(GOOD, is_new_connection=True, lost_at=7.0))
+    assert before <= bench.entry.connected_at <= time.monotonic()
+    noted = bench.entry.connected_at
+    await bench.answers(GOOD)
+    assert (bench.entry.connected_at, bench.entry.lost_at) == (noted, 7.0)
+
+
+async def test_a_check_that_began_before_the_watch_ended_does_not_say_what_its_end_meant() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.prober.gate.clear()
+    check = asyncio.create_task(bench.check.run(bench.id))
+    await settled()
+    bench.entry.watch_ended_at = time.monotonic()
+    bench.prober.gate.set()
+    await check
+    assert bench.entry.watch_ended_at is not None
+    await bench.answers(GOOD)
+    assert bench.entry.watch_ended_at is None

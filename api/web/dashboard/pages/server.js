@@ -103,6 +103,7 @@ export class ServerPage {
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ...(server.tls_expires_at ? [["Certificate until", html`${clock.moment(server.tls_expires_at)}`]] : []),
       ["Models listed", marks.ago(server.models_listed_at)],
+      ["Last restart", marks.ago(server.restarted_at, "none seen")],
       ["Last trouble", lastTrouble(this.history?.transitions ?? [], seen)],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
