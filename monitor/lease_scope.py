@@ -105,7 +105,7 @@ class LeaseScope:
             looked_up_at=network.looked_up_at,
         )
         self._suspicions = Suspicions(fleet=fleet, recorder=self.recorder)
-        discovery = Discovery(
+        self._discovery = Discovery(
             fleet=fleet,
             agenda=listings,
             lister=network.lister,
@@ -115,7 +115,7 @@ class LeaseScope:
             doubt=self.health,
             interval=settings.discovery_interval,
         )
-        self.discoveries = Dispatcher(discovery.run, name="discovery", limit=MOST_LISTINGS)
+        self.discoveries = Dispatcher(self._discovery.run, name="discovery", limit=MOST_LISTINGS)
         self._refuses = network.refuses
         self._check = Check(
             fleet=fleet,
@@ -126,6 +126,7 @@ class LeaseScope:
             discover=self._discover_again,
             suspect=self._suspicions.add,
             counters=counters,
+            gone=self._discovery.gone,
         )
         self.checks = Dispatcher(self._check.run, name="check", limit=settings.max_concurrent_checks)
         self._sync = FleetSync(
@@ -146,10 +147,11 @@ class LeaseScope:
             most=network.most_connections,
             on=settings.connection_watch,
             refuses=self._connection_refused,
+            look=self._look_again,
         )
         self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         self._check_sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
-        self._listing_sweep = Sweep(listings, self._discover_again, every=LISTING_SWEEP)
+        self._listing_sweep = Sweep(listings, self._look_again, every=LISTING_SWEEP)
         housekeeping = Housekeeping(stores.events, retention=settings.event_retention)
         history_keeper = HistoryKeeper(stores.history, retention=settings.history_retention)
         self._metronome = Metronome(
@@ -235,4 +237,8 @@ class LeaseScope:
         self.checks.submit(server_id, restart=True)
 
     def _discover_again(self, server_id: ServerId) -> None:
+        self._discovery.want(server_id)
+        self._look_again(server_id)
+
+    def _look_again(self, server_id: ServerId) -> None:
         self.discoveries.submit(server_id, repeat=True)

@@ -1,10 +1,15 @@
-"""Discovery: list a server's models, find the difference, record it; then see what is in memory."""
+"""Discovery: list a server's models, find the difference, record it; then see what is in memory.
+
+Between two listings the memory is looked into again only while it changes, right after the time of a model in it ends,
+and after what may have emptied it. Of a server that is down nothing is in memory.
+"""
 
 import random
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,13 +19,18 @@ from monitor.domain.availability import Status
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
-from monitor.domain.probe import ListedModel, Listing, ProbeResult, Reason, ShownModel
+from monitor.domain.probe import ListedModel, Listing, LoadedModel, ProbeResult, Reason, ShownModel
 from monitor.domain.schedule import JITTER, Schedule
 from monitor.domain.server import Server, ServerId
 from monitor.ports import Doubt, InventoryStore, Lister, Prober, Recorder
 
 MOST_SHOWN = 10_000
 RETRY = 10.0
+# Seconds: of a rack that dies all verdicts are written by then.
+AFTER_VERDICTS = (1.0, 3.0)
+NOW = float("-inf")
+# The fingerprint of a memory without a model.
+EMPTY = hash(frozenset[LoadedModel]())
 
 NOTHING = Difference()
 
@@ -93,17 +103,35 @@ class Discovery:
         self._interval = interval.total_seconds()
         self._shown = ShownModels(lister)
 
+    def want(self, server_id: ServerId) -> None:
+        """Have the server's next turn list, and not only look into its memory."""
+        watched = self._fleet.get(server_id)
+        if watched is not None:
+            watched.list_due_at = NOW
+
+    def gone(self, server_id: ServerId) -> None:
+        """Hear of a server that is down: nothing is in its memory, which is recorded once the verdicts are."""
+        self._agenda.set(server_id, time.monotonic() + random.uniform(*AFTER_VERDICTS))
+
     async def run(self, server_id: ServerId) -> None:
-        """Discover the server once; what comes after its server was edited or deleted is dropped."""
+        """Give the server its turn: list if that is due, and look into its memory.
+
+        What comes after it was edited or deleted is dropped.
+        """
         watched = self._fleet.get(server_id)
         if watched is None:
             return
-        delay = self._interval * (1 + JITTER * random.uniform(-1, 1))
-        self._agenda.set(server_id, time.monotonic() + delay)
-        if watched.availability.status is Status.DOWN and watched.discovery_requested_at is None:
-            return
+        now, is_requested = time.monotonic(), watched.discovery_requested_at is not None
+        is_due = is_requested or now >= watched.list_due_at
+        if is_due:
+            watched.list_due_at = now + self._interval * (1 + JITTER * random.uniform(-1, 1))
+        self._agenda.set(server_id, watched.list_due_at)
         try:
-            await self._list(watched)
+            if watched.availability.status is Status.DOWN and not is_requested:
+                await self._forget_memory(watched)
+                return
+            if is_due:
+                await self._list(watched)
             await self._look_into_memory(watched)
         except DatabaseUnavailableError as error:
             watched.known_list = watched.known_residency = None
@@ -117,7 +145,8 @@ class Discovery:
 
     def _list_in(self, watched: Watched, seconds: float) -> None:
         """Have the next listing after so many seconds, or when it would be anyway."""
-        self._agenda.set(watched.server.id, time.monotonic() + min(seconds, self._interval))
+        watched.list_due_at = min(watched.list_due_at, time.monotonic() + min(seconds, self._interval))
+        self._agenda.set(watched.server.id, watched.list_due_at)
 
     async def _list(self, watched: Watched) -> None:
         requested = watched.discovery_requested_at
@@ -208,15 +237,26 @@ class Discovery:
         if watched.availability.status is Status.DOWN or not self._fleet.is_current(watched):
             return
         residency = await self._lister.list_loaded(watched.server)
-        if residency.reason is not Reason.OK or residency.models is None:
+        if residency.reason is not Reason.OK or residency.models is None or not self._fleet.is_current(watched):
             return
-        fingerprint = hash(frozenset(residency.models))
-        if fingerprint == watched.known_residency or not self._fleet.is_current(watched):
+        at = datetime.fromtimestamp(time.time(), UTC)
+        models = inventory.in_memory(residency.models, at=at)
+        resident = _shape(models)
+        soon = inventory.next_look(models, moves=watched.resident not in {None, resident}, at=at)
+        watched.resident = resident
+        if soon is not None:
+            self._agenda.set(watched.server.id, min(watched.list_due_at, time.monotonic() + soon))
+        fingerprint = hash(frozenset(models))
+        if fingerprint == watched.known_residency:
             return
         on_record = [record for record in await self._store.known(watched.server.id) if not record.removed]
-        changes = inventory.residency_changes(on_record, residency.models)
+        changes = inventory.residency_changes(on_record, models)
         if not changes or await self._store.write_loaded(watched.server, changes):
             watched.known_residency = fingerprint
+
+    async def _forget_memory(self, watched: Watched) -> None:
+        if watched.known_residency != EMPTY and await self._store.forget_loaded(watched.server):
+            watched.known_residency, watched.resident = EMPTY, _shape(())
 
     def _evaluate(self, watched: Watched, listing: Listing) -> None:
         before = watched.availability
@@ -234,6 +274,11 @@ class Discovery:
 def _fingerprint(listing: Listing, version: str | None) -> int:
     """Return what tells whether a listing says what the last one did, to the same version of Ollama."""
     return hash((version, *sorted(listing.models, key=lambda model: model.model_name)))
+
+
+def _shape(models: Iterable[LoadedModel]) -> int:
+    """Return what tells whether a memory holds what it did, whenever that is to leave it."""
+    return hash(frozenset((model.model_name, model.size_bytes, model.size_vram) for model in models))
 
 
 def _with_shown(facts: ListedModel, shown: ShownModel) -> Sighting:

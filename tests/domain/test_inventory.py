@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -173,3 +173,34 @@ def test_residency_changes_name_each_model_whose_state_is_another_one(
     record, idle = known(loaded=before), known(replace(TINY, model_name="idle:1b"))
     expected = [(record.id, state) for state in changes]
     assert list(inventory.residency_changes([record, idle], now).items()) == expected
+
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def leaving(seconds: float | None) -> LoadedModel:
+    """A model in memory that is to leave it in so many seconds."""
+    return replace(LOADED, expires_at=None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "moves", "delay"),
+    [
+        ((), False, None),
+        ((), True, 10.0),
+        ((None,), False, None),
+        ((300.0,), False, 301.0),
+        ((300.0, 30.0, None), False, 31.0),
+        ((2.0,), False, 10.0),
+        ((300.0,), True, 10.0),
+    ],
+)
+def test_memory_is_looked_at_soon_while_it_changes_and_when_the_time_of_a_model_ends(
+    seconds: tuple[float | None, ...], moves: bool, delay: float | None
+) -> None:
+    assert inventory.next_look([leaving(each) for each in seconds], moves=moves, at=NOW) == delay
+
+
+def test_a_model_that_is_there_after_its_time_is_in_use_until_nobody_knows_when() -> None:
+    found = inventory.in_memory([leaving(-1.0), leaving(0.0), leaving(1.0), leaving(None)], at=NOW)
+    assert found == (leaving(None), leaving(None), leaving(1.0), leaving(None))

@@ -32,6 +32,7 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
         self.discovered: list[ServerId] = []
+        self.gone: list[ServerId] = []
         self.counters = Counters()
         self.suspected: list[Watched] = []
         self.check = Check(
@@ -43,6 +44,7 @@ class Bench:
             discover=self.discovered.append,
             suspect=self.suspected.append,
             counters=self.counters,
+            gone=self.gone.append,
         )
         self.entry = entry or watched()
         self.id = self.entry.server.id
@@ -301,7 +303,8 @@ async def test_a_good_answer_on_a_new_connection_is_noted_with_when_the_one_befo
     assert before <= bench.entry.connected_at <= time.monotonic()
     noted = bench.entry.connected_at
     await bench.answers(GOOD)
-    assert (bench.entry.connected_at, bench.entry.lost_at) == (noted, 7.0)
+    assert bench.entry.connected_at == noted
+    assert [bench.entry.lost_at] == [7.0]
 
 
 async def test_a_check_that_began_before_the_watch_ended_does_not_say_what_its_end_meant() -> None:
@@ -315,3 +318,13 @@ async def test_a_check_that_began_before_the_watch_ended_does_not_say_what_its_e
     assert bench.entry.watch_ended_at is not None
     await bench.answers(GOOD)
     assert bench.entry.watch_ended_at is None
+
+
+async def test_of_a_server_that_goes_down_it_is_told_once_also_when_the_verdict_was_held() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(*[REFUSED] * 2)
+    assert bench.gone == []
+    await bench.answers(*[REFUSED] * 3)
+    assert bench.gone == [bench.id]
+    bench.check.publish(bench.entry, Availability(status=Status.DOWN))
+    assert bench.gone == [bench.id] * 2

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.domain.availability import Availability, Status
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.probe import ListedModel, Listing, Reason
+from monitor.domain.probe import ListedModel, Listing, LoadedModel, Reason, Residency
 from monitor.domain.schedule import Schedule
 from monitor.services.discovery import Discovery
 from tests.services.conftest import settled, watched
@@ -49,7 +49,14 @@ class Bench:
     async def lists(self, *models: ListedModel) -> None:
         """Discover the server while it has these models."""
         self.lister.models = models
+        self.discovery.want(self.id)
         await self.discovery.run(self.id)
+
+    async def looks(self, *loaded: LoadedModel) -> float:
+        """Have its turn while no listing is due and these are in memory; return the seconds until the next turn."""
+        self.lister.residency = Residency(reason=Reason.OK, models=loaded)
+        await self.discovery.run(self.id)
+        return self.due_in()
 
     def due_in(self) -> float:
         """Return the seconds until the server's next turn."""
