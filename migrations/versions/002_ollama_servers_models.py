@@ -185,6 +185,12 @@ def _create_models() -> None:
         *_checks("ollama_models", MODEL_RULES),
     )
     op.create_index("ix_ollama_models_model_name", "ollama_models", ["model_name"])
+    op.create_index(
+        "ix_ollama_models_expires_at",
+        "ollama_models",
+        ["expires_at"],
+        postgresql_where=sa.text("size_vram IS NOT NULL"),
+    )
 
 
 def _create_monitors() -> None:

@@ -183,7 +183,11 @@ ollama_models = FactTable(
         "capabilities_source_is_known": "capabilities_source IN ('none', 'tags', 'show', 'operator')",
         "is_active_follows_marks": "is_active = (removed_at IS NULL AND disabled_at IS NULL)",
     },
-    indexes=[Index(("model_name",))],
+    indexes=[
+        Index(("model_name",)),
+        # Those in memory alone: few, and asked for every few seconds.
+        Index(("expires_at",), where="size_vram IS NOT NULL"),
+    ],
 )
 
 monitor_leases = Table(
