@@ -1,9 +1,11 @@
 """How often a server is listed and its memory looked into, over an hour of virtual time."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from monitor.domain.availability import Status
 from monitor.domain.fleet import Fleet
@@ -120,7 +122,7 @@ def test_a_busy_server_whose_model_stays_is_looked_at_no_more_often() -> None:
         day.lister.load(IN_MEMORY)
         for number in range(int(HOUR)):
             until = datetime.fromtimestamp(EPOCH + clock.BEGINNING + number, UTC) + timedelta(minutes=5)
-            day.lister.will(number, lambda until=until: day.lister.load(replace(IN_MEMORY, expires_at=until)))
+            day.lister.will(number, partial(day.lister.load, replace(IN_MEMORY, expires_at=until)))
 
     busy = Day(HOUR, plan).pass_by()
     assert len(busy.looked) == len(busy.listed)
@@ -143,17 +145,14 @@ def test_while_a_model_loads_and_leaves_the_memory_is_looked_at_every_ten_second
 
     def plan(day: Day) -> None:
         for number, part in enumerate(parts):
-            day.lister.will(200.0 + 8 * number, lambda part=part: day.lister.load(part))
+            day.lister.will(200.0 + 8 * number, partial(day.lister.load, part))
 
     asked = Day(HOUR, plan).pass_by()
     found = next(at for at in asked.looked if at >= 200.0)
     soon = between(asked.looked, found, 248.0)
-    assert all(later - earlier <= 11 for earlier, later in zip(soon, soon[1:], strict=False))
+    assert all(later - earlier <= 11 for earlier, later in itertools.pairwise(soon))
     assert len(asked.looked) - len(asked.listed) <= 7
-    assert (
-        between(asked.looked, 400.0, HOUR)
-        == between(asked.looked, 400.0, HOUR)[: len(between(asked.listed, 400.0, HOUR))]
-    )
+    assert len(between(asked.looked, 400.0, HOUR)) == len(between(asked.listed, 400.0, HOUR))
 
 
 def test_a_model_that_leaves_in_time_is_known_to_be_gone_within_seconds_of_it() -> None:
