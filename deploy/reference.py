@@ -41,6 +41,7 @@ STATUS = {
     Reason.BUSY: "`degraded`: it is alive",
     Reason.LIST_FAILED: "`degraded`: it is alive",
     Reason.LOCAL: "none: says nothing about the server",
+    Reason.FLAPPING: "`down` until it keeps still",
 }
 
 

@@ -105,16 +105,17 @@ class LeaseScope:
             looked_up_at=network.looked_up_at,
         )
         self._suspicions = Suspicions(fleet=fleet, recorder=self.recorder)
-        discovery = Discovery(
+        self._discovery = Discovery(
             fleet=fleet,
             agenda=listings,
             lister=network.lister,
+            prober=network.prober,
             store=stores.inventory,
             recorder=self.recorder,
             doubt=self.health,
             interval=settings.discovery_interval,
         )
-        self.discoveries = Dispatcher(discovery.run, name="discovery", limit=MOST_LISTINGS)
+        self.discoveries = Dispatcher(self._discovery.run, name="discovery", limit=MOST_LISTINGS)
         self._refuses = network.refuses
         self._check = Check(
             fleet=fleet,
@@ -125,6 +126,7 @@ class LeaseScope:
             discover=self._discover_again,
             suspect=self._suspicions.add,
             counters=counters,
+            gone=self._discovery.gone,
         )
         self.checks = Dispatcher(self._check.run, name="check", limit=settings.max_concurrent_checks)
         self._sync = FleetSync(
@@ -144,11 +146,12 @@ class LeaseScope:
             restart=self._check_anew,
             most=network.most_connections,
             on=settings.connection_watch,
-            closed=self._connection_closed,
+            refuses=self._connection_refused,
+            look=self._look_again,
         )
         self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         self._check_sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
-        self._listing_sweep = Sweep(listings, self._discover_again, every=LISTING_SWEEP)
+        self._listing_sweep = Sweep(listings, self._look_again, every=LISTING_SWEEP)
         housekeeping = Housekeeping(stores.events, retention=settings.event_retention)
         history_keeper = HistoryKeeper(stores.history, retention=settings.history_retention)
         self._metronome = Metronome(
@@ -213,10 +216,12 @@ class LeaseScope:
         for server_id in self._sentry.sweep():
             self._connecting.submit(server_id)
 
-    def _connection_closed(self, watched: Watched) -> None:
+    def _connection_refused(self, watched: Watched) -> bool:
         # Of a thousand servers that die at once the last check comes late; this look costs a tenth of one.
-        if self._refuses(watched.server):
+        refuses = self._refuses(watched.server)
+        if refuses:
             self._check.suspect(watched, Reason.REFUSED)
+        return refuses
 
     def _publish(self, watched: Watched, verdict: Availability) -> None:
         self._check.publish(watched, verdict)
@@ -232,4 +237,8 @@ class LeaseScope:
         self.checks.submit(server_id, restart=True)
 
     def _discover_again(self, server_id: ServerId) -> None:
+        self._discovery.want(server_id)
+        self._look_again(server_id)
+
+    def _look_again(self, server_id: ServerId) -> None:
         self.discoveries.submit(server_id, repeat=True)

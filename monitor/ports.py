@@ -125,6 +125,10 @@ class InventoryStore(Protocol):
         """Write which models are in memory; False when it is not wanted any more."""
         ...
 
+    async def forget_loaded(self, server: Server, /) -> bool:
+        """Write that no model is in memory; False when it is not wanted any more."""
+        ...
+
 
 class Recorder(Protocol):
     """Takes the newest state of a server and sees to it that it is written."""

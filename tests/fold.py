@@ -23,7 +23,7 @@ _SILENT_OF_SERVERS = [column for column in tables.ollama_servers.silent if colum
 _SILENT_OF_MODELS = list(tables.ollama_models.silent)
 # In events alone: whether there is a credential, who made the change; and a time that an event tells only at loading.
 _SILENT_OF_EVENTS = frozenset({"expires_at", "auth_configured", "ca_configured", "client_cert_configured", "actor"})
-_TIMES = ("created_at", "flapping_since", "first_seen_at", "disabled_at", "removed_at")
+_TIMES = ("created_at", "flapping_since", "restarted_at", "first_seen_at", "disabled_at", "removed_at")
 _SERVERS = "SELECT (to_jsonb(server) - $1::text[])::text FROM ollama_servers AS server"
 _MODELS = "SELECT (to_jsonb(model) - $1::text[])::text FROM ollama_models AS model WHERE removed_at IS NULL"
 _EVENTS = "SELECT seq, type, server_id, model_id, at, body::text FROM fleet_events WHERE seq > $1 ORDER BY seq"

@@ -19,6 +19,7 @@ from api.cli.screen import output, repetition, text
 from api.cli.servers import view as server_view
 from api.fleet.views import ReadinessReport, ServerView
 from monitor.domain.availability import Status
+from monitor.domain.probe import Reason
 
 WELL = frozenset({Status.UP})
 MOST = 20
@@ -123,7 +124,7 @@ def _of_server(server: ServerView) -> Iterator[Trouble]:
         )
     if server.suspect_since is not None and not server.stale:
         yield _suspicion(server, since=server.suspect_since)
-    if server.flapping_since is not None:
+    if server.flapping_since is not None and server.status_reason != Reason.FLAPPING:
         yield Trouble(
             server=server,
             what="flapping",

@@ -33,7 +33,8 @@ class ServerView(BaseModel):
     `suspect_since`: bad answers have been seen since then, and there is no verdict yet. `cause` and `advice` say what
     `status_reason` means and what helps, None when nothing is wrong. `api` is what it has answered
     on, `native` or `openai`, or what an operator says that it speaks (`api_pinned`). `tls_expires_at` is the end of the
-    certificate it showed last. The key of `client_cert` is stored and never shown.
+    certificate it showed last. The key of `client_cert` is stored and never shown. `restarted_at`: it was last seen to
+    answer as another process than before.
     """
 
     id: UUID
@@ -62,6 +63,7 @@ class ServerView(BaseModel):
     status_changed_at: datetime | None
     is_available: bool
     flapping_since: datetime | None
+    restarted_at: datetime | None
     suspect_since: datetime | None
     suspect_reason: str | None
     cause: str | None = None
@@ -221,7 +223,9 @@ def server(row: Row) -> ServerView:
     auth = AuthView(type=row["auth_type"], configured=row["auth_configured"])
     if auth.type == AuthType.API_KEY:
         auth = ApiKeyView(type=auth.type, configured=auth.configured, header=row["auth_header"])
-    explained = {"cause": reasons.cause(row["status_reason"]), "advice": _advice(row)}
+    # A check that had no good answer leaves no latency.
+    detail = reasons.detail(row["status_reason"], row["status_detail"], answers=row["latency_ms"] is not None)
+    explained = {"status_detail": detail, "cause": reasons.cause(row["status_reason"]), "advice": _advice(row)}
     return ServerView.model_validate({**dict(row), "auth": auth, **explained})
 
 

@@ -1,3 +1,11 @@
+-- Whether a model is in memory, for psql and Grafana. What a row says of that is of the last look: not of a server that
+-- is down, nor after the time at which the model was to leave. No time is told of one that stays.
+CREATE OR REPLACE FUNCTION fleet_is_loaded(model ollama_models) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT model.size_vram IS NOT NULL AND coalesce(model.expires_at > clock_timestamp(), true)
+        AND EXISTS (SELECT FROM ollama_servers AS server WHERE server.id = model.server_id AND server.status <> 'down')
+$$
+-- next
 -- What events may tell of a model.
 CREATE OR REPLACE FUNCTION fleet_public_model(model ollama_models) RETURNS jsonb
 LANGUAGE sql STABLE AS $$

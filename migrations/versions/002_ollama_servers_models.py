@@ -122,6 +122,7 @@ def _create_servers() -> None:
         sa.Column("status_changed_at", INSTANT),
         sa.Column("is_available", sa.Boolean, nullable=False, server_default=FALSE),
         sa.Column("flapping_since", INSTANT),
+        sa.Column("restarted_at", INSTANT),
         sa.Column("suspect_since", INSTANT),
         sa.Column("suspect_reason", sa.Text),
         sa.Column("api_seen", sa.Text),
@@ -188,6 +189,12 @@ def _create_models() -> None:
         *_checks("ollama_models", MODEL_RULES),
     )
     op.create_index("ix_ollama_models_model_name", "ollama_models", ["model_name"])
+    op.create_index(
+        "ix_ollama_models_expires_at",
+        "ollama_models",
+        ["expires_at"],
+        postgresql_where=sa.text("size_vram IS NOT NULL"),
+    )
 
 
 def _create_monitors() -> None:

@@ -23,7 +23,8 @@ class Availability:
     `good` and `bad` count the latest probes in a row, so at most one of them is above 0.
     `suspect` and `suspect_count` follow the newest cause of failure of a server that is down for
     another one. `changed_at` is the monotonic time, in seconds, of the last change of `status`.
-    `list_failure` is the detail of a listing that failed while the server was alive, else None.
+    `list_failure` is the detail of a listing that failed while the server was alive, else None; `list_doubt` is
+    whether the last listing had a connection and no answer, which is believed once the next one has none either.
     `list_refused_since` is since when (monotonic) each listing was refused because of too many of them, else None.
     `flap` is how restless the server is.
     """
@@ -38,6 +39,7 @@ class Availability:
     changed_at: float = float("-inf")
     list_failure: str | None = None
     list_refused_since: float | None = None
+    list_doubt: bool = False
     flap: Flap = CALM
 
     @property

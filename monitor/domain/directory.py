@@ -90,6 +90,8 @@ class Directory:
         self._defaults: dict[UUID, Entry] = {}
         # As they were read last, in whatever order the servers come.
         self._suspects: dict[UUID, str] = {}
+        # The models whose time in memory has passed, with their servers; as they were read last, too.
+        self._expired: dict[UUID, UUID] = {}
         # In no order; most models are never asked for.
         self._holders: dict[str, list[Copy]] = {}
         self._best: dict[str, Best] = {}
@@ -202,6 +204,15 @@ class Directory:
             entry = self.servers.get(server_id)
             if entry is not None and entry.suspect_reason != reasons.get(server_id):
                 self.change(entry, {"suspect_reason": reasons.get(server_id)})
+
+    def expire(self, expired: Mapping[UUID, UUID]) -> None:
+        """Take in of which models the time in memory has passed, by their ids, and on which servers; no others'."""
+        before, self._expired = self._expired, dict(expired)
+        for copy_id, server_id in {**before, **expired}.items():
+            entry = self.servers.get(server_id)
+            copy = None if entry is None else entry.copies.get(copy_id)
+            if copy is not None and copy.has_expired is not (copy_id in expired):
+                self.change_copy(copy, {"has_expired": copy_id in expired})
 
     def remove(self, server_id: UUID) -> None:
         """Forget a server and its models."""

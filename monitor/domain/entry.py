@@ -15,7 +15,7 @@ from uuid import UUID
 # Whole lists of capabilities that differ; those of fifty thousand models are a few dozen.
 MOST_SHARED = 4096
 SEED_BYTES = 8
-UP, OPENAI = "up", "openai"
+UP, DOWN, OPENAI = "up", "down", "openai"
 
 Rank = tuple[int, int, int, tuple[int, float]]
 ServerRank = tuple[int, tuple[int, float]]
@@ -132,7 +132,8 @@ class Entry:
 class Copy:
     """A model of one server. `remote_host` marks a cloud stub.
 
-    `loaded_size_bytes` and `size_vram` are None unless it is in memory.
+    `loaded_size_bytes` and `size_vram` are None unless it is in memory. `has_expired`: its time there has passed, and
+    nobody has looked since.
     """
 
     id: UUID
@@ -146,6 +147,7 @@ class Copy:
     loaded_size_bytes: int | None
     size_vram: int | None
     key: str = ""
+    has_expired: bool = False
 
     @property
     def standing(self) -> Standing:
@@ -157,7 +159,7 @@ class Copy:
     @property
     def residency(self) -> int:
         """Where it would run, as a number of `Residency`; that a server never used VRAM is taken for a CPU alone."""
-        if self.size_vram is None:
+        if self.size_vram is None or self.has_expired:
             return COLD if self.server.vram_seen else CPU
         if self.size_vram <= 0:
             return CPU
@@ -170,8 +172,8 @@ class Copy:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether it is in the memory of its server."""
-        return self.size_vram is not None
+        """Whether it is in the memory of its server, which has nothing in it while it is down."""
+        return self.size_vram is not None and not self.has_expired and self.server.status != DOWN
 
 
 @lru_cache(MOST_SHARED)

@@ -5,9 +5,12 @@ after `fall` bad ones in a row; a first good probe ends `unknown` at once. A `lo
 nothing about the server, so it changes nothing. The reason and detail shown always belong to the
 verdict shown: a server that is down for one cause takes over another one only after that has been
 seen `fall` times in a row, so two alternating causes make no noise. A listing that failed degrades
-a server only when something shows that the server is alive: the answer itself, or a good probe after it. A listing
-that was refused for being asked too often changes nothing, unless that goes on for `LIST_PATIENCE`.
-A server that flaps stays down for as long as it does (`flap`), however many good probes there are.
+a server only when something shows that the server is alive: the answer itself, or a good probe after it.
+One that had no connection never does, since a good probe after it shows that this is over; one that had a
+connection and no answer only if the next listing fares no better. A listing that was refused for being asked
+too often changes nothing, unless that goes on for `LIST_PATIENCE`.
+A server that flaps stays down for as long as it does (`flap`), however many good probes there are, and that is
+the reason shown: the cause of its last failure would be said of a server that answers.
 A credential that cannot be opened is no matter of evidence: it takes a server down at once.
 """
 
@@ -25,18 +28,10 @@ MAX_DETAIL = 200
 # Seconds for which a list may be refused because it is asked for too often (429) before that counts: a limit of a proxy
 # lets some lists through and others not, and the server is well all the time.
 LIST_PATIENCE = 600.0
+# No connection came about, which is a matter of the server and not of its list: the next probe says what that means.
+UNREACHED = frozenset({Reason.DNS, Reason.REFUSED, Reason.UNREACHABLE, Reason.CONNECT_TIMEOUT, Reason.TLS})
 # A listing that failed for one of these may just as well be the first sign that the server is gone.
-UNANSWERED = frozenset(
-    {
-        Reason.DNS,
-        Reason.REFUSED,
-        Reason.UNREACHABLE,
-        Reason.CONNECT_TIMEOUT,
-        Reason.TIMEOUT,
-        Reason.RESET,
-        Reason.TLS,
-    }
-)
+UNANSWERED = frozenset({Reason.TIMEOUT, Reason.RESET})
 
 
 def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
@@ -48,8 +43,8 @@ def evaluate(previous: Availability, result: ProbeResult, policy: Policy, *, at:
     noted = previous if restless is previous.flap else replace(previous, flap=restless)
     after = _after_good(noted, result, policy, at=at) if good else _after_bad(noted, result, policy, at=at)
     if Status.UNKNOWN in {previous.status, after.status} or previous.available is after.available:
-        return after
-    return replace(after, flap=flap.after_change(after.flap, interval=policy.interval, at=at))
+        return _restless(after)
+    return _restless(replace(after, flap=flap.after_change(after.flap, interval=policy.interval, at=at)))
 
 
 def hold(previous: Availability, after: Availability) -> Availability:
@@ -66,12 +61,12 @@ def pardon(held: Availability) -> Availability:
 
 def pardon_listing(held: Availability) -> Availability:
     """Return the verdict without a listing that failed and has not shown yet, which was our own fault as well."""
-    return held if held.status is Status.DEGRADED else replace(held, list_failure=None)
+    return replace(held, list_doubt=False, list_failure=held.list_failure if held.status is Status.DEGRADED else None)
 
 
 def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> Availability:
     """Return the availability after a listing: a server that is alive but cannot list is `degraded`."""
-    if listing.reason is Reason.LOCAL or previous.status not in {Status.UP, Status.DEGRADED}:
+    if listing.reason in UNREACHED | {Reason.LOCAL} or previous.status not in {Status.UP, Status.DEGRADED}:
         return previous
     refused_since = None
     if listing.reason is Reason.BUSY:
@@ -80,10 +75,14 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
             return _with_refusals(previous, refused_since)
     previous = _with_refusals(previous, refused_since)
     failure = None if listing.reason is Reason.OK else list_failure(listing)
+    silent = listing.reason in UNANSWERED
+    if silent and previous.list_failure is None and not previous.list_doubt:
+        return replace(previous, list_doubt=True)
+    previous = replace(previous, list_doubt=False) if previous.list_doubt else previous
     if (failure is None) == (previous.list_failure is None):
         return previous
     noted = replace(previous, list_failure=failure)
-    if noted.reason is Reason.BUSY or listing.reason in UNANSWERED:
+    if noted.reason is Reason.BUSY or silent:
         return noted
     return _alive(noted, Reason.OK, "", at=at)
 
@@ -114,10 +113,19 @@ def _alive(counted: Availability, reason: Reason, detail: str, *, at: float) -> 
 def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
     seen = previous.suspect_count + 1 if previous.suspect is result.reason else 1
     counted = replace(
-        previous, good=0, bad=previous.bad + 1, suspect=result.reason, suspect_count=seen, list_failure=None
+        previous,
+        good=0,
+        bad=previous.bad + 1,
+        suspect=result.reason,
+        suspect_count=seen,
+        list_failure=None,
+        list_doubt=False,
     )
     if previous.status is Status.DOWN:
-        if previous.reason is result.reason or (seen < policy.fall and result.reason not in CERTAIN):
+        # What it flapped for is over with the bout, and no cause besides the newest one is left.
+        is_over = previous.reason is Reason.FLAPPING and not previous.flapping
+        is_news = is_over or (seen >= policy.fall and previous.reason is not Reason.FLAPPING)
+        if previous.reason is result.reason or not (is_news or result.reason in CERTAIN):
             return counted
         return replace(counted, reason=result.reason, detail=result.detail)
     if counted.bad < policy.fall and result.reason not in CERTAIN:
@@ -125,6 +133,13 @@ def _after_bad(previous: Availability, result: ProbeResult, policy: Policy, *, a
         shown = previous.status is Status.DEGRADED
         return replace(counted, list_failure=previous.list_failure if shown else None)
     return _verdict(replace(counted, list_refused_since=None), Status.DOWN, result.reason, detail=result.detail, at=at)
+
+
+def _restless(after: Availability) -> Availability:
+    """Return the verdict with its reason and detail as they are shown of a server that flaps and is down."""
+    if not after.flapping or after.status is not Status.DOWN or after.reason in CERTAIN | {Reason.FLAPPING}:
+        return after
+    return replace(after, reason=Reason.FLAPPING, detail=flap.facts(after.flap))
 
 
 def _verdict(counted: Availability, status: Status, reason: Reason, *, detail: str, at: float) -> Availability:

@@ -16,6 +16,9 @@ from datetime import timedelta
 CHANGES = 5
 WINDOW = 20
 QUIET = 4
+A_MINUTE = 60.0
+# From here on minutes say enough.
+TWO_MINUTES = 2 * A_MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +64,13 @@ def after_change(flap: Flap, *, interval: timedelta, at: float) -> Flap:
     again = at - flap.ended_at <= window
     quiet = min(2 * flap.quiet, WINDOW) if again else QUIET
     return replace(flap, changes=changes, since=at, quiet=quiet)
+
+
+def facts(flap: Flap) -> str:
+    """Return how restless a server is, in a few words that stay the same for a bout."""
+    if len(flap.changes) < CHANGES:
+        # After a restart of the monitor.
+        return "It comes and goes."
+    seconds = flap.changes[-1] - flap.changes[0]
+    span = f"{seconds:.0f} s" if seconds < TWO_MINUTES else f"{seconds / A_MINUTE:.0f} min"
+    return f"{len(flap.changes)} changes in {span}"

@@ -19,9 +19,13 @@ class Watched:
     `check_requested_at` and `discovery_requested_at` are requests that have no answer yet.
     `known_list` is the fingerprint of the last listing that is on record, None when the record has
     to be read again; `missing` are the models that listing lacked although they are on record.
+    `known_residency` is the fingerprint of what is on record as in memory, None if that has to be read again, and
+    `resident` of which models were there at the last look, and with how much of them, None before the first one.
+    `list_due_at` is when the next listing is due, in monotonic seconds.
     `watch_ended_at` is when the connection to it ended that was held, until a check has said what that meant,
     and `due_at` when its next check is due; both in monotonic seconds. `vanished` is whether that connection ended
-    because the host fell silent, until the host answers again.
+    because the host fell silent, until the host answers again. `connected_at` is when the check began that last had a
+    good answer on a new connection, and `lost_at` when the connection before that one had ended.
     """
 
     server: Server
@@ -30,11 +34,15 @@ class Watched:
     watch_ended_at: float | None = None
     due_at: float = float("inf")
     vanished: bool = False
+    connected_at: float = float("-inf")
+    lost_at: float | None = None
     server_version: str | None = None
     check_requested_at: datetime | None = None
     discovery_requested_at: datetime | None = None
     known_list: int | None = None
     known_residency: int | None = None
+    resident: int | None = None
+    list_due_at: float = float("-inf")
     missing: frozenset[str] = field(default_factory=frozenset)
 
     def record(self, **more: Any) -> ServerRecord:

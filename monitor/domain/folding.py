@@ -133,7 +133,11 @@ def _apply_to_model(fleet: Directory, server_id: UUID, model_id: UUID, event: Ev
         if server is not None:
             fleet.remove_copy(server, model_id)
     else:
-        fleet.change_copy(_server(fleet, server_id).copies[model_id], _read(_MODEL, event.body))
+        changes = _read(_MODEL, event.body)
+        if "size_vram" in changes:
+            # Somebody has looked.
+            changes["has_expired"] = False
+        fleet.change_copy(_server(fleet, server_id).copies[model_id], changes)
 
 
 def _server(fleet: Directory, server_id: UUID) -> Entry:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 from uuid import UUID
@@ -10,6 +11,9 @@ from monitor.domain import model_name
 from monitor.domain.probe import ListedModel, LoadedModel
 
 ModelId = NewType("ModelId", UUID)
+# Seconds to the next look into a memory that changes, and from the end of a model's time to the look that confirms it.
+WHILE_MOVING = 10.0
+AFTER_END = 1.0
 
 
 class CapabilitySource(StrEnum):
@@ -53,6 +57,11 @@ class Difference:
     removed: tuple[KnownModel, ...] = ()
     missing: frozenset[str] = frozenset()
     unchanged: int = 0
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The names of all that the listing lacked although it is on record."""
+        return self.missing | {model_name.key(record.facts.model_name) for record in self.removed}
 
     @property
     def is_empty(self) -> bool:
@@ -119,3 +128,26 @@ def residency_changes(
         if state != record.loaded:
             changes[record.id] = state
     return changes
+
+
+def in_memory(loaded: Sequence[LoadedModel], *, at: datetime) -> tuple[LoadedModel, ...]:
+    """Return the models of a look at a time as they are to be kept.
+
+    What is in use stays beyond its `expires_at`, which then tells nothing: it is None until the model is idle again.
+    """
+    return tuple(
+        replace(model, expires_at=None) if model.expires_at is not None and model.expires_at <= at else model
+        for model in loaded
+    )
+
+
+def next_look(loaded: Sequence[LoadedModel], *, moves: bool, at: datetime) -> float | None:
+    """Return the seconds to the next look into memory, None when it has time until the next listing.
+
+    `moves`: it holds other models, or another share of them, than at the look before. It is looked at right after the
+    time of a model ends.
+    """
+    if moves:
+        return WHILE_MOVING
+    ends = [(model.expires_at - at).total_seconds() for model in loaded if model.expires_at is not None]
+    return max(WHILE_MOVING, min(ends) + AFTER_END) if ends else None

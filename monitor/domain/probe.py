@@ -1,6 +1,6 @@
 """What one question to a server can answer: a reason of the contract, never an exception."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BLOCKED = "blocked"
     CREDENTIAL = "credential"
     LOCAL = "local"
+    FLAPPING = "flapping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,9 @@ class ProbeResult:
 
     `detail` has at most 200 printable characters and is stable for the same cause (no durations,
     no counters), `latency` is the time to the whole answer and None when there was none. `api` is what the
-    server has answered on, None when it gave no good answer; `tls_expires_at` is the end of its certificate.
+    server has answered on, None when it gave no good answer; `tls_expires_at` is the end of its certificate. How a
+    good one came: `is_new_connection`, made for it; `lost_at`, when the last connection before that one had ended, in
+    monotonic seconds.
     """
 
     reason: Reason
@@ -48,6 +51,8 @@ class ProbeResult:
     api: Api | None = None
     retry_after: timedelta | None = None
     tls_expires_at: datetime | None = None
+    is_new_connection: bool = field(default=False, compare=False)
+    lost_at: float | None = field(default=None, compare=False)
 
 
 # The host itself says so, at once: the next question may come soon, and brings a verdict soon.

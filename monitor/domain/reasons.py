@@ -144,6 +144,12 @@ EXPLANATIONS = {
         advice="This machine is at fault, not {host}: check its network, memory and open files (ulimit -n), then ask"
         " again.",
     ),
+    Reason.FLAPPING: Explanation(
+        cause="It goes up and down too often",
+        seen="Five changes between available and down within 20 intervals.",
+        advice="It stays down until it has kept still for four intervals. Look in Ollama's log on {host} for what ends "
+        "and restarts it (journalctl -u ollama); `ollama-fleet events --type server.down` shows when it fell.",
+    ),
 }
 # Details that say what is to be done better than the reason does.
 HTTPS_REDIRECT = "A redirect (HTTP {status}) to {url}; not followed."
@@ -221,6 +227,13 @@ def _https(detail: str, url: str) -> str | None:
         return None
     place = _place(url)
     return f"https://{place['address']}{urlsplit(place['url']).path}"
+
+
+def detail(reason: str | None, stored: str | None, *, answers: bool) -> str | None:
+    """Return the particulars of a verdict; of a server that flaps also whether it `answers` now."""
+    if known(reason) is not Reason.FLAPPING:
+        return stored
+    return f"{(stored or '').removesuffix('.')}; {'answers' if answers else 'does not answer'} now"
 
 
 def _is_here(url: str) -> bool:

@@ -18,8 +18,8 @@ class ServerRecord:
     `row_version` is the one the result was obtained under. `answered_at` is the time of the request
     that `answer` is for. `flapping` is whether the server comes and goes, `watch_state` whether a
     connection to it is held. `suspicion` is what it is suspected of, which may be nothing; `api` what
-    it speaks, `tls_expires_at` the end of its certificate. `good` is what a check itself said, whatever is
-    believed after it.
+    it speaks, `tls_expires_at` the end of its certificate. `restarted_at` is when it was last seen to answer as
+    another process. `good` is what a check itself said, whatever is believed after it.
     """
 
     server_id: ServerId
@@ -39,17 +39,17 @@ class ServerRecord:
     suspicion: Suspicion | None = None
     api: Api | None = None
     tls_expires_at: datetime | None = None
+    restarted_at: float | None = None
     good: bool | None = None
 
     def over(self, older: "ServerRecord | None") -> Self:
         """Return this record with what it does not say taken from an older one of the same row version."""
         if older is None or older.row_version != self.row_version:
             return self
-        kept = (
+        kept: tuple[str, ...] = (
             "server_version",
             "checked_at",
             "next_check_at",
-            "latency",
             "listed_at",
             "answered_at",
             "answer",
@@ -58,7 +58,11 @@ class ServerRecord:
             "suspicion",
             "api",
             "tls_expires_at",
+            "restarted_at",
         )
+        # A check that had no answer has no latency either.
+        if self.checked_at is None:
+            kept = (*kept, "latency")
         gaps = {
             name: value for name in kept if getattr(self, name) is None and (value := getattr(older, name)) is not None
         }

@@ -5,6 +5,11 @@ clears them. After three strikes in a row the server or a proxy before it is tak
 it is left alone, and tried once an hour. One more watch held for an hour, or an edit, clears its name. A
 server that sends bytes which nobody asked for does not hold either, and gets all three strikes at once.
 
+Whether a server has restarted shows by what ended with the watch. A proxy that closes idle connections closes that
+one alone; when the process dies, those that are in use between two checks end at the same moment, or the next
+attempt to connect is refused. Then the first good answer on a new connection comes from another process. That is no
+strike, and no verdict.
+
 A watch that ends because the kernel's keep-alive had no answer is no strike: nobody closed it. It takes seven
 seconds, so a short trouble of the network does it, too.
 """
@@ -28,6 +33,10 @@ SHARE_TO_CONNECT = 0.3
 FIRST_RETRY = 1.0
 LAST_RETRY = 300.0
 MOST_DOUBLINGS = 10
+# What one process held ends within this time, also on a machine that is busy.
+TOGETHER = 1.0
+RESTARTS_APART = 10.0
+NEVER = float("-inf")
 
 
 class Ending(StrEnum):
@@ -52,6 +61,26 @@ class Meaning(StrEnum):
     OPEN = "open"
     HEALTHY = "healthy"
     SICK = "sick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """That the server ended its watch, at a monotonic time; `confirmed`: a refusal or a bad check has shown it gone."""
+
+    at: float
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarts:
+    """The newest restart of a server that is not told yet, None if it is, and when one was told last; monotonic."""
+
+    at: float | None = None
+    told_at: float = NEVER
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is one to be told, and the last one was told long enough ago."""
+        return self.at is not None and now >= self.told_at + RESTARTS_APART
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +157,23 @@ def after_speech(*, at: float) -> Habit:
     return Habit(strikes=STRIKES, not_before=at + REST)
 
 
-def meaning(at_end: Availability, now: Availability) -> Meaning:
+def has_restarted(end: End, *, connected_at: float, lost_at: float | None) -> bool:
+    """Whether a server that answers again is another process than the one that ended its watch.
+
+    `connected_at` and `lost_at` are those of `fleet.Watched`.
+    """
+    if connected_at < end.at:
+        return False
+    return end.confirmed or (lost_at is not None and abs(lost_at - end.at) <= TOGETHER)
+
+
+def meaning(at_end: Availability, now: Availability, *, is_checked: bool = False) -> Meaning:
     """Compare what was believed when a watch ended with what the checks have found since.
 
     The good probes in a row tell: more of them, and the first check after the end was good; fewer or
-    bad ones, and it was not. Our own faults leave the question open.
+    bad ones, and it was not. As many may be the same ones, unless it `is_checked` that they are not. Our own
+    faults leave the question open.
     """
-    if now.bad > 0 or now.good < at_end.good:
+    if now.bad > 0 or now.good < at_end.good or (is_checked and now.good == at_end.good):
         return Meaning.SICK
     return Meaning.HEALTHY if now.good > at_end.good else Meaning.OPEN

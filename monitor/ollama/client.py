@@ -53,12 +53,15 @@ LARGER = "The answer is larger than is accepted{}."
 class Answer:
     """The body of an answer with status 200; `latency` is the time to its last byte.
 
-    `tls_expires_at` is the end of the server's certificate.
+    `tls_expires_at` is the end of the server's certificate. `is_new`: the connection was made for it. `lost_at` is when
+    the last one before that ended, in monotonic seconds.
     """
 
     body: bytes
     latency: timedelta
     tls_expires_at: datetime | None = None
+    is_new: bool = False
+    lost_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,7 @@ class OllamaClient:
             async with asyncio.timeout_at(deadline):
                 await self._connector.dial_ahead(host, port, within=within)
                 found = await self._exchange_fresh(question)
+                is_new = self._connector.take_stage() is not None
         except TimeoutError:
             return self._connector.explain_deadline(self._connector.take_stage(), host)
         except Exception as error:
@@ -186,8 +190,9 @@ class OllamaClient:
             self._connector.end_request()
         if isinstance(found, bytes):
             latency = timedelta(seconds=time.perf_counter() - began)
+            lost_at = self._connector.emptied_at(host, port) if is_new else None
             expires_at = None if security is None else self.dialer.expires_at(host, port, security)
-            return Answer(body=found, latency=latency, tls_expires_at=expires_at)
+            return Answer(body=found, latency=latency, tls_expires_at=expires_at, is_new=is_new, lost_at=lost_at)
         return found
 
     def _question(

@@ -7,6 +7,7 @@ only, never about literal addresses.
 import asyncio
 import functools
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ from monitor.ollama.tls import Security
 KEEPALIVE_SECONDS = 300.0
 MAX_HEAD = 64 * 1024
 PIECE = 64 * 1024
+MOST_PLACES = 65_536
 # Chunked coding adds 8 bytes to each chunk of 2 KiB that Go sends, which is a quarter of this share.
 CHUNKED_SHARE = 64
 TOO_MUCH = "The server sends more than any answer needs."
@@ -147,11 +149,17 @@ class GuardedConnector(BaseConnector):
         self._stages: dict[asyncio.Task[object] | None, Stage] = {}
         # How many connections there are to where there are any.
         self._open: Counter[tuple[str, int]] = Counter()
+        # When the last connection to a place ended; monotonic seconds.
+        self._emptied: dict[tuple[str, int], float] = {}
         self._ahead: dict[asyncio.Task[object] | None, socket.socket] = {}
 
     def take_stage(self) -> Stage | None:
         """Return, once, how far the new connection of the running task has come; None: none was made."""
         return self._stages.pop(asyncio.current_task(), None)
+
+    def emptied_at(self, host: str, port: int) -> float | None:
+        """Return when a place was last left without a connection, in monotonic seconds; None if it never was."""
+        return self._emptied.get((host, port))
 
     async def dial_ahead(self, host: str, port: int, *, within: timedelta | None = None) -> None:
         """Connect before the running task asks, where it will need a new connection; raises `FailureError`.
@@ -183,6 +191,9 @@ class GuardedConnector(BaseConnector):
         self._open[place] += change
         if not self._open[place]:
             del self._open[place]
+            if len(self._emptied) >= MOST_PLACES:
+                self._emptied.clear()
+            self._emptied[place] = time.monotonic()
 
     def explain_deadline(self, stage: Stage | None, host: str) -> Failure:
         """Return what a deadline means that struck at a stage of connecting."""

@@ -49,6 +49,10 @@ REMOVE = """
 UPDATE ollama_models SET removed_at = clock_timestamp(), loaded_size_bytes = NULL, size_vram = NULL, expires_at = NULL
 WHERE id = ANY ($1) AND removed_at IS NULL
 """
+FORGET_LOADED = """
+UPDATE ollama_models SET loaded_size_bytes = NULL, size_vram = NULL, expires_at = NULL
+WHERE server_id = $1 AND size_vram IS NOT NULL
+"""
 SET_LOADED = "UPDATE ollama_models SET loaded_size_bytes = $2, size_vram = $3, expires_at = $4 WHERE id = $1"
 
 
@@ -110,6 +114,17 @@ class PostgresInventoryStore:
                 return False
             await connection.executemany(SET_LOADED, rows)
         return True
+
+    async def forget_loaded(self, server: Server) -> bool:
+        """Write that the server has no model in memory; returns as `write` does."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SIGN)
+            claimed = await connection.fetchval(
+                CLAIM, *self._lease.fence, server.id, server.row_version, False, None, None
+            )
+            if claimed is not None:
+                await connection.execute(FORGET_LOADED, server.id)
+        return claimed is not None
 
 
 def _known(row: asyncpg.Record) -> KnownModel:

@@ -21,12 +21,12 @@ free AS MATERIALIZED (
     FOR NO KEY UPDATE OF ollama_servers SKIP LOCKED),
 record (id, row_version, status, reason, detail, server_version, checked_ago, next_check_in, latency_ms, listed_ago,
         answered_at, answer, flapping, watch_state, suspect, suspect_ago, suspect_reason, suspicion_told, api,
-        tls_expires_at)
+        tls_expires_at, restarted_ago)
 AS MATERIALIZED (
     SELECT * FROM unnest($4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[],
                          $11::interval[], $12::float8[], $13::interval[], $14::timestamptz[], $15::jsonb[], $16::bool[],
                          $17::text[], $18::bool[], $19::interval[], $20::text[], $21::bool[], $22::text[],
-                         $23::timestamptz[])),
+                         $23::timestamptz[], $24::interval[])),
 written AS (
 UPDATE ollama_servers AS server SET
     status = record.status,
@@ -51,7 +51,8 @@ UPDATE ollama_servers AS server SET
                                          WHEN false THEN NULL ELSE server.suspect_reason END,
     suspicion_told = coalesce(record.suspicion_told, server.suspicion_told),
     api_seen = coalesce(record.api, server.api_seen),
-    tls_expires_at = coalesce(record.tls_expires_at, server.tls_expires_at)
+    tls_expires_at = coalesce(record.tls_expires_at, server.tls_expires_at),
+    restarted_at = coalesce(clock_timestamp() - record.restarted_ago, server.restarted_at)
 FROM free, record
 WHERE server.id = free.id AND server.id = record.id AND server.row_version = record.row_version AND server.is_active
 RETURNING server.id)
@@ -117,6 +118,7 @@ def _row(record: ServerRecord, now: float) -> tuple[Any, ...]:
         *_suspicion_columns(record.suspicion, now),
         None if record.api is None else record.api.value,
         record.tls_expires_at,
+        None if record.restarted_at is None else timedelta(seconds=max(0.0, now - record.restarted_at)),
     )
 
 

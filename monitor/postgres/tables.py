@@ -98,6 +98,7 @@ ollama_servers = FactTable(
         verdict("status_changed_at", "timestamptz", told=False),
         verdict("is_available", "boolean", null=False, default="false"),
         verdict("flapping_since", "timestamptz", of_address=True),
+        verdict("restarted_at", "timestamptz", of_address=True),
         # A suspicion has events of its own, which tell it once it is worth telling.
         verdict("suspect_since", "timestamptz", told=False, of_address=True),
         verdict("suspect_reason", "text", told=False),
@@ -187,7 +188,11 @@ ollama_models = FactTable(
         "capabilities_source_is_known": "capabilities_source IN ('none', 'tags', 'show', 'operator')",
         "is_active_follows_marks": "is_active = (removed_at IS NULL AND disabled_at IS NULL)",
     },
-    indexes=[Index(("model_name",))],
+    indexes=[
+        Index(("model_name",)),
+        # Those in memory alone: few, and asked for every few seconds.
+        Index(("expires_at",), where="size_vram IS NOT NULL"),
+    ],
 )
 
 monitor_leases = Table(

@@ -38,8 +38,11 @@ class Check:
         discover: Callable[[ServerId], None],
         suspect: Callable[[Watched], None],
         counters: Counters,
+        gone: Callable[[ServerId], None] = lambda _: None,
     ) -> None:
-        """`discover` is told of servers whose models may be other ones now, `suspect` of those that became suspect."""
+        """`discover` is told of servers whose models may be other ones now, `suspect` of those that became suspect,
+        `gone` of those that went down.
+        """
         self._fleet = fleet
         self._agenda = agenda
         self._prober = prober
@@ -48,6 +51,7 @@ class Check:
         self._discover = discover
         self._suspect = suspect
         self._counters = counters
+        self._gone = gone
 
     async def run(self, server_id: ServerId) -> None:
         """Check the server once; a result that comes after its server was edited or deleted is dropped."""
@@ -88,6 +92,8 @@ class Check:
         watched.suspicion = suspicion.ended(watched.suspicion)
         self._recorder.record(watched.record(suspicion=watched.suspicion, flapping=verdict.flapping), at_once=True)
         log.info("server_status", **watched.verdict_after(before.status))
+        if verdict.status is Status.DOWN:
+            self._gone(watched.server.id)
 
     def _judge(
         self, watched: Watched, result: ProbeResult, requested: datetime | None, *, began: float, at: float
@@ -114,7 +120,9 @@ class Check:
         watched.server_version = result.server_version or watched.server_version
         if watched.check_requested_at == requested:
             watched.check_requested_at = None
-        is_news = self._take_suspicion(watched, result, at=at)
+        if result.is_new_connection:
+            watched.connected_at, watched.lost_at = began, result.lost_at
+        is_news = self._take_suspicion(watched, result, began=began, at=at)
         changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
         self._record(watched, result, at=at, requested=requested, changed=changed)
         if after.status is not before.status:
@@ -123,13 +131,16 @@ class Check:
             log.info("server_flapping", flapping=after.flapping, server=server.name, server_id=str(server.id))
         if came_up or new_version:
             self._discover(server.id)
+        elif after.status is Status.DOWN and before.status is not Status.DOWN:
+            self._gone(server.id)
 
-    def _take_suspicion(self, watched: Watched, result: ProbeResult, *, at: float) -> bool:
+    def _take_suspicion(self, watched: Watched, result: ProbeResult, *, began: float, at: float) -> bool:
         """Suspect the server, or not any more; return whether that is news for those who choose one."""
         before, ended_at = watched.suspicion, watched.watch_ended_at
         if result.reason is Reason.LOCAL:
             return False
-        watched.watch_ended_at = None
+        if ended_at is not None and began >= ended_at:
+            watched.watch_ended_at = None
         if watched.availability.status is Status.DOWN or result.reason not in NO_SIGN_OF_LIFE:
             watched.vanished = False
         good = result.reason in evaluation.ALIVE

@@ -103,7 +103,7 @@ class OwnHealth:
         self._trusted: list[ServerId] = []
         self._counted_at = float("-inf")
         # The verdicts that wait, each with what was watched when it was given.
-        self._held: dict[ServerId, tuple[Watched, Availability]] = {}
+        self._held: dict[ServerId, tuple[Watched, Availability, Reason]] = {}
         self._counters = counters
 
     @property
@@ -173,7 +173,7 @@ class OwnHealth:
             return after
         if self._guard.holds(silence.reason, of=self._census(at), at=at):
             self._counters.verdicts_held += 1
-            self._held[server_id] = watched, after
+            self._held[server_id] = watched, after, silence.reason
             return evaluation.hold(before, after)
         self._guard.forget(server_id)
         return after
@@ -201,8 +201,8 @@ class OwnHealth:
         if not self._held:
             return
         waiting = {reason for reason in SILENT if self._guard.holds(reason, of=of, at=at)}
-        for server_id, (watched, verdict) in list(self._held.items()):
-            if verdict.reason in waiting:
+        for server_id, (watched, verdict, reason) in list(self._held.items()):
+            if reason in waiting:
                 continue
             del self._held[server_id]
             self._guard.forget(server_id)

@@ -1,13 +1,15 @@
 """Holds one idle connection to each available server; its end wakes a check at once, and never is a verdict.
 
 Twice a second the connections that are held are compared with the fleet as it is believed to be, so
-nobody has to tell of servers that come, go or are edited.
+nobody has to tell of servers that come, go or are edited. A server that ends its watch and answers again as another
+process has restarted, which is told at most once in ten seconds: of many restarts the last one at the latest.
 """
 
 import functools
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -15,7 +17,7 @@ from monitor.domain import watching
 from monitor.domain.availability import Availability
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.server import ServerId
-from monitor.domain.watching import Ending, Habit, Meaning, WatchState
+from monitor.domain.watching import End, Ending, Habit, Meaning, Restarts, WatchState
 from monitor.ports import Hold, Holder, Recorder
 
 MOST_PER_SWEEP = 100
@@ -27,7 +29,8 @@ class ConnectionWatch:
     """The watch of one server, for as long as it is not edited: its connection, if there is one, and what is known."""
 
     __slots__ = (
-        *("at_end", "began", "ending", "habit", "hold", "lasted", "may_begin", "on", "settled", "recorded", "watched"),
+        *("at_end", "began", "end", "ending", "habit", "hold", "lasted", "may_begin", "on", "recorded", "restarts"),
+        *("settled", "watched"),
     )
 
     def __init__(self, watched: Watched, habit: Habit, *, on: bool) -> None:
@@ -40,6 +43,9 @@ class ConnectionWatch:
         self.ending = Ending.CLOSED
         # What was believed when the last watch ended; None once that end is understood.
         self.at_end: Availability | None = None
+        # That the server has ended the watch, until it is known what it answers as.
+        self.end: End | None = None
+        self.restarts = Restarts()
         self.may_begin = True
         self.recorded: WatchState | None = None
         # With this availability there is nothing to do here: most servers, at most sweeps.
@@ -65,19 +71,22 @@ class Sentry:
         restart: Callable[[ServerId], None],
         most: int,
         on: bool,
-        closed: Callable[[Watched], None] = lambda _: None,
+        refuses: Callable[[Watched], bool] = lambda _: False,
+        look: Callable[[ServerId], None] = lambda _: None,
     ) -> None:
         """`wake` has a server checked now, even if a check is under way; `most` bounds the connections.
 
         `restart` does so instead of a check that is under way, and may wait on a connection that is dead as well.
-        `closed` is told of a server that has ended its connection, before that check.
+        `refuses` is asked of a server that has ended its connection, before that check, whether it refuses another one.
+        `look` is told of a server that has come through the end of its watch: its memory may be empty.
         """
         self._fleet = fleet
         self._holder = holder
         self._recorder = recorder
         self._wake = wake
         self._restart = restart
-        self._closed = closed
+        self._refuses = refuses
+        self._look = look
         self._most = most
         self._on = on
         self._watches: dict[ServerId, ConnectionWatch] = {}
@@ -115,7 +124,9 @@ class Sentry:
         if watch is not None:
             watch.let_go()
         habit = watching.begin(at=now, chance=random.random())
+        restarts = Restarts() if watch is None or watch.watched.server.url != watched.server.url else watch.restarts
         watch = ConnectionWatch(watched, habit, on=self._on and watched.server.connection_watch)
+        watch.restarts = restarts
         self._watches[watched.server.id] = watch
         return watch
 
@@ -128,6 +139,10 @@ class Sentry:
         if watch.at_end is not None:
             self._understand(watch, watch.at_end, now)
         may_begin = watching.may_begin(availability)
+        if watch.end is not None and watch.at_end is None and may_begin:
+            self._come_through(watch, watch.end)
+        if watch.restarts.is_due(now):
+            self._tell(watch, now)
         if not watching.may_hold(availability):
             watch.let_go()
         elif may_begin and not watch.may_begin:
@@ -135,22 +150,45 @@ class Sentry:
         watch.may_begin = may_begin
         self._record(watch)
         idle = watch.hold is not None or not watch.on or not watching.may_hold(availability)
-        watch.settled = availability if idle else None
+        watch.settled = availability if idle and watch.restarts.at is None else None
 
     def _understand(self, watch: ConnectionWatch, at_end: Availability, now: float) -> None:
         """Ask the checks since a watch ended what its end meant."""
-        match watching.meaning(at_end, watch.watched.availability):
-            case Meaning.HEALTHY if watch.ending is Ending.SILENT:
-                watch.at_end = None
-                watch.habit = watching.after_silence(watch.habit, at=now, chance=random.random())
-            case Meaning.HEALTHY:
-                watch.at_end = None
-                habit = watching.after_end(watch.habit, at=now, lasted=watch.lasted, chance=random.random())
-                self._learn(watch, habit, "it ends idle connections while it is healthy")
-            case Meaning.SICK:
-                watch.at_end = None
-            case Meaning.OPEN:
-                pass
+        watched = watch.watched
+        meaning = watching.meaning(at_end, watched.availability, is_checked=watched.watch_ended_at is None)
+        if meaning is Meaning.OPEN:
+            return
+        watch.at_end = None
+        if meaning is Meaning.SICK:
+            watch.end = None if watch.end is None else replace(watch.end, confirmed=True)
+        elif watch.ending is Ending.SILENT:
+            watch.habit = watching.after_silence(watch.habit, at=now, chance=random.random())
+            self._look(watched.server.id)
+        elif not self._has_restarted(watch):
+            watch.end = None
+            habit = watching.after_end(watch.habit, at=now, lasted=watch.lasted, chance=random.random())
+            self._learn(watch, habit, "it ends idle connections while it is healthy")
+
+    def _has_restarted(self, watch: ConnectionWatch) -> bool:
+        end, watched = watch.end, watch.watched
+        return end is not None and watching.has_restarted(
+            end, connected_at=watched.connected_at, lost_at=watched.lost_at
+        )
+
+    def _come_through(self, watch: ConnectionWatch, end: End) -> None:
+        """Note whether it is another process that answers, after the end of its watch and whatever came of it."""
+        watched = watch.watched
+        if self._has_restarted(watch):
+            watch.restarts = replace(watch.restarts, at=watched.connected_at)
+        watch.end = None
+        if watched.availability.changed_at < end.at:
+            # Of one that was down meanwhile all is listed anyway.
+            self._look(watched.server.id)
+
+    def _tell(self, watch: ConnectionWatch, now: float) -> None:
+        record = watch.watched.record(restarted_at=watch.restarts.at)
+        watch.restarts = Restarts(told_at=now)
+        self._recorder.record(record, at_once=True)
 
     def _record(self, watch: ConnectionWatch) -> None:
         """Record what people are to see of the watch, when it is another thing than before."""
@@ -231,12 +269,15 @@ class Sentry:
             watch.watched.vanished = True
             self._restart(watch.watched.server.id)
         else:
-            self._closed(watch.watched)
+            watch.end = End(at=now, confirmed=self._refuses(watch.watched))
             self._wake(watch.watched.server.id)
 
     async def stop(self) -> None:
-        """Let go of everything, and hold nothing from now on."""
+        """Let go of everything, and hold nothing from now on; tell what was not told yet."""
         self._open = False
+        now = time.monotonic()
         for watch in self._watches.values():
             watch.let_go()
+            if watch.restarts.at is not None and self._fleet.is_current(watch.watched):
+                self._tell(watch, now)
         self._watches.clear()

@@ -14,7 +14,7 @@ from api.fleet.resolution import mirror as mirrors
 from api.fleet.resolution.mirror import Mirror
 from api.web.stream.fan_out import FanOut
 from monitor.domain.directory import Directory
-from monitor.domain.entry import Copy, Entry
+from monitor.domain.entry import Copy, Entry, Residency
 from monitor.postgres.database import Connection, Database
 
 Eventually = Callable[..., Awaitable[None]]
@@ -215,3 +215,60 @@ async def test_who_is_suspect_no_more_stays_so_until_the_verdict_is_known_too(
     await eventually(cleared)
     following.cancel()
     await asyncio.wait([following])
+
+
+async def test_a_model_whose_time_has_passed_is_not_loaded_until_somebody_has_looked_again(
+    database: Database, connection: Connection, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "TIMES_SECONDS", 0.05)
+    await connection.execute(
+        "WITH server AS (INSERT INTO ollama_servers (name, url, status) VALUES ('a', 'http://a', 'up') RETURNING id) "
+        "INSERT INTO ollama_models (server_id, name, model_name, size_vram, expires_at) "
+        "SELECT id, 'm', 'm:1b', 9, now() + interval '1 hour' FROM server"
+    )
+    mirror = Mirror(database)
+    task = asyncio.create_task(mirror.run())
+    fan_out = FanOut(database, mirror)
+    copy = (await caught_up(mirror, fan_out, eventually)).holders("m:1b")[0]
+    assert (copy.is_loaded, copy.residency) == (True, Residency.VRAM)
+
+    async def is_loaded(expected: bool) -> None:
+        async def holds() -> bool:
+            return copy.is_loaded is expected
+
+        await eventually(holds, what=f"loaded is {expected}")
+
+    # None of these makes an event.
+    await connection.execute("UPDATE ollama_models SET expires_at = now() - interval '1 second'")
+    await is_loaded(False)
+    assert copy.residency == Residency.COLD
+    assert not (await mirrors.read_once(database)).fleet.holders("m:1b")[0].is_loaded
+    await connection.execute("UPDATE ollama_models SET expires_at = NULL")
+    await is_loaded(True)
+    await connection.execute("UPDATE ollama_servers SET status = 'down'")
+    await caught_up(mirror, fan_out, eventually)
+    assert not copy.is_loaded
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_look_that_finds_a_model_in_memory_counts_before_its_time_is_read_anew(
+    database: Database, connection: Connection, eventually: Eventually
+) -> None:
+    await connection.execute(
+        "WITH server AS (INSERT INTO ollama_servers (name, url, status) VALUES ('a', 'http://a', 'up') RETURNING id) "
+        "INSERT INTO ollama_models (server_id, name, model_name, size_vram, expires_at) "
+        "SELECT id, 'm', 'm:1b', 9, now() - interval '1 hour' FROM server"
+    )
+    mirror = Mirror(database)
+    task = asyncio.create_task(mirror.run())
+    fan_out = FanOut(database, mirror)
+    copy = (await caught_up(mirror, fan_out, eventually)).holders("m:1b")[0]
+    assert not copy.is_loaded
+    await connection.execute("UPDATE ollama_models SET size_vram = 8, expires_at = now() + interval '1 hour'")
+    await caught_up(mirror, fan_out, eventually)
+    assert copy.is_loaded
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

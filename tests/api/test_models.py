@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+import pytest
+
 from monitor.postgres.database import Connection
 from tests.api.client import ApiClient
 
@@ -113,3 +115,33 @@ async def test_an_unknown_model_or_server_is_not_found(api: ApiClient, psql: Con
     assert (await api.ask("GET", unknown)).body["code"] == "server_not_found"
     assert (await api.ask("PATCH", unknown + "/m", json={})).body["code"] == "server_not_found"
     assert (await api.ask("GET", "/api/servers/anna/models")).body["code"] == "server_not_found"
+
+
+@pytest.mark.parametrize(
+    ("status", "expires_at", "is_loaded"),
+    [
+        ("up", "now() + interval '1 hour'", True),
+        ("degraded", "NULL", True),
+        ("unknown", "NULL", True),
+        ("up", "now() - interval '1 second'", False),
+        ("down", "now() + interval '1 hour'", False),
+        ("down", "NULL", False),
+    ],
+)
+async def test_a_model_is_in_memory_until_its_time_passes_or_its_server_dies(
+    api: ApiClient, psql: Connection, status: str, expires_at: str, is_loaded: bool
+) -> None:
+    path = await with_model(api, psql, "qwen3:8b")
+    await psql.execute("UPDATE ollama_servers SET status = $1", status)
+    await psql.execute(f"UPDATE ollama_models SET size_vram = 7, loaded_size_bytes = 9, expires_at = {expires_at}")
+    shown = (await api.ask("GET", path)).body["items"][0]
+    assert (shown["size_vram"], shown["loaded_size_bytes"]) == ((7, 9) if is_loaded else (None, None))
+    assert is_loaded or shown["expires_at"] is None
+    assert await psql.fetchval("SELECT fleet_is_loaded(model) FROM ollama_models AS model") is is_loaded
+    async with api.session.get(f"{api.base_url}/metrics") as metrics:
+        assert f"\nollama_fleet_models_loaded {int(is_loaded)}.0\n" in await metrics.text()
+
+
+async def test_a_model_that_never_was_in_memory_is_not_there(api: ApiClient, psql: Connection) -> None:
+    await with_model(api, psql, "qwen3:8b")
+    assert await psql.fetchval("SELECT fleet_is_loaded(model) FROM ollama_models AS model") is False

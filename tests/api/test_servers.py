@@ -2,6 +2,8 @@
 
 import uuid
 
+import pytest
+
 from monitor.postgres.database import Connection
 from tests.api.client import ApiClient
 from tests.api.resolving import get, settle
@@ -184,6 +186,21 @@ async def test_a_server_that_flaps_is_shown_as_such(api: ApiClient, psql: Connec
     await psql.execute("UPDATE ollama_servers SET flapping_since = '2030-01-01T00:00:00Z'")
     shown = await api.ask("GET", f"/api/servers/{server['id']}")
     assert shown.body["flapping_since"] == "2030-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(("latency", "now"), [("1.5", "answers now"), ("NULL", "does not answer now")])
+async def test_of_a_server_that_flaps_it_is_told_whether_it_answers_now(
+    api: ApiClient, psql: Connection, latency: str, now: str
+) -> None:
+    server = await api.add("anna")
+    await psql.execute(
+        "UPDATE ollama_servers SET status = 'down', status_reason = 'flapping', status_detail = '5 changes in 4 min', "
+        f"latency_ms = {latency}"
+    )
+    shown = (await api.ask("GET", f"/api/servers/{server['id']}")).body
+    assert (shown["status_reason"], shown["status_detail"]) == ("flapping", f"5 changes in 4 min; {now}")
+    assert shown["cause"] == "It goes up and down too often"
+    assert "keeps still" in shown["advice"] or "kept still" in shown["advice"]
 
 
 async def test_a_server_that_is_down_says_what_is_wrong_and_what_helps(api: ApiClient, psql: Connection) -> None:

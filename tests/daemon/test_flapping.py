@@ -8,6 +8,7 @@ from tests.daemon.observer import Observer
 from tests.fakes.ollama import FakeOllama
 
 FLAPS = "SELECT flapping_since IS NOT NULL FROM ollama_servers"
+REASON = "SELECT status_reason FROM ollama_servers"
 CALM = "SELECT flapping_since IS NULL FROM ollama_servers"
 
 
@@ -24,7 +25,11 @@ async def test_a_server_that_comes_and_goes_is_marked_and_has_to_earn_its_way_ba
             await observer.until_status(server_id, "up")
         await fake.stop()
         await observer.until(FLAPS)
+        assert await observer.value(REASON) == "flapping"
         await fake.start()
+        # It answers, and is not said to refuse.
+        await observer.until("SELECT latency_ms IS NOT NULL FROM ollama_servers")
+        assert await observer.value(f"SELECT is_available OR ({REASON}) = 'flapping' FROM ollama_servers")
         await observer.until_status(server_id, "up")
         assert await observer.value(CALM)
     kinds = [kind.removeprefix("server.") for kind in await observer.types(server_id)]

@@ -20,7 +20,7 @@ UPDATE ollama_servers SET suspect_since = NULL
 UPDATE ollama_servers SET status = 'down', status_reason = 'refused'
 UPDATE ollama_servers SET flapping_since = now()
 UPDATE ollama_servers SET priority = 3, site = 'attic', server_version = '0.9.6', flapping_since = NULL
-UPDATE ollama_servers SET api_seen = 'native'
+UPDATE ollama_servers SET api_seen = 'native', restarted_at = now()
 UPDATE ollama_servers SET auth_type = 'bearer', auth_config = '{"token": "planted"}'
 UPDATE ollama_servers SET ca_pem = 'planted', client_cert = 'planted', client_key = '{"sealed": "planted"}'
 INSERT INTO ollama_models (server_id, name, model_name) SELECT id, 'llama3', 'llama3:latest' FROM ollama_servers

@@ -152,17 +152,45 @@ def test_a_server_that_cannot_list_is_degraded_until_it_can() -> None:
     assert (state.status, state.reason, state.detail, state.list_failure) == (UP, OK, "", None)
 
 
-@pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.RESET, Reason.TIMEOUT, Reason.TLS])
-def test_a_listing_without_an_answer_degrades_only_a_server_that_then_proves_alive(reason: Reason) -> None:
+@pytest.mark.parametrize("reason", [Reason.RESET, Reason.TIMEOUT])
+def test_listings_without_an_answer_degrade_only_a_server_that_then_proves_alive(reason: Reason) -> None:
     alive, dying = Story(), Story()
     for story in (alive, dying):
         story.probe(OK)
-        assert story.listing(reason, "gone").status is UP
+        for _ in range(2):
+            assert story.listing(reason, "gone").status is UP
     assert alive.probe(OK).reason is Reason.LIST_FAILED
     for _ in range(3):
         state = dying.probe(REFUSED)
         assert state.reason is not Reason.LIST_FAILED
     assert (state.status, state.list_failure) == (DOWN, None)
+
+
+@pytest.mark.parametrize("reason", sorted(evaluation.UNREACHED))
+def test_a_listing_that_had_no_connection_never_degrades_a_server_that_answers_after_it(reason: Reason) -> None:
+    story = Story()
+    story.probe(OK)
+    for _ in range(3):
+        story.listing(reason, "gone")
+        assert story.probe(OK).status is UP
+    story.listing(Reason.SERVER_ERROR, "500")
+    assert story.listing(reason, "gone").detail == "server_error: 500"
+
+
+@pytest.mark.parametrize("reason", sorted(evaluation.UNANSWERED))
+@pytest.mark.parametrize("between", [[OK], [REFUSED, OK]])
+def test_one_listing_without_an_answer_is_forgotten_with_a_good_one_or_a_bad_probe(
+    reason: Reason, between: list[Reason]
+) -> None:
+    story = Story()
+    story.probe(OK)
+    for _ in range(3):
+        story.listing(reason, "gone")
+        for answer in between:
+            story.probe(answer)
+        if between == [OK]:
+            story.listing(OK)
+        assert story.probe(OK).status is UP
 
 
 def test_a_second_cause_of_a_failed_listing_makes_no_noise() -> None:
@@ -175,7 +203,8 @@ def test_a_second_cause_of_a_failed_listing_makes_no_noise() -> None:
 def test_a_busy_server_stays_busy_and_its_failed_listing_shows_afterwards() -> None:
     story = Story()
     story.probe(BUSY, "503")
-    state = story.listing(Reason.TIMEOUT, "no answer")
+    for _ in range(2):
+        state = story.listing(Reason.TIMEOUT, "no answer")
     assert (state.status, state.reason, state.detail) == (DEGRADED, BUSY, "503")
     state = story.probe(OK)
     assert (state.status, state.reason, state.detail) == (DEGRADED, Reason.LIST_FAILED, "timeout: no answer")

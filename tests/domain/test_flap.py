@@ -41,6 +41,48 @@ def test_five_changes_within_twenty_intervals_are_flapping(times: tuple[float, .
     assert changed(*times).since == since
 
 
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ((0, 1, 2, 3, 4), "5 changes in 4 s"),
+        ((0, 1, 2, 3, 119), "5 changes in 119 s"),
+        ((0, 75, 150, 225, 240), "5 changes in 4 min"),
+        ((), "It comes and goes."),
+    ],
+)
+def test_the_facts_of_a_bout_say_how_often_within_what_time(times: tuple[float, ...], words: str) -> None:
+    assert flap.facts(changed(*times)) == words
+
+
+def test_a_server_that_flaps_is_down_for_that_reason_whatever_it_answers_and_for_the_true_one_after_it() -> None:
+    state, at = Availability(), 0.0
+    told: list[tuple[Reason | None, str]] = []
+
+    def answer(reason: Reason, times: int) -> None:
+        nonlocal state, at
+        for _ in range(times):
+            at += 1
+            state = evaluation.evaluate(state, ProbeResult(reason=reason, detail="nobody"), POLICY, at=at)
+            if state.status is Status.DOWN and (not told or told[-1] != (state.reason, state.detail)):
+                told.append((state.reason, state.detail))
+
+    answer(Reason.OK, 1)
+    for _ in range(3):
+        answer(Reason.REFUSED, POLICY.fall)
+        answer(Reason.OK, POLICY.rise)
+    assert state.flapping
+    for _ in range(5):
+        answer(Reason.REFUSED, POLICY.fall + 1)
+        answer(Reason.OK, POLICY.rise)
+    assert told == [(Reason.REFUSED, "nobody"), (Reason.FLAPPING, "5 changes in 10 s")]
+    answer(Reason.RESET, 60 + 2)
+    assert not state.flapping
+    assert told[2:] == [(Reason.RESET, "nobody")]
+    # A credential that cannot be opened is no matter of coming and going.
+    answer(Reason.CREDENTIAL, 1)
+    assert state.reason is Reason.CREDENTIAL
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_a_bout_ends_when_the_answers_were_alike_for_four_intervals(good: bool) -> None:
     state = flap.after_answer(changed(0, 1, 2, 3, 4), good=good, interval=INTERVAL, at=10)

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -91,6 +91,12 @@ def test_a_model_goes_only_when_two_listings_in_a_row_lack_it() -> None:
     assert second == Difference(removed=(other,), unchanged=1)
 
 
+def test_what_a_listing_lacks_is_absent_whether_it_goes_now_or_not() -> None:
+    record, other = known(), known(replace(TINY, model_name="other:1b"))
+    difference = inventory.diff([record, other], [], missed_before=frozenset({"other:1b"}))
+    assert difference.absent == {"tiny:latest", "other:1b"}
+
+
 def test_a_model_that_is_back_in_time_has_to_be_missed_twice_again() -> None:
     record = known()
     first = inventory.diff([record], [], missed_before=NOBODY)
@@ -167,3 +173,34 @@ def test_residency_changes_name_each_model_whose_state_is_another_one(
     record, idle = known(loaded=before), known(replace(TINY, model_name="idle:1b"))
     expected = [(record.id, state) for state in changes]
     assert list(inventory.residency_changes([record, idle], now).items()) == expected
+
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def leaving(seconds: float | None) -> LoadedModel:
+    """A model in memory that is to leave it in so many seconds."""
+    return replace(LOADED, expires_at=None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "moves", "delay"),
+    [
+        ((), False, None),
+        ((), True, 10.0),
+        ((None,), False, None),
+        ((300.0,), False, 301.0),
+        ((300.0, 30.0, None), False, 31.0),
+        ((2.0,), False, 10.0),
+        ((300.0,), True, 10.0),
+    ],
+)
+def test_memory_is_looked_at_soon_while_it_changes_and_when_the_time_of_a_model_ends(
+    seconds: tuple[float | None, ...], moves: bool, delay: float | None
+) -> None:
+    assert inventory.next_look([leaving(each) for each in seconds], moves=moves, at=NOW) == delay
+
+
+def test_a_model_that_is_there_after_its_time_is_in_use_until_nobody_knows_when() -> None:
+    found = inventory.in_memory([leaving(-1.0), leaving(0.0), leaving(1.0), leaving(None)], at=NOW)
+    assert found == (leaving(None), leaving(None), leaving(1.0), leaving(None))

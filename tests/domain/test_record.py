@@ -32,8 +32,14 @@ def test_a_record_over_nothing_is_itself() -> None:
 
 
 def test_the_newer_word_counts_and_the_older_one_fills_the_gaps() -> None:
-    assert BARE.over(FULL) == replace(FULL, status=Status.UP, reason=Reason.OK, detail="", checked_at=20.0)
+    newer = replace(FULL, status=Status.UP, reason=Reason.OK, detail="", checked_at=20.0, latency=None)
+    assert BARE.over(FULL) == newer
     assert FULL.over(BARE) == FULL
+
+
+def test_a_check_without_an_answer_takes_no_latency_from_the_one_before_and_what_is_no_check_does() -> None:
+    assert BARE.over(FULL).latency is None
+    assert replace(BARE, checked_at=None).over(FULL).latency == FULL.latency
 
 
 def test_nothing_is_taken_from_a_record_of_another_row_version() -> None:

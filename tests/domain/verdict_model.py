@@ -1,6 +1,6 @@
 """A slow, obvious model of verdicts: it keeps every answer and derives the verdict from them all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from monitor.domain import flap
@@ -9,7 +9,7 @@ from monitor.domain.probe import Reason
 from monitor.domain.server import Policy
 
 ALIVE = {Reason.OK, Reason.BUSY}
-UNANSWERED = {Reason.REFUSED, Reason.TIMEOUT}
+UNREACHED, UNANSWERED = {Reason.REFUSED}, {Reason.TIMEOUT}
 Shown = tuple[Status, Reason | None, str, str | None]
 
 
@@ -62,6 +62,7 @@ class Model:
                 self.bouts[-1].ended = answer.at
             self._verdicts.append(self._derive())
             self._note_change(answer.at)
+            self._call_restless()
 
     @property
     def flapping(self) -> bool:
@@ -90,6 +91,15 @@ class Model:
             quiet = min(window, 2 * last.quiet) if last and again else flap.QUIET * self._interval
             self.bouts.append(Bout(began=at, quiet=quiet))
 
+    def _call_restless(self) -> None:
+        """Say of a server that flaps and is down how restless it was when that began."""
+        verdict = self._verdicts[-1]
+        if self.flapping and verdict.status is Status.DOWN and verdict.reason is not Reason.FLAPPING:
+            newest = self._changes[-flap.CHANGES :]
+            # As short as a test's life is, it is told in seconds.
+            detail = f"{flap.CHANGES} changes in {newest[-1] - newest[0]:.0f} s"
+            self._verdicts[-1] = replace(verdict, reason=Reason.FLAPPING, detail=detail)
+
     @property
     def verdict(self) -> Verdict:
         """The verdict on the whole history."""
@@ -116,7 +126,9 @@ class Model:
         return Verdict(status=status, reason=reason, detail=detail, list_failure=failure, changed_at=changed_at)
 
     def _after_listing(self, latest: Answer, before: Verdict) -> Shown:
-        if before.status not in {Status.UP, Status.DEGRADED}:
+        if before.status not in {Status.UP, Status.DEGRADED} or latest.reason in UNREACHED:
+            return _unchanged(before)
+        if latest.reason in UNANSWERED and before.list_failure is None and not self._listing_before_had_no_answer():
             return _unchanged(before)
         failure = None
         if latest.reason is not Reason.OK:
@@ -124,6 +136,16 @@ class Model:
         if failure == before.list_failure or before.reason is Reason.BUSY or latest.reason in UNANSWERED:
             return before.status, before.reason, before.detail, failure
         return _alive(Reason.OK, "", failure)
+
+    def _listing_before_had_no_answer(self) -> bool:
+        """Return what the last listing of a server that was alive came to, forgotten with the first bad probe."""
+        for answer, before in reversed(list(zip(self.history[:-1], self._verdicts, strict=False))):
+            if not answer.listing and answer.reason not in ALIVE:
+                return False
+            counts = answer.listing and before.status in {Status.UP, Status.DEGRADED}
+            if counts and answer.reason not in UNREACHED:
+                return answer.reason in UNANSWERED
+        return False
 
     def _after_probe(self, latest: Answer, before: Verdict) -> Shown:
         if latest.reason in ALIVE:
@@ -136,6 +158,8 @@ class Model:
             return before.status, before.reason, before.detail, kept
         last = [answer.reason for answer in self.history if not answer.listing][-self.policy.fall :]
         same_cause = len(last) == self.policy.fall and set(last) == {latest.reason}
+        if before.reason is Reason.FLAPPING:
+            same_cause = not self.flapping
         if before.status is Status.DOWN and not same_cause:
             return _unchanged(before)
         return Status.DOWN, latest.reason, latest.detail, None

@@ -29,6 +29,24 @@ async def test_a_connection_is_kept_for_the_next_question(client: OllamaClient, 
     assert fake.accepted == 1
 
 
+async def test_an_answer_says_whether_its_connection_is_new_and_when_the_one_before_ended(
+    client: OllamaClient, fake: FakeOllama
+) -> None:
+    prober, server = HttpProber(client), server_at(fake.url)
+    first, second = await prober.probe(server), await prober.probe(server)
+    assert (first.is_new_connection, first.lost_at) == (True, None)
+    assert (second.is_new_connection, second.lost_at) == (False, None)
+    before = time.monotonic()
+    await fake.stop()
+    await fake.start()
+    third = await prober.probe(server)
+    assert third.reason is Reason.OK
+    assert third.is_new_connection
+    assert third.lost_at is not None
+    assert before <= third.lost_at <= time.monotonic()
+    assert not (await prober.probe(server)).is_new_connection
+
+
 async def test_a_bad_status_keeps_the_connection_too(client: OllamaClient, fake: FakeOllama) -> None:
     fake.behave(behaviours.status(429, b"busy"))
     for _ in range(3):

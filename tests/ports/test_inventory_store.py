@@ -61,6 +61,17 @@ async def test_a_model_comes_into_memory_and_leaves_it_also_when_it_is_removed(w
     assert (await known(store, server))["a:latest"].loaded is None
 
 
+async def test_all_that_is_in_memory_is_forgotten_at_once(world: World, lease: Lease) -> None:
+    store, server = world.inventory(lease), await world.add(1)
+    await store.write(server, Difference(added=(seen("a:latest"), seen("b:latest"))), listed=True)
+    model = (await known(store, server))["a:latest"]
+    await store.write_loaded(server, {model.id: LOADED})
+    assert await store.forget_loaded(server)
+    assert {record.loaded for record in (await known(store, server)).values()} == {None}
+    await world.edit(server)
+    assert not await store.forget_loaded(server)
+
+
 async def test_what_is_late_is_dropped(world: World, lease: Lease) -> None:
     store, server = world.inventory(lease), await world.add(1)
     await store.write(server, Difference(added=(seen("a:latest"),)), listed=True)

@@ -82,6 +82,23 @@ async def test_a_result_is_written_with_its_event(
     assert fold.fold(events) == await fold.table_state(connection)
 
 
+async def test_a_restart_is_told_and_no_verdict_and_stays_until_the_address_is_edited(
+    results: PostgresResultStore, connection: Connection, add_server: AddServer
+) -> None:
+    server_id = await add_server()
+    await results.write([up(server_id)])
+    before = await connection.fetchval("SELECT clock_timestamp()")
+    await results.write([up(server_id, checked_at=None, restarted_at=time.monotonic() - 5)])
+    await results.write([up(server_id)])
+    restarted_at = (await row(connection, server_id))["restarted_at"]
+    assert timedelta(seconds=4) < before - restarted_at < timedelta(seconds=6)
+    last = (await fold.read_events(connection))[-1]
+    assert (last.type, set(last.body)) == ("server.updated", {"restarted_at"})
+    await connection.execute("UPDATE ollama_servers SET url = 'http://elsewhere' WHERE id = $1", server_id)
+    assert (await row(connection, server_id))["restarted_at"] is None
+    assert fold.fold(await fold.read_events(connection)) == await fold.table_state(connection)
+
+
 async def test_an_unchanged_result_makes_no_event(
     results: PostgresResultStore, connection: Connection, add_server: AddServer
 ) -> None:

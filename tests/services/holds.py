@@ -69,6 +69,8 @@ class Bench:
         self.fleet, self.holder, self.recorder = Fleet(), ToldHolder(), KeepingRecorder()
         self.woken: list[ServerId] = []
         self.restarted: list[ServerId] = []
+        self.looked: list[ServerId] = []
+        self.refuses = False
         self.now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.sentry = Sentry(
@@ -79,6 +81,8 @@ class Bench:
             restart=self.restarted.append,
             most=most,
             on=on,
+            refuses=lambda _: self.refuses,
+            look=self.looked.append,
         )
 
     def shown(self) -> list[str]:

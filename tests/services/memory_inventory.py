@@ -75,6 +75,14 @@ class MemoryInventory:
         self.models = [replace(each, loaded=changes.get(each.id, each.loaded)) for each in self.models]
         return True
 
+    async def forget_loaded(self, server: Server, /) -> bool:
+        """Keep that nothing is in memory, as above."""
+        if not self._is_wanted(server):
+            return False
+        self.residency_writes += 1
+        self.models = [replace(each, loaded=None) for each in self.models]
+        return True
+
     def _is_wanted(self, server: Server) -> bool:
         self._database.reach()
         return self._database.lease == self._lease and self._database.is_wanted(server.id, server.row_version)

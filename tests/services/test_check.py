@@ -32,6 +32,7 @@ class Bench:
         self.fleet, self.agenda = Fleet(), Schedule()
         self.prober, self.recorder = ToldProber(), KeepingRecorder()
         self.discovered: list[ServerId] = []
+        self.gone: list[ServerId] = []
         self.counters = Counters()
         self.suspected: list[Watched] = []
         self.check = Check(
@@ -43,6 +44,7 @@ class Bench:
             discover=self.discovered.append,
             suspect=self.suspected.append,
             counters=self.counters,
+            gone=self.gone.append,
         )
         self.entry = entry or watched()
         self.id = self.entry.server.id
@@ -290,3 +292,39 @@ async def test_a_suspect_is_asked_again_soon_when_the_question_failed_by_our_own
     bench.entry.suspicion = Suspicion(since=time.monotonic(), reason=Reason.TIMEOUT)
     await bench.answers(LOCAL)
     assert bench.due_in() <= 1
+
+
+async def test_a_good_answer_on_a_new_connection_is_noted_with_when_the_one_before_was_lost() -> None:
+    bench = Bench()
+    await bench.answers(GOOD)
+    assert bench.entry.lost_at is None
+    before = time.monotonic()
+    await bench.answers(replace(GOOD, is_new_connection=True, lost_at=7.0))
+    assert before <= bench.entry.connected_at <= time.monotonic()
+    noted = bench.entry.connected_at
+    await bench.answers(GOOD)
+    assert bench.entry.connected_at == noted
+    assert [bench.entry.lost_at] == [7.0]
+
+
+async def test_a_check_that_began_before_the_watch_ended_does_not_say_what_its_end_meant() -> None:
+    bench = Bench(watched(status=Status.UP))
+    bench.prober.gate.clear()
+    check = asyncio.create_task(bench.check.run(bench.id))
+    await settled()
+    bench.entry.watch_ended_at = time.monotonic()
+    bench.prober.gate.set()
+    await check
+    assert bench.entry.watch_ended_at is not None
+    await bench.answers(GOOD)
+    assert bench.entry.watch_ended_at is None
+
+
+async def test_of_a_server_that_goes_down_it_is_told_once_also_when_the_verdict_was_held() -> None:
+    bench = Bench(watched(status=Status.UP))
+    await bench.answers(*[REFUSED] * 2)
+    assert bench.gone == []
+    await bench.answers(*[REFUSED] * 3)
+    assert bench.gone == [bench.id]
+    bench.check.publish(bench.entry, Availability(status=Status.DOWN))
+    assert bench.gone == [bench.id] * 2

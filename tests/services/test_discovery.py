@@ -10,13 +10,13 @@ import pytest
 
 from monitor.domain.availability import Availability, Status
 from monitor.domain.fleet import Fleet, Watched
-from monitor.domain.probe import ListedModel, Listing, Reason
+from monitor.domain.probe import ListedModel, Listing, LoadedModel, Reason, Residency
 from monitor.domain.schedule import Schedule
 from monitor.services.discovery import Discovery
 from tests.services.conftest import settled, watched
 from tests.services.fakes import MemoryDatabase
 from tests.services.memory_inventory import MemoryInventory
-from tests.services.told import KeepingRecorder, NoDoubt, ToldLister
+from tests.services.told import KeepingRecorder, NoDoubt, ToldLister, ToldProber
 
 REQUESTED = datetime(2030, 1, 1, tzinfo=UTC)
 TINY = ListedModel(model_name="tiny:1b", digest="a" * 64, capabilities=("completion",))
@@ -29,12 +29,13 @@ class Bench:
 
     def __init__(self, database: MemoryDatabase, entry: Watched | None = None) -> None:
         self.fleet, self.agenda = Fleet(), Schedule()
-        self.lister, self.recorder = ToldLister(), KeepingRecorder()
+        self.lister, self.prober, self.recorder = ToldLister(), ToldProber(), KeepingRecorder()
         self.store = MemoryInventory(database)
         self.discovery = Discovery(
             fleet=self.fleet,
             agenda=self.agenda,
             lister=self.lister,
+            prober=self.prober,
             store=self.store,
             recorder=self.recorder,
             doubt=NoDoubt(),
@@ -48,7 +49,20 @@ class Bench:
     async def lists(self, *models: ListedModel) -> None:
         """Discover the server while it has these models."""
         self.lister.models = models
+        self.discovery.want(self.id)
         await self.discovery.run(self.id)
+
+    async def looks(self, *loaded: LoadedModel) -> float:
+        """Have its turn while no listing is due and these are in memory; return the seconds until the next turn."""
+        self.lister.residency = Residency(reason=Reason.OK, models=loaded)
+        await self.discovery.run(self.id)
+        return self.due_in()
+
+    def due_in(self) -> float:
+        """Return the seconds until the server's next turn."""
+        ((server_id, due),) = self.agenda.due(float("inf"))
+        assert server_id == self.id
+        return due - time.monotonic()
 
     async def asked_for(self, *models: ListedModel) -> dict[str, Any] | None:
         """Discover the server on request; return the answer."""
@@ -148,6 +162,52 @@ async def test_a_model_that_is_back_in_the_next_listing_stays(bench: Bench) -> N
     for models in [(TINY, BIG), (TINY,), (TINY, BIG), (TINY,)]:
         await bench.lists(*models)
     assert bench.store.active == {"tiny:1b", "big:70b"}
+
+
+async def test_a_listing_that_lacks_a_model_is_repeated_after_ten_seconds_and_not_again(bench: Bench) -> None:
+    await bench.lists(TINY, BIG)
+    await bench.lists(TINY)
+    assert 9 <= bench.due_in() <= 11
+    await bench.lists(TINY)
+    assert bench.store.active == {"tiny:1b"}
+    assert bench.due_in() > 50
+
+
+async def test_an_absence_before_the_database_was_away_does_not_count_with_one_after_it(
+    bench: Bench, database: MemoryDatabase
+) -> None:
+    await bench.lists(TINY, BIG)
+    await bench.lists(TINY)
+    database.away = True
+    await bench.lists(TINY, BIG)
+    database.away = False
+    await bench.lists(TINY)
+    assert bench.store.active == {"tiny:1b", "big:70b"}
+    await bench.lists(TINY)
+    assert bench.store.active == {"tiny:1b"}
+
+
+async def test_on_request_a_second_listing_that_contradicts_the_first_counts(bench: Bench) -> None:
+    await bench.lists(TINY, BIG)
+    bench.lister.listings = [Listing(reason=Reason.OK, models=(TINY,)), Listing(reason=Reason.OK, models=(TINY, BIG))]
+    await bench.asked_for()
+    await bench.lists(TINY)
+    assert bench.store.active == {"tiny:1b", "big:70b"}
+    await bench.lists(TINY)
+    assert bench.store.active == {"tiny:1b"}
+
+
+async def test_on_request_what_only_the_second_listing_lacks_is_not_gone_yet(bench: Bench) -> None:
+    small = replace(BIG, model_name="small:1b")
+    await bench.lists(TINY, BIG, small)
+    bench.lister.listings = [
+        Listing(reason=Reason.OK, models=(TINY, small)),
+        Listing(reason=Reason.OK, models=(TINY, replace(BIG, model_name="new:1b"))),
+    ]
+    answer = await bench.asked_for()
+    assert answer is not None
+    assert (answer["added"], answer["removed"]) == (["new:1b"], ["big:70b"])
+    assert bench.store.active == {"tiny:1b", "small:1b", "new:1b"}
 
 
 async def test_on_request_a_missing_model_is_made_certain_by_a_second_look(bench: Bench) -> None:

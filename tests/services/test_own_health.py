@@ -11,6 +11,7 @@ from monitor.domain import evaluation, mass_failure
 from monitor.domain.availability import Availability, Status
 from monitor.domain.counters import Counters
 from monitor.domain.event import Announcement, EventType
+from monitor.domain.flap import Flap
 from monitor.domain.fleet import Fleet
 from monitor.domain.probe import Listing, ProbeResult, Reason
 from monitor.domain.schedule import Schedule
@@ -178,6 +179,17 @@ async def test_an_outage_that_lasts_is_published_when_the_hold_is_over_without_a
     assert bench.told[-1].body["outage"] is True
     assert bench.statuses == {Status.UP: 2, Status.DOWN: 3}
     assert [record.status for record, at_once in bench.recorder.taken[-3:] if at_once] == [Status.DOWN] * 3
+
+
+async def test_the_verdict_on_a_server_that_flaps_is_held_for_its_silence_like_any_other() -> None:
+    bench = Bench(4)
+    for entry in bench.fleet:
+        entry.availability = replace(UP, flap=Flap(since=time.monotonic()))
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4)
+    await bench.answer(UNREACHABLE, 1, 2, 3, 4, times=4)
+    assert bench.statuses == {Status.UP: 4}
+    await bench.answer(GOOD, 1, 2, 3, 4)
+    assert {record.status for record, _ in bench.recorder.taken} == {Status.UP}
 
 
 async def test_one_that_really_died_meanwhile_is_told_after_fresh_evidence() -> None:

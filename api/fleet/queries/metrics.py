@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from api.fleet.queries.models import LOADED
 from api.fleet.queries.servers import STALE
 from monitor.domain.availability import Status
 from monitor.domain.server import Policy
@@ -18,7 +19,7 @@ FROM ollama_servers LEFT JOIN (
 WHERE is_active ORDER BY name
 """
 # What a monitor that is gone has counted is told no more.
-SUMS = """
+SUMS = f"""
 SELECT (SELECT count(*) FROM ollama_servers WHERE NOT is_active) AS inactive, model.*,
     (SELECT seq FROM fleet_event_head) AS events,
     (SELECT count(*) FROM monitor_leases WHERE expires_at > clock_timestamp()) AS leases_held,
@@ -26,7 +27,7 @@ SELECT (SELECT count(*) FROM ollama_servers WHERE NOT is_active) AS inactive, mo
     stats.body AS stats, extract(epoch FROM clock_timestamp() - stats.at)::float8 AS stats_age
 FROM (
     SELECT count(*) AS models, coalesce(sum(loaded), 0)::bigint AS models_loaded
-    FROM (SELECT count(size_vram) AS loaded
+    FROM (SELECT count(*) FILTER (WHERE {LOADED}) AS loaded
           FROM ollama_models AS model JOIN ollama_servers AS server ON server.id = server_id
           WHERE model.is_active AND server.is_active GROUP BY model_name) AS named) AS model
 LEFT JOIN monitor_stats AS stats

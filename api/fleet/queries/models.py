@@ -7,7 +7,16 @@ from monitor.postgres.tables import ollama_models
 
 # An unchanged listing writes only the server's row, so a listed model was last seen with its server's listing.
 LAST_SEEN = "CASE WHEN removed_at IS NULL THEN greatest(last_seen_at, models_listed_at) ELSE last_seen_at END"
-WORDS = {"last_seen_at": f"{LAST_SEEN} AS last_seen_at"}
+# The same as `fleet_is_loaded` in migrations/sql/models.sql, which would be called for each row.
+LOADED = """(model.size_vram IS NOT NULL AND coalesce(model.expires_at > clock_timestamp(), true)
+    AND server.status <> 'down')"""
+WORDS = {
+    "last_seen_at": f"{LAST_SEEN} AS last_seen_at",
+    **{
+        column: f"CASE WHEN {LOADED} THEN model.{column} END AS {column}"
+        for column in ("loaded_size_bytes", "size_vram", "expires_at")
+    },
+}
 SHOWN = ", ".join(WORDS.get(column, f"model.{column}") for column in ollama_models.shown)
 VIEW = f"""
 SELECT {SHOWN}, server.name AS server_name

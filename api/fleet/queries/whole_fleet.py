@@ -29,6 +29,8 @@ MODELS = f"SELECT id, server_id, {', '.join(folding.MODEL_COLUMNS)} FROM ollama_
 SUSPECTS = f"""
 SELECT head.seq, id, {SUSPECT} FROM fleet_event_head AS head LEFT JOIN ollama_servers ON suspect_since IS NOT NULL
 """
+# What no monitor has looked at since; an index has those in memory alone.
+EXPIRED = "SELECT id, server_id FROM ollama_models WHERE size_vram IS NOT NULL AND expires_at <= clock_timestamp()"
 TIMES = f"SELECT id, {FRESH_FROM} FROM ollama_servers"
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 SHOWN_BATCH = 200
@@ -52,9 +54,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """When each server was last known to be fresh, and the time by the same clock at which that was read."""
+    """When each server was last known to be fresh, and the time by the same clock at which that was read.
+
+    `expired` are the models whose time in memory has passed, with their servers.
+    """
 
     fresh_from: dict[UUID, float]
+    expired: dict[UUID, UUID]
     at: float
 
 
@@ -85,6 +91,7 @@ async def read(database: Database) -> Reading:
         while rows := await model_rows.fetch(BATCH):
             for row in rows:
                 folding.add_model(fleet, row["server_id"], row["id"], dict(row))
+        fleet.expire(await _expired(connection))
     return Reading(fleet=fleet, seq=seq, at=at)
 
 
@@ -93,7 +100,8 @@ async def times(database: Database) -> Times:
     async with _readable(), database.session() as connection:
         at: float = await connection.fetchval(NOW)
         rows = await connection.fetch(TIMES)
-    return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, at=at)
+        expired = await _expired(connection)
+    return Times(fresh_from={row["id"]: row["fresh_from"] for row in rows}, expired=expired, at=at)
 
 
 async def suspects(database: Database) -> Suspects:
@@ -102,6 +110,10 @@ async def suspects(database: Database) -> Suspects:
         rows = await connection.fetch(SUSPECTS)
     reasons = {row["id"]: row["suspect_reason"] for row in rows if row["id"] is not None}
     return Suspects(reasons=reasons, seq=rows[0]["seq"])
+
+
+async def _expired(connection: Connection) -> dict[UUID, UUID]:
+    return {row["id"]: row["server_id"] for row in await connection.fetch(EXPIRED)}
 
 
 @asynccontextmanager

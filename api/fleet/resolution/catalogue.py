@@ -152,7 +152,7 @@ def _place(copy: Copy) -> Place:
         is_available=server.is_available,
         status=server.status,
         loaded=copy.is_loaded,
-        size_vram=copy.size_vram,
+        size_vram=copy.size_vram if copy.is_loaded else None,
         size_bytes=copy.size_bytes,
         digest=copy.digest,
         remote_host=copy.remote_host,

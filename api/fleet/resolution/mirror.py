@@ -25,7 +25,7 @@ from monitor.domain.event import Event
 from monitor.domain.folding import UnfoldableError
 from monitor.postgres.database import Database
 
-# The times of the checks make no events, so they are read every few seconds.
+# The times of the checks, and those of models in memory, make no events, so they are read every few seconds.
 TIMES_SECONDS = 5.0
 # The log is looked at every 5 s even without a hint, so one that was read is younger than this.
 STALE_SECONDS = 8.0
@@ -197,6 +197,7 @@ class Mirror:
         times = await whole_fleet.times(self._database)
         self._ahead = times.at - asked_at
         if self._fleet is not None:
+            self._fleet.expire(times.expired)
             for server_id, fresh_from in times.fresh_from.items():
                 entry = self._fleet.servers.get(server_id)
                 if entry is not None:

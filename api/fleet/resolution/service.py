@@ -127,7 +127,7 @@ class ResolverService:
             self._fleet = fleet
             self._copies.clear()
             self._told.clear()
-        told, loaded = self._told_of(copy.server), JSON[copy.size_vram is not None]
+        told, loaded = self._told_of(copy.server), JSON[copy.is_loaded]
         json = LASTING % (told.json, _json_text(copy.model_name), loaded, _json_text(copy.remote_host))
         tag = f"{told.tag}{zlib.crc32(json):08x}"
         written = self._copies[copy] = WrittenCopy(copy.server.revision, self._fresh_for(copy.server), json, tag)

@@ -89,7 +89,15 @@ export class Fleet {
         stale: false,
         ...(body.to === "down" ? { suspect_since: null, suspect_reason: null } : {}),
       });
+      if (body.to === "down") this.#emptyMemory(id);
     } else this.#put(withEdits(known, body, at));
+  }
+
+  // Of a server that is down nothing is in memory; the events of its models say so a little later.
+  #emptyMemory(serverId) {
+    for (const model of this.models(serverId).values()) {
+      if (model.size_vram !== null) this.#putModel({ ...model, size_vram: null, loaded_size_bytes: null, expires_at: null });
+    }
   }
 
   #foldModel({ type, server_id: serverId, model_id: id, body }) {

@@ -21,6 +21,7 @@ const REASONS = {
   blocked: ["Its address is one that is never asked", "Link-local, metadata and multicast addresses are refused; any other must be in OLLAMA_FLEET_ALLOWED_NETWORKS."],
   credential: ["Its stored credential cannot be decrypted", "Restore the key it was stored with, or edit the server and set the credential anew."],
   local: ["The monitor's own machine is at fault, not the server", "Check the network, memory and open files (ulimit -n) of the machine that monitors."],
+  flapping: ["It goes up and down too often", "It stays down until it keeps still. Look in Ollama's log for what ends and restarts it (journalctl -u ollama)."],
 };
 
 // Why a list fails, by the reason that its detail begins with.

@@ -104,6 +104,7 @@ export class ServerPage {
       ["Version", html`<bdi>${server.server_version ?? "–"}</bdi>`],
       ...(server.tls_expires_at ? [["Certificate until", html`${clock.moment(server.tls_expires_at)}`]] : []),
       ["Models listed", marks.ago(server.models_listed_at)],
+      ["Last restart", marks.ago(server.restarted_at, "none seen")],
       ["Last trouble", lastTrouble(this.history?.transitions ?? [], seen)],
       ["Connection watch", server.connection_watch ? (server.watch_state ?? "on") : "off"],
     ];
@@ -111,7 +112,7 @@ export class ServerPage {
     return html`<section class="verdict ${seen} ${isDoubted ? "suspect" : ""}" aria-label="Now">
       <p class="sentence">${marks.serverMarks(server, this.app.isPast)} ${cause ? html`<strong>${cause}.</strong>` : nothing}</p>
       ${isDoubted ? html`<p><strong>${marks.suspicionLine(server)}.</strong> ${suspicion(server).next}</p>` : nothing}
-      ${server.flapping_since ? html`<p>It goes up and down too often, so it is not trusted until it keeps still; so it has been for ${clock.since(server.flapping_since)}.</p>` : nothing}
+      ${server.flapping_since ? html`<p>Not trusted until it keeps still; so it has been for ${clock.since(server.flapping_since)}.</p>` : nothing}
       ${server.status_detail && seen !== "up" && seen !== "off" ? html`<p class="detail"><bdi>${server.status_detail}</bdi></p>` : nothing}
       ${next ? html`<p class="next"><b>Next:</b> ${marks.prose(next)}</p>` : nothing}
       <dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
