@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from api.fleet import refusals, texts
 from api.fleet.refusals import Refused
+from api.web.http.connections import CONNECTIONS
+from api.web.problems import HttpRefused
 
 MAX_BYTES = 64 * 1024
 MAX_SECONDS = 10.0
@@ -25,10 +27,11 @@ async def read(request: web.Request, shape: type[M], *, media_types: tuple[str, 
     """Return the body as `shape`; raises the `Refused` that says what is wrong with it."""
     _require_type(request, media_types)
     try:
-        async with asyncio.timeout(MAX_SECONDS):
-            raw = await request.read()
+        with request.app[CONNECTIONS].waiting(request.protocol):
+            async with asyncio.timeout(MAX_SECONDS):
+                raw = await request.read()
     except TimeoutError as error:
-        raise Refused(
+        raise HttpRefused(
             "body_too_slow",
             f"The body did not arrive within {MAX_SECONDS:.0f} s. Nothing was changed; send it again.",
             headers={"Connection": "close"},
