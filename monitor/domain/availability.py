@@ -25,7 +25,7 @@ class Availability:
     another one. `changed_at` is the monotonic time, in seconds, of the last change of `status`.
     `list_failure` is the detail of a listing that failed while the server was alive, else None; `list_doubt` is
     whether the last listing had a connection and no answer, which is believed once the next one has none either.
-    `flap` is how restless the server is.
+    `noise` says which of its answers change by more than is followed, else None. `flap` is how restless the server is.
     """
 
     status: Status = Status.UNKNOWN
@@ -38,6 +38,7 @@ class Availability:
     changed_at: float = float("-inf")
     list_failure: str | None = None
     list_doubt: bool = False
+    noise: str | None = None
     flap: Flap = CALM
 
     @property

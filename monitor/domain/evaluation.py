@@ -76,6 +76,16 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
     return _alive(noted, Reason.OK, "", at=at)
 
 
+def evaluate_noise(previous: Availability, noise: str | None, *, at: float) -> Availability:
+    """Return the availability of a server that changes by more than is followed, as `noise` says, or no more."""
+    if noise == previous.noise:
+        return previous
+    noted = replace(previous, noise=noise)
+    if not noted.available or noted.reason is Reason.BUSY:
+        return noted
+    return _alive(noted, Reason.OK, "", at=at)
+
+
 def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, at: float) -> Availability:
     counted = replace(previous, good=previous.good + 1, bad=0, suspect=None, suspect_count=0)
     if counted.status is Status.DOWN and (counted.good < policy.rise or counted.flapping):
@@ -86,6 +96,8 @@ def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, 
 def _alive(counted: Availability, reason: Reason, detail: str, *, at: float) -> Availability:
     if reason is Reason.OK and counted.list_failure is not None:
         reason, detail = Reason.LIST_FAILED, counted.list_failure
+    elif reason is Reason.OK and counted.noise is not None:
+        reason, detail = Reason.NOISY, counted.noise
     status = Status.UP if reason is Reason.OK else Status.DEGRADED
     return _verdict(counted, status, reason, detail=detail, at=at)
 

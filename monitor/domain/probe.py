@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CREDENTIAL = "credential"
     LOCAL = "local"
     FLAPPING = "flapping"
+    NOISY = "noisy"
 
 
 class Api(StrEnum):
