@@ -39,6 +39,8 @@ NOISY_LIST = "Its list of models changes by more than is followed."
 NOISY_MEMORY = "What it has in memory changes by more than is followed."
 
 NOTHING = Difference()
+# Whose file it is, its digest, and the version that read it.
+File = tuple[ServerId, str, str | None]
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +55,15 @@ class Found:
 
 
 class ShownModels:
-    """What `show` told of each digest, so that every server's same file is asked about once.
+    """What `show` told of each digest, so that a server is asked about a file once.
 
-    Another version of Ollama may read more out of the same file, so it is asked anew.
+    No server is believed about the files of another one: it may say of a digest what it likes. Another version of
+    Ollama may read more out of the same file, so it is asked anew.
     """
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister
-        self._known: OrderedDict[tuple[str, str | None], ShownModel] = OrderedDict()
+        self._known: OrderedDict[File, ShownModel] = OrderedDict()
 
     async def sighting(
         self, server: Server, facts: ListedModel, *, version: str | None, may_ask: Callable[[], bool]
@@ -71,7 +74,7 @@ class ShownModels:
         """
         if facts.capabilities is not None:
             return Sighting(facts=facts, source=CapabilitySource.TAGS), True
-        key = None if facts.digest is None else (facts.digest, version)
+        key = None if facts.digest is None else (server.id, facts.digest, version)
         shown = None if key is None else self._known.get(key)
         if shown is None:
             shown = await self._lister.show(server, facts.model_name) if may_ask() else None
@@ -80,7 +83,7 @@ class ShownModels:
             self._remember(key, shown)
         return _with_shown(facts, shown), True
 
-    def _remember(self, key: tuple[str, str | None] | None, shown: ShownModel) -> None:
+    def _remember(self, key: File | None, shown: ShownModel) -> None:
         if key is None:
             return
         self._known[key] = shown

@@ -7,7 +7,8 @@ import pytest
 
 from monitor.domain.availability import Status
 from monitor.domain.noise import Allowance
-from monitor.domain.probe import ListedModel, LoadedModel, Reason, Residency
+from monitor.domain.probe import ListedModel, LoadedModel, Reason, Residency, ShownModel
+from tests.services.conftest import watched
 from tests.services.fakes import MemoryDatabase
 from tests.services.test_discovery import BIG, TINY, Bench
 
@@ -128,3 +129,16 @@ async def test_a_server_is_asked_for_particulars_of_few_models_at_a_time_and_of_
     writes = len(bench.store.writes)
     await bench.lists(*old)
     assert (len(bench.store.writes), len(bench.lister.shows)) == (writes, 5)
+
+
+async def test_no_server_is_believed_about_the_files_of_another_one(bench: Bench, database: MemoryDatabase) -> None:
+    bare = replace(TINY, capabilities=None)
+    bench.lister.shown = ShownModel(reason=Reason.OK, capabilities=("completion", "lies"))
+    await bench.lists(bare)
+    other = watched(2, status=Status.UP)
+    bench.fleet.put(other)
+    database.save(other)
+    bench.store.models.clear()
+    bench.lister.shown = ShownModel(reason=Reason.OK, capabilities=("completion",))
+    await bench.discovery.run(other.server.id)
+    assert [model.facts.capabilities for model in bench.store.models] == [("completion",)]
