@@ -25,7 +25,8 @@ from api.web.handlers.health import HealthHandler
 from api.web.handlers.pages import DashboardHandler, DescriptionHandler
 from api.web.handlers.resolve import ResolveHandler
 from api.web.handlers.servers import HistoryHandler, ModelHandler, ServerHandler
-from api.web.http import bodies
+from api.web.http import bodies, connections
+from api.web.http.connections import CONNECTIONS, Connections, ConnectionSite
 from api.web.metrics.scrape import Scrape
 from api.web.metrics.traffic import Traffic
 from api.web.openapi.operation import Operation
@@ -41,6 +42,9 @@ from monitor.settings import Settings
 DRAIN_SECONDS = 5.0
 # A connection that has no whole head of a request for us is closed, however slowly more of it comes.
 IDLE_SECONDS = 60.0
+# Each costs a connection and up to half a megabyte when its client is slow; a quarter of the connections stays free.
+MOST_STREAMS = 1000
+FREE_OF_STREAMS = 4
 SCHEMA_RETRY_SECONDS = 1.0
 OPERATIONS = web.AppKey("operations", list[Operation])
 PROTOCOL_LOG = "api.protocol"
@@ -65,6 +69,7 @@ def build(
     traffic = Traffic()
     scrape = Scrape(database, settings.policy, traffic=traffic, wakeup=wakeup, streams=streams, fan_out=streams.fan_out)
     app = web.Application(client_max_size=bodies.MAX_BYTES)
+    app[CONNECTIONS] = Connections(connections.most())
     handlers = (
         ServerHandler(registry),
         ModelHandler(registry),
@@ -82,7 +87,7 @@ def build(
     app[OPERATIONS] = operations
     routes = [operation.route() for operation in operations]
     pages = [*DescriptionHandler(operations).routes(), *DashboardHandler().routes()]
-    app.add_routes(RequestPipeline(gate, traffic).wrap([*routes, *pages]))
+    app.add_routes(RequestPipeline(gate, traffic, app[CONNECTIONS]).wrap([*routes, *pages]))
 
     async def release_waiters(_: web.Application) -> None:
         wakeup.close()
@@ -114,7 +119,7 @@ async def serve(
     mirror = Mirror(database)
     fan_out = FanOut(database, mirror)
     wakeup = Wakeup(database, look=fan_out.advance, suspicions_changed=mirror.suspicions_changed)
-    streams = Streams(database, settings.policy, fan_out)
+    streams = Streams(database, settings.policy, fan_out, most=_most_streams())
     tokens = TokenTable(database, open_when_empty=not is_exposed)
     runner = web.AppRunner(
         build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault),
@@ -159,9 +164,14 @@ async def serve(
     log.info("api_stopped")
 
 
+def _most_streams() -> int:
+    most = connections.most()
+    return min(MOST_STREAMS, most - most // FREE_OF_STREAMS)
+
+
 async def _bind(runner: web.AppRunner, settings: Settings) -> str:
     await runner.setup()
-    site = web.TCPSite(runner, settings.api_host, settings.api_port)
+    site = ConnectionSite(runner, settings.api_host, settings.api_port, connections=runner.app[CONNECTIONS])
     try:
         await site.start()
     except OSError as error:

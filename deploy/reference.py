@@ -178,7 +178,7 @@ def operations() -> list[Operation]:
     settings = Settings()
     database = Database("postgresql://localhost/unused", name="reference")
     mirror, wakeup = Mirror(database), Wakeup(database)
-    streams = Streams(database, settings.policy, FanOut(database, mirror))
+    streams = Streams(database, settings.policy, FanOut(database, mirror), most=1)
     tokens = TokenTable(database, open_when_empty=True)
     vault = Vault.of(settings, makes_ring=False)
     built = app.build(settings, database, wakeup=wakeup, streams=streams, mirror=mirror, tokens=tokens, vault=vault)

@@ -152,7 +152,9 @@ class LeaseScope:
         self._connecting = Dispatcher(self._sentry.connect, name="connection", limit=MOST_CONNECTING)
         self._check_sweep = Sweep(checks, self._check_again, every=CHECK_SWEEP, lag=counters.start_lag)
         self._listing_sweep = Sweep(listings, self._look_again, every=LISTING_SWEEP)
-        housekeeping = Housekeeping(stores.events, retention=settings.event_retention)
+        housekeeping = Housekeeping(
+            stores.events, retention=settings.event_retention, most_bytes=settings.event_retention_bytes
+        )
         history_keeper = HistoryKeeper(stores.history, retention=settings.history_retention)
         self._metronome = Metronome(
             [

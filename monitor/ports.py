@@ -191,3 +191,7 @@ class EventLog(Protocol):
     async def delete_older(self, age: timedelta, /, *, limit: int) -> int:
         """Delete at most `limit` of the oldest events beyond an age; return how many went."""
         ...
+
+    async def delete_beyond(self, most_bytes: int, /, *, limit: int) -> int:
+        """Delete at most `limit` of the oldest events beyond a size of the whole log; return how many went."""
+        ...

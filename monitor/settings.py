@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         le=CENTURY,
         description="Age at which events are deleted; a subscriber away for longer has to start from a snapshot.",
     )
+    event_retention_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1024**2,
+        le=1024**4,
+        description="Bytes of events beyond which the oldest are deleted, whatever their age: a week of 1,000 servers.",
+    )
     import_env: Path | None = Field(
         default=None,
         description="A .env file from which `up` takes servers at its first start, while there never was a server.",

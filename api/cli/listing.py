@@ -18,6 +18,8 @@ ENDLESS = (
 )
 SHORTEST_PREFIX = 8
 MOST_SUGGESTIONS = 3
+# Letters of a name or URL; what is longer nobody mistypes, and how alike two texts are takes quadratic time.
+MOST_COMPARED = 200
 # A name with a tag; what ends in digits alone may be a host with its port.
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*:(?![0-9]+\Z)[A-Za-z0-9._-]+")
 
@@ -65,8 +67,13 @@ def _unknown(servers: Sequence[ServerView], reference: str) -> str:
     if MODEL.fullmatch(reference):
         where = f"`ollama-fleet models where {reference}` shows who has the model of that name"
         return f"There is no server {reference}; {where}."
-    by_spelling = {spelling: server.name for server in servers for spelling in (server.name.lower(), server.url)}
-    near = difflib.get_close_matches(reference.lower(), by_spelling, n=MOST_SUGGESTIONS)
+    by_spelling = {
+        spelling: server.name
+        for server in servers
+        for spelling in (server.name.lower(), server.url)
+        if len(spelling) <= MOST_COMPARED
+    }
+    near = difflib.get_close_matches(reference.lower()[:MOST_COMPARED], by_spelling, n=MOST_SUGGESTIONS)
     names = list(dict.fromkeys(by_spelling[spelling] for spelling in near))
     hint = f"Did you mean {' or '.join(names)}?" if names else "`ollama-fleet servers list` shows those there are."
     return f"There is no server {reference}. {hint}"

@@ -71,7 +71,9 @@ def invalid(error: ValidationError, *, is_question: bool = False) -> Refused:
     ]
     first = errors[0]
     where = f"{first['field']}: " if first["field"] else "What was sent "
-    more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
+    others = len(entries) - 1
+    told = "errors" if len(entries) <= MAX_ERRORS else f"the first {MAX_ERRORS} in errors"
+    more = f" (and {others} more, see {told})" if others else ""
     return Refused(
         "invalid", f"{where}{first['message']}{more}.{'' if is_question else NOTHING_CHANGED}", errors=errors
     )

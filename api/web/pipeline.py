@@ -15,6 +15,7 @@ from api.fleet.refusals import Refused
 from api.web.gate import access
 from api.web.gate.gate import Gate
 from api.web.http import bodies, preconditions, responses
+from api.web.http.connections import Connections
 from api.web.http.responses import Fleeting
 from api.web.metrics.traffic import Traffic
 from api.web.problems import HttpRefused
@@ -39,9 +40,10 @@ class RequestPipeline:
     has no path at all, such as `OPTIONS *`, is refused by aiohttp itself.
     """
 
-    def __init__(self, gate: Gate, traffic: Traffic) -> None:
+    def __init__(self, gate: Gate, traffic: Traffic, connections: Connections) -> None:
         self._gate = gate
         self._traffic = traffic
+        self._connections = connections
 
     def wrap(self, routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
         """Return the routes with the pipeline around each, and after them one for all that fits none of them."""
@@ -57,10 +59,12 @@ class RequestPipeline:
         `pattern` is the pattern that the path of the request fits.
         """
         gate, count, clock = self._gate, self._traffic.of(pattern).count, time.perf_counter
-        recall = gate.recall
+        recall, begin, end = gate.recall, self._connections.begin, self._connections.end
 
         async def answer(request: web.Request) -> web.StreamResponse:
             began = clock()
+            connection = request.protocol
+            begin(connection)
             try:
                 if not recall(request):
                     await gate.examine(request)
@@ -69,6 +73,8 @@ class RequestPipeline:
                     response = preconditions.unless_known(request, response)
             except Exception as error:
                 response = responses.problem(_problem(request, pattern, error))
+            finally:
+                end(connection)
             count(request, response, clock() - began)
             return response
 

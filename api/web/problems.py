@@ -96,6 +96,9 @@ CODES = {
         HTTPStatus.SERVICE_UNAVAILABLE, "The API has not read the fleet yet since its start.", retries=True
     ),
     "monitor_absent": Code(HTTPStatus.SERVICE_UNAVAILABLE, "No monitor is at work; the request stands.", retries=True),
+    "too_many_connections": Code(
+        HTTPStatus.SERVICE_UNAVAILABLE, "As many connections as may be have a request already.", retries=True
+    ),
     "too_many_streams": Code(
         HTTPStatus.SERVICE_UNAVAILABLE, "As many streams as may be are open already.", retries=True
     ),

@@ -26,7 +26,7 @@ class Availability:
     `list_failure` is the detail of a listing that failed while the server was alive, else None; `list_doubt` is
     whether the last listing had a connection and no answer, which is believed once the next one has none either.
     `list_refused_since` is since when (monotonic) each listing was refused because of too many of them, else None.
-    `flap` is how restless the server is.
+    `noise` says which of its answers change by more than is followed, else None. `flap` is how restless the server is.
     """
 
     status: Status = Status.UNKNOWN
@@ -40,6 +40,7 @@ class Availability:
     list_failure: str | None = None
     list_refused_since: float | None = None
     list_doubt: bool = False
+    noise: str | None = None
     flap: Flap = CALM
 
     @property

@@ -87,6 +87,16 @@ def evaluate_listing(previous: Availability, listing: Listing, *, at: float) -> 
     return _alive(noted, Reason.OK, "", at=at)
 
 
+def evaluate_noise(previous: Availability, noise: str | None, *, at: float) -> Availability:
+    """Return the availability of a server that changes by more than is followed, as `noise` says, or no more."""
+    if noise == previous.noise:
+        return previous
+    noted = replace(previous, noise=noise)
+    if not noted.available or noted.reason is Reason.BUSY:
+        return noted
+    return _alive(noted, Reason.OK, "", at=at)
+
+
 def list_failure(listing: Listing) -> str:
     """Return the detail of a verdict for a listing that failed."""
     return f"{listing.reason}: {listing.detail}"[:MAX_DETAIL]
@@ -106,6 +116,8 @@ def _after_good(previous: Availability, result: ProbeResult, policy: Policy, *, 
 def _alive(counted: Availability, reason: Reason, detail: str, *, at: float) -> Availability:
     if reason is Reason.OK and counted.list_failure is not None:
         reason, detail = Reason.LIST_FAILED, counted.list_failure
+    elif reason is Reason.OK and counted.noise is not None:
+        reason, detail = Reason.NOISY, counted.noise
     status = Status.UP if reason is Reason.OK else Status.DEGRADED
     return _verdict(counted, status, reason, detail=detail, at=at)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.domain import suspicion
 from monitor.domain.availability import Availability, Status
+from monitor.domain.noise import NEW_VERSIONS, SHOWS, Allowance, Noise
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Server, ServerId
 from monitor.domain.suspicion import Suspicion
@@ -25,7 +26,8 @@ class Watched:
     `watch_ended_at` is when the connection to it ended that was held, until a check has said what that meant,
     and `due_at` when its next check is due; both in monotonic seconds. `vanished` is whether that connection ended
     because the host fell silent, until the host answers again. `connected_at` is when the check began that last had a
-    good answer on a new connection, and `lost_at` when the connection before that one had ended.
+    good answer on a new connection, and `lost_at` when the connection before that one had ended. `shows` and
+    `new_versions` are how often it may be asked for a model's particulars, and listed ahead of time.
     """
 
     server: Server
@@ -44,6 +46,10 @@ class Watched:
     resident: int | None = None
     list_due_at: float = float("-inf")
     missing: frozenset[str] = field(default_factory=frozenset)
+    list_noise: Noise = field(default_factory=Noise)
+    memory_noise: Noise = field(default_factory=Noise)
+    shows: Allowance = SHOWS
+    new_versions: Allowance = NEW_VERSIONS
 
     def record(self, **more: Any) -> ServerRecord:
         """Return what is believed of the server, to be written; `more` are further fields of the record."""

@@ -64,9 +64,14 @@ class Difference:
         return self.missing | {model_name.key(record.facts.model_name) for record in self.removed}
 
     @property
+    def size(self) -> int:
+        """How many models it changes, each by an event."""
+        return len(self.added) + len(self.changed) + len(self.removed)
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.added or self.changed or self.removed)
+        return self.size == 0
 
 
 def diff(known: Sequence[KnownModel], listed: Sequence[Sighting], *, missed_before: frozenset[str]) -> Difference:
@@ -151,3 +156,13 @@ def next_look(loaded: Sequence[LoadedModel], *, moves: bool, at: datetime) -> fl
         return WHILE_MOVING
     ends = [(model.expires_at - at).total_seconds() for model in loaded if model.expires_at is not None]
     return max(WHILE_MOVING, min(ends) + AFTER_END) if ends else None
+
+
+def told(known: Sequence[KnownModel], changes: Mapping[ModelId, LoadedModel | None]) -> int:
+    """Return how many changes of what is in memory are events: when a model is to be unloaded is none."""
+    before = {record.id: record.loaded for record in known}
+    return sum(_without_end(before[model_id]) != _without_end(after) for model_id, after in changes.items())
+
+
+def _without_end(loaded: LoadedModel | None) -> LoadedModel | None:
+    return loaded and replace(loaded, expires_at=None)

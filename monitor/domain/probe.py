@@ -31,6 +31,7 @@ class Reason(StrEnum):
     CREDENTIAL = "credential"
     LOCAL = "local"
     FLAPPING = "flapping"
+    NOISY = "noisy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,13 @@ EXPLANATIONS = {
         advice="It stays down until it has kept still for four intervals. Look in Ollama's log on {host} for what ends "
         "and restarts it (journalctl -u ollama); `ollama-fleet events --type server.down` shows when it fell.",
     ),
+    Reason.NOISY: Explanation(
+        cause="Its models change more than is followed",
+        seen="More changes of its models, or of what it has in memory, than its allowance: 20,000, and one a second.",
+        advice="What is on record is from before, and is true again once {host} has listed the same for 5 min to 2 h. "
+        "See with `curl -sS {url}/api/tags` what changes: does a proxy spread the questions over servers with other "
+        "models each? Then register each of them by itself.",
+    ),
 }
 # Details that say what is to be done better than the reason does.
 HTTPS_REDIRECT = "A redirect (HTTP {status}) to {url}; not followed."

@@ -20,6 +20,8 @@ MAX_PORT = 65535
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ROUTES_OF_OLLAMA = "version|tags|ps|show|pull|generate|chat|embed|embeddings"
 ROUTES_OF_OPENAI = "models|completions|chat/completions|embeddings|responses"
+# What people paste along, by what it begins with.
+PASTED = {"api": frozenset(ROUTES_OF_OLLAMA.split("|")), "v1": frozenset(ROUTES_OF_OPENAI.split("|"))}
 OLLAMA_PORT = 11434
 UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
@@ -28,7 +30,6 @@ _SHAPE = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
-_PASTED = re.compile(rf"/+(api(/+({ROUTES_OF_OLLAMA}))?|v1(/+({ROUTES_OF_OPENAI}))?)/*\Z")
 # An address that only lacks the http://, and is surely one: it is repeated, so nothing else may look like it.
 _BARE = re.compile(
     rf"(localhost|[0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}})(:[0-9]{{1,5}})?/?|[A-Za-z0-9.-]{{1,253}}:{OLLAMA_PORT}/?"
@@ -174,10 +175,34 @@ def _normalize_path(path: str) -> str:
     encoded = _ESCAPE.sub(_one_spelling, encoded)
     if any(segment in {".", ".."} for segment in encoded.split("/")):
         raise InvalidUrlError("The path in the URL must not contain . or .. as a segment.")
-    prefix = encoded.rstrip("/")
-    while pasted := _PASTED.search(prefix):
-        prefix = prefix[: pasted.start()]
-    return prefix
+    return _without_pasted(encoded)
+
+
+def _without_pasted(path: str) -> str:
+    """Return a path without the slashes and pasted routes at its end, in one walk from there."""
+    segments = path.split("/")
+    while True:
+        del segments[_end(segments, len(segments)) :]
+        begin = _begin_of_pasted(segments)
+        if begin is None:
+            return "/".join(segments)
+        del segments[begin:]
+
+
+def _begin_of_pasted(segments: list[str]) -> int | None:
+    """Return where a pasted prefix or route begins with which a path ends."""
+    if segments[-1] in PASTED:
+        return len(segments) - 1
+    route = 2 if segments[-2:] == ["chat", "completions"] else 1
+    end = _end(segments, len(segments) - route)
+    return end - 1 if "/".join(segments[-route:]) in PASTED.get(segments[end - 1], ()) else None
+
+
+def _end(segments: list[str], end: int) -> int:
+    """Return where a path ends without empty segments; the one before the first slash stays."""
+    while end > 1 and not segments[end - 1]:
+        end -= 1
+    return end
 
 
 def _one_spelling(escape: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 What the monitor says of itself is fenced like its results, so that a stale one says nothing.
 """
 
+import math
 import time
 from datetime import timedelta
 from uuid import UUID
@@ -40,6 +41,21 @@ FROM (SELECT type, body FROM fleet_events WHERE type LIKE 'monitor.%'
       ORDER BY seq DESC LIMIT 1) AS last
 WHERE last.type = 'monitor.isolated'
 """
+
+# What the rows take, told by at most $1 of them, spread evenly over the log, which has no gaps. A row has 24 bytes of
+# head, 4 for its place, 48 for numbers, ids and time, and about 24 in the index by number.
+SIZE = """
+WITH held AS (SELECT (SELECT min(seq) FROM fleet_events) AS first, seq AS last FROM fleet_event_head)
+SELECT held.last - held.first + 1 AS events,
+       (SELECT avg(100 + octet_length(event.type) + pg_column_size(event.body))
+        FROM generate_series(held.first, held.last, greatest(1, (held.last - held.first + 1) / $1)) AS sample (seq)
+        JOIN fleet_events AS event USING (seq)) AS bytes_each
+FROM held WHERE held.first IS NOT NULL
+"""
+DELETE_FIRST = """
+DELETE FROM fleet_events WHERE seq IN (SELECT seq FROM fleet_events ORDER BY seq LIMIT $1)
+"""
+SAMPLE = 1000
 
 
 async def read_after(
@@ -85,6 +101,18 @@ class PostgresEventLog:
         """Delete at most `limit` of the oldest events beyond an age; return how many went."""
         async with self._database.session() as connection:
             status = await connection.execute(DELETE_OLD, age, limit)
+        return int(status.rpartition(" ")[2])
+
+    async def delete_beyond(self, most_bytes: int, /, *, limit: int) -> int:
+        """Delete at most `limit` of the oldest events, so that the rest has about so many bytes; return how many."""
+        async with self._database.session() as connection:
+            held = await connection.fetchrow(SIZE, SAMPLE)
+            if held is None:
+                return 0
+            beyond = held["events"] - math.floor(most_bytes / held["bytes_each"])
+            if beyond <= 0:
+                return 0
+            status = await connection.execute(DELETE_FIRST, min(beyond, limit))
         return int(status.rpartition(" ")[2])
 
 

@@ -53,6 +53,14 @@ FORGET_LOADED = """
 UPDATE ollama_models SET loaded_size_bytes = NULL, size_vram = NULL, expires_at = NULL
 WHERE server_id = $1 AND size_vram IS NOT NULL
 """
+# Of names that a server never gives twice there would be no end. What an operator said of a model is kept.
+FORGET_GONE = """
+DELETE FROM ollama_models WHERE id IN (
+    SELECT id FROM ollama_models WHERE server_id = $1 AND removed_at IS NOT NULL AND disabled_at IS NULL
+        AND capabilities_source <> 'operator' AND name = model_name
+    ORDER BY removed_at DESC, id OFFSET $2)
+"""
+MOST_TOMBSTONES = 10_000
 SET_LOADED = "UPDATE ollama_models SET loaded_size_bytes = $2, size_vram = $3, expires_at = $4 WHERE id = $1"
 
 
@@ -97,6 +105,7 @@ class PostgresInventoryStore:
                 await connection.executemany(CHANGE, [_changed(*change) for change in difference.changed])
             if difference.removed:
                 await connection.execute(REMOVE, [record.id for record in difference.removed])
+                await connection.execute(FORGET_GONE, server.id, MOST_TOMBSTONES)
         return True
 
     async def write_loaded(self, server: Server, changes: Mapping[ModelId, LoadedModel | None]) -> bool:

@@ -129,7 +129,7 @@ class Check:
             log.info("server_status", **watched.verdict_after(before.status))
         if after.flapping is not before.flapping:
             log.info("server_flapping", flapping=after.flapping, server=server.name, server_id=str(server.id))
-        if came_up or new_version:
+        if came_up or (new_version and _may_list(watched, at=at)):
             self._discover(server.id)
         elif after.status is Status.DOWN and before.status is not Status.DOWN:
             self._gone(server.id)
@@ -174,6 +174,14 @@ class Check:
             good=None if ours else result.reason in evaluation.ALIVE,
         )
         self._recorder.record(record, at_once=changed or requested is not None)
+
+
+def _may_list(watched: Watched, *, at: float) -> bool:
+    """Whether a new version may have the server listed ahead of time; if so, that is taken from its allowance."""
+    if watched.new_versions.available(at) < 1:
+        return False
+    watched.new_versions = watched.new_versions.less(1, at=at)
+    return True
 
 
 def _lateness(watched: Watched, *, at: float) -> float:

@@ -7,15 +7,16 @@ and after what may have emptied it. Of a server that is down nothing is in memor
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
-from monitor.domain import evaluation, inventory
-from monitor.domain.availability import Status
+from monitor.domain import evaluation, inventory, noise
+from monitor.domain.availability import Availability, Status
 from monitor.domain.errors import DatabaseUnavailableError
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.inventory import CapabilitySource, Difference, Sighting
@@ -25,13 +26,20 @@ from monitor.domain.server import Server, ServerId
 from monitor.ports import Doubt, InventoryStore, Lister, Prober, Recorder
 
 MOST_SHOWN = 10_000
+# How long one listing may go on asking for the particulars of models; the next one goes on from there.
+MOST_SHOW_SECONDS = 30.0
 # Seconds: of a rack that dies all verdicts are written by then.
 AFTER_VERDICTS = (1.0, 3.0)
 NOW = float("-inf")
 # The fingerprint of a memory without a model.
 EMPTY = hash(frozenset[LoadedModel]())
+# Details of a server that is noisy.
+NOISY_LIST = "Its list of models changes by more than is followed."
+NOISY_MEMORY = "What it has in memory changes by more than is followed."
 
 NOTHING = Difference()
+# Whose file it is, its digest, and the version that read it.
+File = tuple[ServerId, str, str | None]
 
 log = structlog.get_logger(__name__)
 
@@ -46,29 +54,35 @@ class Found:
 
 
 class ShownModels:
-    """What `show` told of each digest, so that every server's same file is asked about once.
+    """What `show` told of each digest, so that a server is asked about a file once.
 
-    Another version of Ollama may read more out of the same file, so it is asked anew.
+    No server is believed about the files of another one: it may say of a digest what it likes. Another version of
+    Ollama may read more out of the same file, so it is asked anew.
     """
 
     def __init__(self, lister: Lister) -> None:
         self._lister = lister
-        self._known: OrderedDict[tuple[str, str | None], ShownModel] = OrderedDict()
+        self._known: OrderedDict[File, ShownModel] = OrderedDict()
 
-    async def sighting(self, server: Server, facts: ListedModel, *, version: str | None) -> tuple[Sighting, bool]:
-        """Return the model with its capabilities, asked for where the list has none; False if that failed."""
+    async def sighting(
+        self, server: Server, facts: ListedModel, *, version: str | None, may_ask: Callable[[], bool]
+    ) -> tuple[Sighting, bool]:
+        """Return the model with its capabilities, asked for where the list has none; False if that failed.
+
+        `may_ask` takes one question from what the server may be asked, if there is one left.
+        """
         if facts.capabilities is not None:
             return Sighting(facts=facts, source=CapabilitySource.TAGS), True
-        key = None if facts.digest is None else (facts.digest, version)
+        key = None if facts.digest is None else (server.id, facts.digest, version)
         shown = None if key is None else self._known.get(key)
         if shown is None:
-            shown = await self._lister.show(server, facts.model_name)
-            if shown.reason is not Reason.OK:
+            shown = await self._lister.show(server, facts.model_name) if may_ask() else None
+            if shown is None or shown.reason is not Reason.OK:
                 return Sighting(facts=facts, source=CapabilitySource.NONE), False
             self._remember(key, shown)
         return _with_shown(facts, shown), True
 
-    def _remember(self, key: tuple[str, str | None] | None, shown: ShownModel) -> None:
+    def _remember(self, key: File | None, shown: ShownModel) -> None:
         if key is None:
             return
         self._known[key] = shown
@@ -161,11 +175,18 @@ class Discovery:
         if listing.reason is Reason.OK:
             version = await self._version(watched, listing)
             fingerprint = _fingerprint(listing, version)
-            if requested is None and fingerprint == watched.known_list and not watched.missing:
+            watched.list_noise = noise.after_answer(
+                watched.list_noise, _fingerprint(listing, None), at=time.monotonic()
+            )
+            is_new = fingerprint != watched.known_list or watched.missing or watched.list_noise.is_noisy
+            if requested is None and not is_new:
                 self._record(watched, listed_at=time.monotonic(), at_once=False)
                 return
             found = await self._compare(watched, listing, version=version, certain=requested is not None)
-            watched.known_list = None
+            if found.listing.reason is Reason.OK:
+                watched.known_list = None
+            elif requested is None:
+                return
             if await self._write(watched, found, requested) and found.complete:
                 watched.known_list = _fingerprint(found.listing, version)
         elif requested is not None:
@@ -213,10 +234,26 @@ class Discovery:
     async def _compare(self, watched: Watched, listing: Listing, *, version: str | None, certain: bool) -> Found:
         """Compare with what is on record; `certain` lists a second time now if models are missing.
 
-        The second listing counts whatever it says: what it has is not missing, and what both lack is gone.
+        The second listing counts whatever it says: what it has is not missing, and what both lack is gone. Of a server
+        that is noisy nothing is found.
         """
+        if not watched.list_noise.is_heard(time.monotonic()):
+            return _unheard(listing)
+        found = await self._sure_difference(watched, listing, version=version, certain=certain)
+        watched.list_noise = noise.after_changes(watched.list_noise, found.difference.size, at=time.monotonic())
+        self._evaluate_noise(watched)
+        return _unheard(listing) if watched.list_noise.is_noisy else found
+
+    async def _sure_difference(
+        self, watched: Watched, listing: Listing, *, version: str | None, certain: bool
+    ) -> Found:
         found = await self._difference(watched, listing, version=version, missed_before=watched.missing)
-        if not certain or not found.difference.missing:
+        if not found.difference.missing:
+            return found
+        if watched.list_noise.is_noisy:
+            # It has said the same for long enough: what it lacks is gone.
+            return await self._difference(watched, listing, version=version, missed_before=found.difference.absent)
+        if not certain:
             return found
         again = await self._lister.list_models(watched.server)
         if again.reason is not Reason.OK:
@@ -228,8 +265,9 @@ class Discovery:
     ) -> Found:
         sightings: list[Sighting] = []
         complete = True
+        may_ask = partial(_may_show, watched, until=time.monotonic() + MOST_SHOW_SECONDS)
         for facts in listing.models:
-            sighting, known = await self._shown.sighting(watched.server, facts, version=version)
+            sighting, known = await self._shown.sighting(watched.server, facts, version=version, may_ask=may_ask)
             sightings.append(sighting)
             complete = complete and known
         on_record = await self._store.known(watched.server.id)
@@ -245,15 +283,27 @@ class Discovery:
         at = datetime.fromtimestamp(time.time(), UTC)
         models = inventory.in_memory(residency.models, at=at)
         resident = _shape(models)
-        soon = inventory.next_look(models, moves=watched.resident not in {None, resident}, at=at)
+        watched.memory_noise = noise.after_answer(watched.memory_noise, resident, at=time.monotonic())
+        moves = watched.resident not in {None, resident} and not watched.memory_noise.is_noisy
+        soon = inventory.next_look(models, moves=moves, at=at)
         watched.resident = resident
         if soon is not None:
             self._agenda.set(watched.server.id, min(watched.list_due_at, time.monotonic() + soon))
         fingerprint = hash(frozenset(models))
-        if fingerprint == watched.known_residency:
+        if fingerprint == watched.known_residency and not watched.memory_noise.is_noisy:
             return
+        if watched.memory_noise.is_heard(time.monotonic()):
+            await self._take_over(watched, models, fingerprint=fingerprint)
+
+    async def _take_over(self, watched: Watched, models: tuple[LoadedModel, ...], *, fingerprint: int) -> None:
+        """Write what is in memory now, unless that changes by more than is followed."""
         on_record = [record for record in await self._store.known(watched.server.id) if not record.removed]
         changes = inventory.residency_changes(on_record, models)
+        told = inventory.told(on_record, changes)
+        watched.memory_noise = noise.after_changes(watched.memory_noise, told, at=time.monotonic())
+        self._evaluate_noise(watched)
+        if watched.memory_noise.is_noisy:
+            return
         if not changes or await self._store.write_loaded(watched.server, changes):
             watched.known_residency = fingerprint
 
@@ -262,13 +312,19 @@ class Discovery:
             watched.known_residency, watched.resident = EMPTY, _shape(())
 
     def _evaluate(self, watched: Watched, listing: Listing) -> None:
-        before = watched.availability
-        watched.availability = evaluation.evaluate_listing(before, listing, at=time.monotonic())
-        if watched.availability.status is not before.status:
-            log.info("server_status", **watched.verdict_after(before.status))
-            self._record(watched, listed_at=None, at_once=True)
+        self._believe(watched, evaluation.evaluate_listing(watched.availability, listing, at=time.monotonic()))
         if listing.reason is not Reason.OK:
             self._try_again(watched, listing)
+
+    def _evaluate_noise(self, watched: Watched) -> None:
+        says = NOISY_LIST if watched.list_noise.is_noisy else NOISY_MEMORY if watched.memory_noise.is_noisy else None
+        self._believe(watched, evaluation.evaluate_noise(watched.availability, says, at=time.monotonic()))
+
+    def _believe(self, watched: Watched, after: Availability) -> None:
+        before, watched.availability = watched.availability, after
+        if after.status is not before.status:
+            log.info("server_status", **watched.verdict_after(before.status))
+            self._record(watched, listed_at=None, at_once=True)
 
     def _record(self, watched: Watched, *, listed_at: float | None, at_once: bool) -> None:
         self._recorder.record(watched.record(listed_at=listed_at), at_once=at_once)
@@ -282,6 +338,19 @@ def _fingerprint(listing: Listing, version: str | None) -> int:
 def _shape(models: Iterable[LoadedModel]) -> int:
     """Return what tells whether a memory holds what it did, whenever that is to leave it."""
     return hash(frozenset((model.model_name, model.size_bytes, model.size_vram) for model in models))
+
+
+def _unheard(listing: Listing) -> Found:
+    """Return what is found of a list that nobody follows: nothing, and why."""
+    return Found(listing=replace(listing, reason=Reason.NOISY, detail=NOISY_LIST))
+
+
+def _may_show(watched: Watched, *, until: float) -> bool:
+    at = time.monotonic()
+    if at >= until or watched.shows.available(at) < 1:
+        return False
+    watched.shows = watched.shows.less(1, at=at)
+    return True
 
 
 def _with_shown(facts: ListedModel, shown: ShownModel) -> Sighting:

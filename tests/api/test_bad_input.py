@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api import app
+from api.fleet import refusals
 from api.web.http import bodies
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -91,6 +92,7 @@ BAD_BODIES: list[tuple[bytes, int]] = [
     (b'"anna"', 422),
     (b"{}", 422),
     (b" " * (bodies.MAX_BYTES + 1), 413),
+    (json.dumps(dict.fromkeys(map(str, range(bodies.MAX_MEMBERS + 1)))).encode(), 400),
 ]
 
 
@@ -133,6 +135,15 @@ async def test_every_bad_body_is_refused(target: Target) -> None:
         # To a merge patch an object without members is no mistake.
         wanted = [status, status, 200 if body == b"{}" else status]
         assert [answer.status for answer in answers] == wanted, body[:80]
+
+
+async def test_however_many_fields_are_wrong_few_are_named(target: Target) -> None:
+    many = dict.fromkeys(("x" * 200 + str(number) for number in range(bodies.MAX_MEMBERS)), 1)
+    for answer in await target.refuse(json=many):
+        assert answer.status == 422
+        assert len(answer.body["errors"]) == refusals.MAX_ERRORS
+        assert "more, see the first 20 in errors" in answer.body["detail"]
+        assert max(len(error["field"]) for error in answer.body["errors"]) == refusals.MAX_FIELD_LENGTH
 
 
 async def test_a_body_of_10_mb_is_refused_without_being_read(api: ApiClient) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from api.fleet.refusals import Next, Refused
 from api.web.gate.gate import Gate
 from api.web.http import responses
+from api.web.http.connections import Connections
 from api.web.metrics.traffic import Traffic
 from api.web.pipeline import RequestPipeline
 from api.web.problems import HttpRefused
@@ -43,7 +44,7 @@ class Bench:
         self.gate, self.traffic = OpenGate(), Traffic()
         self.does: Exception | web.Response = responses.data({"a": 1})
         self.app = web.Application()
-        pipeline = RequestPipeline(cast("Gate", self.gate), self.traffic)
+        pipeline = RequestPipeline(cast("Gate", self.gate), self.traffic, Connections(10))
         self.app.add_routes(pipeline.wrap([web.get("/api/thing", self._handle), web.post("/api/thing", self._handle)]))
 
     async def _handle(self, _request: web.Request) -> web.Response:

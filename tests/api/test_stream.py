@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from yarl import URL
 
+from api import app
 from api.web.stream import streams
 from monitor.postgres.database import Connection
 from monitor.settings import Settings
@@ -119,9 +120,11 @@ async def test_a_stream_is_guarded_like_the_rest_and_has_no_head(api: ApiClient)
         assert response.status == 405
 
 
-async def test_no_more_streams_begin_than_there_is_room_for(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MOST_STREAMS", 1)
-    async with listening(api):
+async def test_no_more_streams_begin_than_there_is_room_for(
+    settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MOST_STREAMS", 1)
+    async with serving(settings, dsn) as (api, _), listening(api):
         answer = await api.ask("GET", PATH)
         assert (answer.status, answer.body["code"]) == (503, "too_many_streams")
 

@@ -81,3 +81,9 @@ async def test_old_events_go_a_few_at_a_time(world: World) -> None:
     events = await world.event_log(old=5)
     steps = [await events.delete_older(timedelta(days=7), limit=2) for _ in range(4)]
     assert steps == [2, 2, 1, 0]
+
+
+async def test_of_a_log_that_is_too_big_the_oldest_go_a_few_at_a_time(world: World) -> None:
+    events = await world.event_log(old=5)
+    assert await events.delete_beyond(1_000_000, limit=2) == 0
+    assert [await events.delete_beyond(0, limit=2) for _ in range(4)] == [2, 2, 1, 0]

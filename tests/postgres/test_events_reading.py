@@ -91,3 +91,37 @@ async def test_a_clock_that_was_set_back_leaves_no_hole(
     await age(connection, "2")
     assert await log.delete_older(WEEK, limit=10) == 2
     assert await held(connection) == [4]
+
+
+async def test_of_a_log_that_is_too_big_the_oldest_go_whatever_their_size(
+    connection: Connection, add_server: AddServer, log: PostgresEventLog
+) -> None:
+    for _ in range(8):
+        await add_server()
+    await connection.execute("UPDATE fleet_events SET body = jsonb_build_object('a', repeat('x', 100 * seq::int))")
+    whole = await connection.fetchval("SELECT sum(100 + octet_length(type) + pg_column_size(body)) FROM fleet_events")
+    assert await log.delete_beyond(whole, limit=10) == 0
+    assert await log.delete_beyond(whole // 2, limit=3) == 3
+    assert await held(connection) == [4, 5, 6, 7, 8]
+    while await log.delete_beyond(whole // 2, limit=1):
+        pass
+    rest = await held(connection)
+    assert rest == list(range(rest[0], 9))
+    size = "SELECT sum(100 + octet_length(type) + pg_column_size(body)) FROM fleet_events"
+    assert whole // 4 < await connection.fetchval(size) <= whole // 2
+
+    assert await log.delete_beyond(0, limit=10) == len(rest)
+    assert await log.delete_beyond(0, limit=10) == 0
+    assert await event_log.extent(connection) == (9, 8)
+    await add_server()
+    assert await event_log.extent(connection) == (9, 9)
+
+
+async def test_the_size_of_a_long_log_is_told_by_a_part_of_it(connection: Connection, log: PostgresEventLog) -> None:
+    await connection.execute(
+        "WITH head AS (UPDATE fleet_event_head SET seq = 20000 RETURNING seq)"
+        " INSERT INTO fleet_events SELECT number, 'server.up', NULL, NULL, now(), jsonb_build_object('a', number)"
+        " FROM head, generate_series(1, head.seq) AS number"
+    )
+    each = await connection.fetchval("SELECT avg(100 + octet_length(type) + pg_column_size(body)) FROM fleet_events")
+    assert 4900 < await log.delete_beyond(int(each * 15_000), limit=10_000) < 5100

@@ -12,6 +12,7 @@ from monitor.domain.inventory import CapabilitySource, Difference, KnownModel, S
 from monitor.domain.lease import Lease
 from monitor.domain.probe import ListedModel, LoadedModel
 from monitor.domain.server import Server, ServerId
+from monitor.postgres import inventory_store
 from monitor.postgres.database import Connection, Database
 from monitor.postgres.inventory_store import PostgresInventoryStore
 from tests import fold
@@ -228,3 +229,19 @@ async def test_a_difference_that_cannot_be_stored_leaves_nothing(stock: Inventor
 
     assert await stock.known() == {}
     assert await connection.fetchval("SELECT models_listed_at FROM ollama_servers") is None
+
+
+async def test_of_models_long_gone_the_last_are_kept_and_those_of_which_an_operator_said_something(
+    stock: Inventory, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory_store, "MOST_TOMBSTONES", 2)
+    await stock.list(*(seen(f"{name}:latest") for name in "abcdefg"))
+    await connection.execute("UPDATE ollama_models SET capabilities = '[\"vision\"]' WHERE model_name = 'a:latest'")
+    await connection.execute("UPDATE ollama_models SET is_active = false WHERE model_name = 'b:latest'")
+    await connection.execute("UPDATE ollama_models SET name = 'mine' WHERE model_name = 'c:latest'")
+    for left in ("bcdefg", "cdefg", "defg", "efg", "fg", "g", ""):
+        assert await stock.list(*(seen(f"{name}:latest") for name in left))
+    assert set(await stock.known()) == {f"{name}:latest" for name in "abcfg"}
+    assert await stock.list(seen("d:latest"))
+    assert not (await stock.known())["d:latest"].removed
+    assert (await types(connection))[-1] == "model.added"

@@ -163,6 +163,8 @@ class MemoryEvents:
     def __init__(self, database: MemoryDatabase, *, old: int) -> None:
         self._database = database
         self.old = old
+        self.held = old
+        self.steps_of_size: list[int] = []
         self.steps: list[int] = []
 
     async def delete_older(self, _age: timedelta, /, *, limit: int) -> int:
@@ -170,7 +172,17 @@ class MemoryEvents:
         self._database.reach()
         step = min(limit, self.old)
         self.old -= step
+        self.held -= step
         self.steps.append(step)
+        return step
+
+    async def delete_beyond(self, most_bytes: int, /, *, limit: int) -> int:
+        """Delete some of those that are too many, at a byte each."""
+        self._database.reach()
+        step = min(limit, max(0, self.held - most_bytes))
+        self.held -= step
+        self.old = min(self.old, self.held)
+        self.steps_of_size.append(step)
         return step
 
 

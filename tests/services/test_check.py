@@ -10,6 +10,7 @@ import pytest
 from monitor.domain.availability import Availability, Status
 from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet, Watched
+from monitor.domain.noise import NEW_VERSIONS
 from monitor.domain.probe import ProbeResult, Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import Schedule
@@ -126,6 +127,17 @@ async def test_a_server_that_comes_up_or_has_a_new_version_is_discovered() -> No
     assert len(bench.discovered) == 2
     await bench.answers(replace(GOOD, server_version="0.30.0"))
     assert len(bench.discovered) == 3
+
+
+async def test_a_version_that_alternates_has_a_server_listed_ahead_of_time_a_few_times_only() -> None:
+    bench = Bench()
+    versions = [replace(GOOD, server_version=f"0.9.{number % 2}") for number in range(100)]
+    await bench.answers(*versions)
+    # The first is that of a server that came up, which is no matter of its version.
+    assert len(bench.discovered) == 1 + NEW_VERSIONS.most
+    bench.entry.new_versions = replace(bench.entry.new_versions, at=bench.entry.new_versions.at - 601)
+    await bench.answers(*versions)
+    assert len(bench.discovered) == 2 + NEW_VERSIONS.most
 
 
 async def test_a_server_that_is_down_is_not_discovered() -> None:

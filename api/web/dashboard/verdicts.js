@@ -22,6 +22,7 @@ const REASONS = {
   credential: ["Its stored credential cannot be decrypted", "Restore the key it was stored with, or edit the server and set the credential anew."],
   local: ["The monitor's own machine is at fault, not the server", "Check the network, memory and open files (ulimit -n) of the machine that monitors."],
   flapping: ["It goes up and down too often", "It stays down until it keeps still. Look in Ollama's log for what ends and restarts it (journalctl -u ollama)."],
+  noisy: ["Its models change more than is followed", "What is shown is from before, until it lists the same for a while. Does a proxy spread questions over servers with other models each? Register each by itself."],
 };
 
 // Why a list fails, by the reason that its detail begins with.

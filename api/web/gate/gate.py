@@ -71,7 +71,7 @@ class Gate:
             await self._table.refresh()
         if self._table.open_access is not None:
             return self._table.open_access
-        token = _presented(request)
+        token = presented(request)
         found = self._table.find(token)
         if found is None:
             self._require_patience(request)
@@ -106,7 +106,8 @@ class Gate:
                 pass
 
 
-def _presented(request: web.Request) -> str:
+def presented(request: web.Request) -> str:
+    """Return the token of a request; raises the `Refused` of one that has none, or several."""
     values = request.headers.getall(hdrs.AUTHORIZATION, ())
     if not values:
         raise tokens.missing()

@@ -1,4 +1,4 @@
-"""Reading a request's JSON body: bounded in size, time and depth, and nothing in it read in two ways."""
+"""Reading a request's JSON body: bounded in size, time, depth and members, and nothing in it read in two ways."""
 
 import asyncio
 import json
@@ -8,11 +8,15 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from api.fleet import refusals
+from api.fleet import refusals, texts
 from api.fleet.refusals import Refused
+from api.web.http.connections import CONNECTIONS
+from api.web.problems import HttpRefused
 
 MAX_BYTES = 64 * 1024
 MAX_SECONDS = 10.0
+# The largest object that is taken is one of labels; each member too many would cost an error of its own.
+MAX_MEMBERS = 4 * texts.MAX_LABELS
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -23,16 +27,17 @@ async def read(request: web.Request, shape: type[M], *, media_types: tuple[str, 
     """Return the body as `shape`; raises the `Refused` that says what is wrong with it."""
     _require_type(request, media_types)
     try:
-        async with asyncio.timeout(MAX_SECONDS):
-            raw = await request.read()
+        with request.app[CONNECTIONS].waiting(request.protocol):
+            async with asyncio.timeout(MAX_SECONDS):
+                raw = await request.read()
     except TimeoutError as error:
-        raise Refused(
+        raise HttpRefused(
             "body_too_slow",
             f"The body did not arrive within {MAX_SECONDS:.0f} s. Nothing was changed; send it again.",
             headers={"Connection": "close"},
         ) from error
     try:
-        return shape.model_validate(_parse(raw))
+        return shape.model_validate(parse(raw))
     except ValidationError as error:
         raise refusals.invalid(error) from error
 
@@ -47,7 +52,8 @@ def _require_type(request: web.Request, media_types: tuple[str, ...]) -> None:
         )
 
 
-def _parse(raw: bytes) -> object:
+def parse(raw: bytes) -> object:
+    """Return the document in the bytes of a body; raises the 400 `Refused` of one that cannot be read in one way."""
     try:
         document: object = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
@@ -64,6 +70,8 @@ def _parse(raw: bytes) -> object:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise ValueError(f"an object has more than {MAX_MEMBERS} members")
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("an object has the same member twice")

@@ -126,7 +126,7 @@ def last_event_id(headers: Mapping[str, str]) -> int | None:
 def read(query: MultiMapping[str], shape: type[P]) -> P:
     """Return the parameters of a request; raises the `Refused` that says which one is wrong."""
     given: dict[str, Any] = {}
-    for name in query:
+    for name in dict.fromkeys(query):
         field = shape.model_fields.get(name)
         if field is None:
             known = ", ".join(shape.model_fields) or "none"

@@ -47,7 +47,15 @@ WITH_A_TOKEN = (
     "too_many_failures",
 )
 ON_WRITING = ("unsupported_media_type",)
-EVERYWHERE = ("bad_request", "host_not_allowed", "cross_site", "unknown_parameter", "internal", "database_unavailable")
+EVERYWHERE = (
+    "bad_request",
+    "host_not_allowed",
+    "cross_site",
+    "unknown_parameter",
+    "internal",
+    "database_unavailable",
+    "too_many_connections",
+)
 NO_ROUTE = ("not_found", "method_not_allowed")
 WITH_A_BODY = ("bad_json", "body_too_slow", "too_large", "unsupported_media_type", "invalid")
 _PATH_PARAMETER = re.compile(r"{(?P<name>\w+)(:[^}]*)?}")

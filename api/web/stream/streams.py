@@ -31,8 +31,6 @@ RETRY_SECONDS = 1.0
 GONE_WRONG = Refused("internal", "This is a fault of the API; its log says more.")
 
 HEARTBEAT_SECONDS = 15.0
-# Each costs a descriptor and up to half a megabyte when its client is slow.
-MOST_STREAMS = 1000
 # So many streams may ask the database at once; the sessions left are for all other requests.
 MOST_READERS = 4
 # A filter that lets nothing through must not make one statement look through the whole log.
@@ -142,9 +140,11 @@ class Stream:
 class Streams:
     """Begins and ends streams."""
 
-    def __init__(self, database: Database, policy: Policy, fan_out: FanOut) -> None:
+    def __init__(self, database: Database, policy: Policy, fan_out: FanOut, *, most: int) -> None:
+        """`most` may be open at once."""
         self._database = database
         self.fan_out = fan_out
+        self._most = most
         self._snapshots = Snapshots(database, policy)
         self._readers = asyncio.Semaphore(MOST_READERS)
         self._open: set[Stream] = set()
@@ -201,10 +201,10 @@ class Streams:
             stream.stop()
 
     def _require_room(self) -> None:
-        if self._is_closed or len(self._open) >= MOST_STREAMS:
+        if self._is_closed or len(self._open) >= self._most:
             raise Refused(
                 "too_many_streams",
-                f"The API stops, or holds {MOST_STREAMS} streams already. Try again in a moment, or poll /api/events.",
+                f"The API stops, or holds {self._most} streams already. Try again in a moment, or poll /api/events.",
             )
 
     async def _begin(
