@@ -8,6 +8,7 @@ from typing import Any
 from monitor.domain import suspicion
 from monitor.domain.availability import Availability, Status
 from monitor.domain.noise import NEW_VERSIONS, SHOWS, Allowance, Noise
+from monitor.domain.probe import Lost
 from monitor.domain.record import ServerRecord
 from monitor.domain.server import Server, ServerId
 from monitor.domain.suspicion import Suspicion
@@ -26,7 +27,7 @@ class Watched:
     `watch_ended_at` is when the connection to it ended that was held, until a check has said what that meant,
     and `due_at` when its next check is due; both in monotonic seconds. `vanished` is whether that connection ended
     because the host fell silent, until the host answers again. `connected_at` is when the check began that last had a
-    good answer on a new connection, and `lost_at` when the connection before that one had ended. `shows` and
+    good answer on a new connection, and `lost` how the connection before that one had ended. `shows` and
     `new_versions` are how often it may be asked for a model's particulars, and listed ahead of time.
     """
 
@@ -37,7 +38,7 @@ class Watched:
     due_at: float = float("inf")
     vanished: bool = False
     connected_at: float = float("-inf")
-    lost_at: float | None = None
+    lost: Lost | None = None
     server_version: str | None = None
     check_requested_at: datetime | None = None
     discovery_requested_at: datetime | None = None

@@ -41,8 +41,7 @@ class ProbeResult:
     `detail` has at most 200 printable characters and is stable for the same cause (no durations,
     no counters), `latency` is the time to the whole answer and None when there was none. `api` is what the
     server has answered on, None when it gave no good answer; `tls_expires_at` is the end of its certificate. How a
-    good one came: `is_new_connection`, made for it; `lost_at`, when the last connection before that one had ended, in
-    monotonic seconds.
+    good one came: `is_new_connection`, made for it; `lost`, how the last connection before that one had ended.
     """
 
     reason: Reason
@@ -53,7 +52,15 @@ class ProbeResult:
     retry_after: timedelta | None = None
     tls_expires_at: datetime | None = None
     is_new_connection: bool = field(default=False, compare=False)
-    lost_at: float | None = field(default=None, compare=False)
+    lost: "Lost | None" = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """When a connection that was kept between two questions ended, in monotonic seconds, and after how many idle."""
+
+    at: float
+    idle: float
 
 
 # The host itself says so, at once: the next question may come soon, and brings a verdict soon.

@@ -6,9 +6,9 @@ it is left alone, and tried once an hour. One more watch held for an hour, or an
 server that sends bytes which nobody asked for does not hold either, and gets all three strikes at once.
 
 Whether a server has restarted shows by what ended with the watch. A proxy that closes idle connections closes that
-one alone; when the process dies, those that are in use between two checks end at the same moment, or the next
-attempt to connect is refused. Then the first good answer on a new connection comes from another process. That is no
-strike, and no verdict.
+one alone, or each after the same time; when the process dies, those that are in use between two checks end at the
+same moment, whatever the time since, or the next attempt to connect is refused. Then the first good answer on a new
+connection comes from another process. That is no strike, and no verdict.
 
 A watch that ends because the kernel's keep-alive had no answer is no strike: nobody closed it. It takes seven
 seconds, so a short trouble of the network does it, too.
@@ -19,6 +19,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from monitor.domain.availability import Availability
+from monitor.domain.probe import Lost
 from monitor.domain.server import Policy
 
 STRIKES = 3
@@ -65,9 +66,13 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """That the server ended its watch, at a monotonic time; `confirmed`: a refusal or a bad check has shown it gone."""
+    """That the server ended its watch, at a monotonic time, when that had `lasted` so many seconds.
+
+    `confirmed`: a refusal or a bad check has shown the server gone.
+    """
 
     at: float
+    lasted: float = 0.0
     confirmed: bool = False
 
 
@@ -157,14 +162,17 @@ def after_speech(*, at: float) -> Habit:
     return Habit(strikes=STRIKES, not_before=at + REST)
 
 
-def has_restarted(end: End, *, connected_at: float, lost_at: float | None) -> bool:
+def has_restarted(end: End, *, connected_at: float, lost: Lost | None) -> bool:
     """Whether a server that answers again is another process than the one that ended its watch.
 
-    `connected_at` and `lost_at` are those of `fleet.Watched`.
+    `connected_at` and `lost` are those of `fleet.Watched`. Two connections that ended together after they had been idle
+    for the same time say nothing: a proxy closes each of them after that time.
     """
     if connected_at < end.at:
         return False
-    return end.confirmed or (lost_at is not None and abs(lost_at - end.at) <= TOGETHER)
+    if end.confirmed:
+        return True
+    return lost is not None and abs(lost.at - end.at) <= TOGETHER < abs(lost.idle - end.lasted)
 
 
 def meaning(at_end: Availability, now: Availability, *, is_checked: bool = False) -> Meaning:

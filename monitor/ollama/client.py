@@ -25,7 +25,7 @@ from monitor.domain import credential as credentials
 from monitor.domain import url as base_url
 from monitor.domain.credential import Credential
 from monitor.domain.errors import InvalidUrlError
-from monitor.domain.probe import Reason
+from monitor.domain.probe import Lost, Reason
 from monitor.domain.server import Server
 from monitor.ollama import connector, failure, fields, guard, refusal
 from monitor.ollama.connector import GuardedConnector
@@ -61,7 +61,7 @@ class Answer:
     latency: timedelta
     tls_expires_at: datetime | None = None
     is_new: bool = False
-    lost_at: float | None = None
+    lost: Lost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +190,9 @@ class OllamaClient:
             self._connector.end_request()
         if isinstance(found, bytes):
             latency = timedelta(seconds=time.perf_counter() - began)
-            lost_at = self._connector.emptied_at(host, port) if is_new else None
+            lost = self._connector.emptied(host, port) if is_new else None
             expires_at = None if security is None else self.dialer.expires_at(host, port, security)
-            return Answer(body=found, latency=latency, tls_expires_at=expires_at, is_new=is_new, lost_at=lost_at)
+            return Answer(body=found, latency=latency, tls_expires_at=expires_at, is_new=is_new, lost=lost)
         return found
 
     def _question(

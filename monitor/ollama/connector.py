@@ -20,7 +20,7 @@ from aiohttp.connector import Connection
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
 
-from monitor.domain.probe import Reason
+from monitor.domain.probe import Lost, Reason
 from monitor.ollama.dialer import Dialer, Stage
 from monitor.ollama.failure import Failure, FailureError
 from monitor.ollama.tls import Security
@@ -90,12 +90,18 @@ class Intake(asyncio.BufferedProtocol):
     `buffer` is shared by all connections: what is in it is taken out before anyone else reads.
     """
 
-    __slots__ = ("_buffer", "_count", "handler")
+    __slots__ = ("_buffer", "_count", "_used_at", "handler")
 
-    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop, count: Callable[[int], None]) -> None:
-        """`count` is called with 1 when the connection begins, with -1 when it is over."""
+    def __init__(
+        self, buffer: memoryview, loop: asyncio.AbstractEventLoop, count: Callable[[int, float], None]
+    ) -> None:
+        """`count` is called with 1 when the connection begins and with -1 when it is over.
+
+        It also is told when the connection last brought something, in monotonic seconds.
+        """
         self._buffer = buffer
-        self._count: Callable[[int], None] | None = count
+        self._count: Callable[[int, float], None] | None = count
+        self._used_at = time.monotonic()
         self.handler = CountingHandler(loop)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -104,12 +110,13 @@ class Intake(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what was read."""
+        self._used_at = time.monotonic()
         self.handler.data_received(bytes(self._buffer[:nbytes]))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand on, and count."""
         if self._count is not None:
-            self._count(1)
+            self._count(1, self._used_at)
         self.handler.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -125,7 +132,7 @@ class Intake(asyncio.BufferedProtocol):
     def _end(self) -> None:
         count, self._count = self._count, None
         if count is not None:
-            count(-1)
+            count(-1, self._used_at)
 
     def pause_writing(self) -> None:
         """Hand on."""
@@ -149,16 +156,16 @@ class GuardedConnector(BaseConnector):
         self._stages: dict[asyncio.Task[object] | None, Stage] = {}
         # How many connections there are to where there are any.
         self._open: Counter[tuple[str, int]] = Counter()
-        # When the last connection to a place ended; monotonic seconds.
-        self._emptied: dict[tuple[str, int], float] = {}
+        # How the last connection to a place ended.
+        self._emptied: dict[tuple[str, int], Lost] = {}
         self._ahead: dict[asyncio.Task[object] | None, socket.socket] = {}
 
     def take_stage(self) -> Stage | None:
         """Return, once, how far the new connection of the running task has come; None: none was made."""
         return self._stages.pop(asyncio.current_task(), None)
 
-    def emptied_at(self, host: str, port: int) -> float | None:
-        """Return when a place was last left without a connection, in monotonic seconds; None if it never was."""
+    def emptied(self, host: str, port: int) -> Lost | None:
+        """Return how a place was last left without a connection; None if it never was."""
         return self._emptied.get((host, port))
 
     async def dial_ahead(self, host: str, port: int, *, within: timedelta | None = None) -> None:
@@ -187,13 +194,14 @@ class GuardedConnector(BaseConnector):
 
         return reached
 
-    def _count(self, place: tuple[str, int], change: int) -> None:
+    def _count(self, place: tuple[str, int], change: int, used_at: float) -> None:
         self._open[place] += change
         if not self._open[place]:
             del self._open[place]
             if len(self._emptied) >= MOST_PLACES:
                 self._emptied.clear()
-            self._emptied[place] = time.monotonic()
+            at = time.monotonic()
+            self._emptied[place] = Lost(at, idle=at - used_at)
 
     def explain_deadline(self, stage: Stage | None, host: str) -> Failure:
         """Return what a deadline means that struck at a stage of connecting."""

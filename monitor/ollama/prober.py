@@ -105,7 +105,7 @@ class HttpProber:
         if result.reason is not Reason.OK:
             return result, None
         self.spoken.put(server, api)
-        return replace(result, api=api, is_new_connection=answer.is_new, lost_at=answer.lost_at), None
+        return replace(result, api=api, is_new_connection=answer.is_new, lost=answer.lost), None
 
 
 def _wants_credential(refused: Failure | None) -> bool:

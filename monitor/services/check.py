@@ -121,7 +121,7 @@ class Check:
         if watched.check_requested_at == requested:
             watched.check_requested_at = None
         if result.is_new_connection:
-            watched.connected_at, watched.lost_at = began, result.lost_at
+            watched.connected_at, watched.lost = began, result.lost
         is_news = self._take_suspicion(watched, result, began=began, at=at)
         changed = is_news or (after.status, after.flapping) != (before.status, before.flapping)
         self._record(watched, result, at=at, requested=requested, changed=changed)

@@ -171,9 +171,7 @@ class Sentry:
 
     def _has_restarted(self, watch: ConnectionWatch) -> bool:
         end, watched = watch.end, watch.watched
-        return end is not None and watching.has_restarted(
-            end, connected_at=watched.connected_at, lost_at=watched.lost_at
-        )
+        return end is not None and watching.has_restarted(end, connected_at=watched.connected_at, lost=watched.lost)
 
     def _come_through(self, watch: ConnectionWatch, end: End) -> None:
         """Note whether it is another process that answers, after the end of its watch and whatever came of it."""
@@ -269,7 +267,7 @@ class Sentry:
             watch.watched.vanished = True
             self._restart(watch.watched.server.id)
         else:
-            watch.end = End(at=now, confirmed=self._refuses(watch.watched))
+            watch.end = End(at=now, lasted=watch.lasted, confirmed=self._refuses(watch.watched))
             self._wake(watch.watched.server.id)
 
     async def stop(self) -> None:

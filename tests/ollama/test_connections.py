@@ -33,17 +33,19 @@ async def test_an_answer_says_whether_its_connection_is_new_and_when_the_one_bef
     client: OllamaClient, fake: FakeOllama
 ) -> None:
     prober, server = HttpProber(client), server_at(fake.url)
+    began = time.monotonic()
     first, second = await prober.probe(server), await prober.probe(server)
-    assert (first.is_new_connection, first.lost_at) == (True, None)
-    assert (second.is_new_connection, second.lost_at) == (False, None)
+    assert (first.is_new_connection, first.lost) == (True, None)
+    assert (second.is_new_connection, second.lost) == (False, None)
     before = time.monotonic()
     await fake.stop()
     await fake.start()
     third = await prober.probe(server)
     assert third.reason is Reason.OK
     assert third.is_new_connection
-    assert third.lost_at is not None
-    assert before <= third.lost_at <= time.monotonic()
+    assert third.lost is not None
+    assert before <= third.lost.at <= time.monotonic()
+    assert 0 < third.lost.idle <= third.lost.at - began
     assert not (await prober.probe(server)).is_new_connection
 
 

@@ -11,7 +11,7 @@ from monitor.domain.availability import Availability, Status
 from monitor.domain.counters import Counters
 from monitor.domain.fleet import Fleet, Watched
 from monitor.domain.noise import NEW_VERSIONS
-from monitor.domain.probe import ProbeResult, Reason
+from monitor.domain.probe import Lost, ProbeResult, Reason
 from monitor.domain.record import ServerRecord
 from monitor.domain.schedule import Schedule
 from monitor.domain.server import ServerId
@@ -309,14 +309,14 @@ async def test_a_suspect_is_asked_again_soon_when_the_question_failed_by_our_own
 async def test_a_good_answer_on_a_new_connection_is_noted_with_when_the_one_before_was_lost() -> None:
     bench = Bench()
     await bench.answers(GOOD)
-    assert bench.entry.lost_at is None
+    assert bench.entry.lost is None
     before = time.monotonic()
-    await bench.answers(replace(GOOD, is_new_connection=True, lost_at=7.0))
+    await bench.answers(replace(GOOD, is_new_connection=True, lost=Lost(7.0, 1.0)))
     assert before <= bench.entry.connected_at <= time.monotonic()
     noted = bench.entry.connected_at
     await bench.answers(GOOD)
     assert bench.entry.connected_at == noted
-    assert [bench.entry.lost_at] == [7.0]
+    assert [bench.entry.lost] == [Lost(7.0, 1.0)]
 
 
 async def test_a_check_that_began_before_the_watch_ended_does_not_say_what_its_end_meant() -> None:

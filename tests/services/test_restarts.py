@@ -9,12 +9,13 @@ import pytest
 from monitor.domain import watching
 from monitor.domain.availability import Availability, Status
 from monitor.domain.fleet import Watched
+from monitor.domain.probe import Lost
 from monitor.domain.watching import RESTARTS_APART, End, Ending
 from tests.services.conftest import watched
 from tests.services.holds import UP, Bench
 
 ONE = watched(1).server.id
-END = End(at=100.0)
+END = End(at=100.0, lasted=60.0)
 
 
 @pytest.fixture
@@ -23,12 +24,12 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(monkeypatch)
 
 
-def answers(entry: Watched, *, at: float, lost_at: float | None = None, is_new: bool = True) -> None:
-    """Have a check that began at a time come to a good answer."""
+def answers(entry: Watched, *, at: float, lost_at: float | None = None, idle: float = 3.0, is_new: bool = True) -> None:
+    """Have a check that began at a time come to a good answer; the connection before had been idle for so long."""
     entry.availability = replace(entry.availability, good=entry.availability.good + 1)
     entry.watch_ended_at = None
     if is_new:
-        entry.connected_at, entry.lost_at = at, lost_at
+        entry.connected_at, entry.lost = at, None if lost_at is None else Lost(lost_at, idle)
 
 
 def fails(entry: Watched) -> None:
@@ -45,22 +46,24 @@ async def told(bench: Bench) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("end", "connected_at", "lost_at", "restarted"),
+    ("end", "connected_at", "lost", "restarted"),
     [
-        (END, 100.1, 100.0, True),
-        (END, 100.1, 99.5, True),
-        (END, 100.1, 60.0, False),
+        (END, 100.1, Lost(100.0, 3.0), True),
+        (END, 100.1, Lost(99.5, 3.0), True),
+        (END, 100.1, Lost(100.0, 60.0), False),
+        (END, 100.1, Lost(100.0, 59.2), False),
+        (END, 100.1, Lost(60.0, 3.0), False),
         (END, 100.1, None, False),
-        (END, 99.9, 100.0, False),
-        (replace(END, confirmed=True), 100.1, 60.0, True),
+        (END, 99.9, Lost(100.0, 3.0), False),
+        (replace(END, confirmed=True), 100.1, Lost(60.0, 60.0), True),
         (replace(END, confirmed=True), 130.0, None, True),
         (replace(END, confirmed=True), -math.inf, None, False),
     ],
 )
 def test_a_restart_shows_by_a_new_connection_and_by_what_ended_with_the_watch(
-    end: End, connected_at: float, lost_at: float | None, restarted: bool
+    end: End, connected_at: float, lost: Lost | None, restarted: bool
 ) -> None:
-    assert watching.has_restarted(end, connected_at=connected_at, lost_at=lost_at) is restarted
+    assert watching.has_restarted(end, connected_at=connected_at, lost=lost) is restarted
 
 
 async def test_an_instant_restart_is_told_and_is_no_strike(bench: Bench) -> None:
@@ -84,6 +87,19 @@ async def test_a_proxy_that_closes_the_idle_connection_alone_has_not_restarted(b
         bench.now += 60
         bench.holder.holds[-1].end()
         answers(entry, at=bench.now, is_new=False)
+    assert await told(bench) == []
+    await bench.sweep()
+    assert bench.holder.open == 0
+
+
+async def test_a_proxy_that_closes_all_that_is_idle_has_not_restarted(bench: Bench) -> None:
+    entry = bench.put()
+    for _ in range(watching.STRIKES):
+        await bench.sweep()
+        began = bench.now
+        bench.now += 5
+        bench.holder.holds[-1].end()
+        answers(entry, at=bench.now, lost_at=bench.now, idle=bench.now - began + 0.5)
     assert await told(bench) == []
     await bench.sweep()
     assert bench.holder.open == 0
