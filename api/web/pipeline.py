@@ -59,7 +59,8 @@ class RequestPipeline:
         `pattern` is the pattern that the path of the request fits.
         """
         gate, count, clock = self._gate, self._traffic.of(pattern).count, time.perf_counter
-        recall, begin, end = gate.recall, self._connections.begin, self._connections.end
+        recall, at_work, has_answer = gate.recall, self._connections.at_work, self._connections.answered.add
+        begin, end = at_work.add, at_work.discard
 
         async def answer(request: web.Request) -> web.StreamResponse:
             began = clock()
@@ -75,6 +76,7 @@ class RequestPipeline:
                 response = responses.problem(_problem(request, pattern, error))
             finally:
                 end(connection)
+                has_answer(connection)
             count(request, response, clock() - began)
             return response
 

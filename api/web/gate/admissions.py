@@ -45,11 +45,12 @@ class Admissions:
 
         That is one that changes something, that a browser sends, or that has not just one token.
         """
-        headers = request.headers.getall(AUTHORIZATION, ())
-        if request.method != GET or len(headers) != 1 or SITE in request.headers or ORIGIN in request.headers:
+        headers = request.headers
+        tokens = headers.getall(AUTHORIZATION, ())
+        if request.method != GET or len(tokens) != 1 or SITE in headers or ORIGIN in headers:
             return None
         target = request.raw_path
         if targets.SESSION in target:
             target = targets.without_session(target)[0]
-        header = headers[0].encode("utf-8", "surrogateescape")
-        return target, hashlib.blake2b(header, key=self._key, digest_size=32).digest()
+        token = tokens[0].encode("utf-8", "surrogateescape")
+        return target, hashlib.blake2b(token, key=self._key, digest_size=32).digest()

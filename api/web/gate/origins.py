@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterable
 
 from aiohttp import web
+from multidict import istr
 from yarl import URL
 
 from api.fleet.access import hosts
 from api.fleet.refusals import Refused
 
 # What browsers add to each request, and no page can change.
-SITE = "Sec-Fetch-Site"
+SITE = istr("Sec-Fetch-Site")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A page of ours, or a person who typed the address; `same-site` is another program, as on another port of localhost.
 OWN_SITES = frozenset({"same-origin", "none"})

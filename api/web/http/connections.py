@@ -44,30 +44,20 @@ class Connections:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._at_work: set[Protocol] = set()
-        self._answered: set[Protocol] = set()
+        # Those with a whole head of a request that is not answered yet, and those that ever had an answer. The pipeline
+        # keeps both by itself: it is in the way of every request.
+        self.at_work: set[Protocol | None] = set()
+        self.answered: set[Protocol | None] = set()
         # Those that the server does not know yet, which takes a turn of the event loop.
         self._new: list[Protocol] = []
         self._is_full = False
 
-    def begin(self, connection: Protocol | None) -> None:
-        """A connection has a whole head of a request now."""
-        if connection is not None:
-            self._at_work.add(connection)
-
-    def end(self, connection: Protocol | None) -> None:
-        """The request of a connection was answered."""
-        if connection is not None:
-            self._at_work.discard(connection)
-            self._answered.add(connection)
-
     @contextmanager
     def waiting(self, connection: Protocol | None) -> Iterator[None]:
         """Wait for more of a request, which is no work."""
-        if connection is not None:
-            self._at_work.discard(connection)
+        self.at_work.discard(connection)
         yield
-        self.begin(connection)
+        self.at_work.add(connection)
 
     def accept(self, server: web.Server) -> Protocol:
         """Return what is to serve one more connection, for which there is room then."""
@@ -77,8 +67,8 @@ class Connections:
         if count <= self.most * CALM:
             self._is_full = False
         if count >= self.most:
-            waited_for = [each for each in present if each not in self._at_work]
-            oldest = min(waited_for, key=lambda each: each in self._answered, default=None)
+            waited_for = [each for each in present if each not in self.at_work]
+            oldest = min(waited_for, key=lambda each: each in self.answered, default=None)
             self._say(is_refused=oldest is None)
             if oldest is None:
                 return _Refusal()
@@ -89,8 +79,8 @@ class Connections:
         return self._new[-1]
 
     def _forget_all_but(self, present: Sequence[Protocol]) -> None:
-        if len(self._answered) > 2 * len(present) + LEAST:
-            self._answered.intersection_update(present)
+        if len(self.answered) > 2 * len(present) + LEAST:
+            self.answered.intersection_update(present)
 
     def _say(self, *, is_refused: bool) -> None:
         if not self._is_full:
