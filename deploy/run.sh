@@ -24,8 +24,10 @@ END
 --demo)
     shift
     set_up run
+    need_account
     exec "$root/.venv/bin/python" "$root/deploy/demo.py" "$@"
     ;;
 esac
 set_up run
+need_account
 exec "$root/.venv/bin/ollama-fleet" up "$@"

@@ -62,6 +62,15 @@ as_root() {
     if [ "$(id -u)" -ne 0 ]; then printf 'sudo '; fi
 }
 
+# PostgreSQL does not run as root, who lends it an account instead: that of PostgreSQL, or one made for this.
+need_account() {
+    if [ "$(id -u)" -ne 0 ] || id ollama-fleet >/dev/null 2>&1 || id postgres >/dev/null 2>&1; then return; fi
+    printf 'Making the account ollama-fleet for PostgreSQL, which does not run as root (once)\n'
+    useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ollama-fleet 2>/dev/null ||
+        adduser -S -D -H ollama-fleet 2>/dev/null ||
+        fail 'The account cannot be made. Make it by hand, or run this as an ordinary user.'
+}
+
 # The settings of the caller must not send packages elsewhere, and a home that is not there holds no cache.
 clean_environment() {
     umask 022

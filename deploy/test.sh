@@ -21,8 +21,7 @@ need_tool() {
 }
 
 set_up test
-# PostgreSQL does not run as root, who lends it an account instead.
-if [ "$(id -u)" -eq 0 ] && ! id ollama-fleet >/dev/null 2>&1 && ! id postgres >/dev/null 2>&1; then useradd --system ollama-fleet; fi
+need_account
 need_tool systemd-analyze systemd
 need_tool promtool prometheus
 # The tests of the dashboard take the browser of the system, and never download one.
