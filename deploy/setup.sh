@@ -64,7 +64,7 @@ as_root() {
 
 # PostgreSQL does not run as root, who lends it an account instead: that of PostgreSQL, or one made for this.
 need_account() {
-    if [ "$(id -u)" -ne 0 ] || id ollama-fleet >/dev/null 2>&1 || id postgres >/dev/null 2>&1; then return; fi
+    if [ -n "${OLLAMA_FLEET_DATABASE_URL:-}" ] || [ "$(id -u)" -ne 0 ] || id ollama-fleet >/dev/null 2>&1 || id postgres >/dev/null 2>&1; then return; fi
     printf 'Making the account ollama-fleet for PostgreSQL, which does not run as root (once)\n'
     useradd --system --user-group --no-create-home --shell /usr/sbin/nologin ollama-fleet 2>/dev/null ||
         adduser -S -D -H ollama-fleet 2>/dev/null ||
