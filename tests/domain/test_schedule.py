@@ -53,7 +53,7 @@ def since(seconds: float, **state: object) -> Availability:
         (Availability(status=DOWN, bad=3), 15, 15),
         (since(0, status=DOWN, bad=3), 0.5, 0.5),
         # No asking mends these.
-        *((since(0, status=DOWN, bad=3, reason=reason), 15, 15) for reason in schedule.STUBBORN),
+        *((since(0, status=DOWN, bad=3, reason=reason), 15, 15) for reason in sorted(schedule.STUBBORN)),
         (since(0, status=DOWN, bad=3, reason=Reason.SERVER_ERROR), 15, 1),
         (since(0, status=DOWN, good=1, reason=Reason.CREDENTIAL), 15, 1),
     ],
@@ -212,7 +212,7 @@ def test_the_soonest_punctual_entry_is_that_of_a_server_that_is_still_due() -> N
         (Reason.SERVER_ERROR, None, None, 10),
         (Reason.TIMEOUT, 90, None, 10),
         # Somebody has to change it: when it is due anyway.
-        *((reason, None, None, None) for reason in schedule.STUBBORN),
+        *((reason, None, None, None) for reason in sorted(schedule.STUBBORN)),
         # Asked for too often: ever more rarely, and not before it is wanted.
         (Reason.BUSY, None, None, 20),
         (Reason.BUSY, None, 5, 20),

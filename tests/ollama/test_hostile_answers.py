@@ -153,7 +153,7 @@ async def test_a_packed_body_may_be_as_long_as_the_cap_and_not_longer(fake: Fake
     [
         ("gzip", b"no gzip", "The answer cannot be unpacked, which says it is gzip."),
         ("deflate", b"\xff\xff", "The answer cannot be unpacked, which says it is deflate."),
-        ("gzip", gzip.compress(b'{"version": "1"}')[:-6], "The answer is packed (gzip), and its end is missing."),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-6], "The answer is packed (gzip), and its end is missing."),
         ("br", b"x", "The answer is encoded without being asked (br)."),
         ("gzip, gzip", b"x", "The answer is encoded without being asked (gzip, gzip)."),
     ],
