@@ -68,10 +68,9 @@ EXPLANATIONS = {
     Reason.TLS: Explanation(
         cause="The encrypted connection fails",
         seen="The certificate or the TLS handshake failed.",
-        advice="`openssl s_client -connect {address} -servername {host}` shows the certificate. Tell `ollama-fleet "
-        "servers set {name}` of an authority of your own with --ca-file, of another name in it with --tls-server-name, "
-        "and give what the server wants to see with --client-cert and --client-key; if port {port} speaks no TLS, "
-        "write http:// in the URL.",
+        advice="`openssl s_client -connect {address} -servername {host}` shows the certificate. `ollama-fleet "
+        "servers set {name}` takes your own authority (--ca-file), another name in it (--tls-server-name), or what it "
+        "wants to see (--client-cert, --client-key). If port {port} speaks no TLS, write http://.",
     ),
     Reason.AUTH: Explanation(
         cause="It wants a credential, or another one",

@@ -92,7 +92,9 @@ class Drama:
         with pytest.raises(asyncpg.CheckViolationError):
             await self.psql.execute("UPDATE ollama_servers SET max_concurrent = 0")
         with pytest.raises(asyncpg.DataError):
-            await self.psql.execute("UPDATE ollama_servers SET priority = (auth_config->>'sealed')::int")
+            await self.psql.execute(
+                "UPDATE ollama_servers SET priority = (auth_config->>'sealed')::int WHERE auth_config ? 'sealed'"
+            )
         await self._refuse_rows(api)
         await self.psql.execute("ALTER TABLE ollama_servers RENAME COLUMN priority TO gone")
         fresh = guarded_servers.with_token("late", "http://127.0.0.1:9", self.fleet.secrets["token"])

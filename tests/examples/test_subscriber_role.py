@@ -84,11 +84,11 @@ async def test_it_hears_of_events_and_reads_log_and_tables(session: Connection, 
     assert await session.fetch("SELECT * FROM fleet_server_history") == []
 
 
-async def test_of_a_server_it_reads_every_column_but_the_credential(connection: Connection, role: str) -> None:
+async def test_of_a_server_it_reads_every_column_but_the_secrets(connection: Connection, role: str) -> None:
     granted = {column for (column,) in await connection.fetch(COLUMNS, role)}
 
     # A new column is read by subscribers unless its role in tables.py is `secret`.
-    assert granted == {column.name for column in tables.ollama_servers.columns} - {"auth_config"}
+    assert granted == {column.name for column in tables.ollama_servers.columns} - {"auth_config", "client_key"}
 
 
 async def test_it_can_do_nothing_else(session: Connection, connection: Connection, role: str) -> None:
