@@ -8,7 +8,13 @@ import pytest
 from tests.benchmarks.__main__ import BENCHMARKS
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+# They take half a minute each, and what they are made of is tried by tests of its own.
+SLOW = frozenset({"crash", "dashboard"})
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in BENCHMARKS]
+)
 async def test_the_benchmark_runs_and_gives_figures(name: str) -> None:
     benchmark = BENCHMARKS[name]
     parser = argparse.ArgumentParser()
