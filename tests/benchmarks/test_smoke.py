@@ -7,7 +7,6 @@ import pytest
 
 from tests.benchmarks.__main__ import BENCHMARKS
 
-
 # They take half a minute each, and what they are made of is tried by tests of its own.
 SLOW = frozenset({"crash", "dashboard"})
 

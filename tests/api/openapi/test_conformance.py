@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks as of_openapi
 from monitor.settings import Settings
 from tests.api.serving import serving_beside
 
-LONG, SHORT = 400, 25
+LONG, SHORT = 400, 15
 MOST_OF_A_URL = 8000
 # A stream does not end by itself; it has tests of its own.
 STREAM = "/api/events/stream"
