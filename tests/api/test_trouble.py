@@ -5,6 +5,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ async def test_a_database_that_refuses_for_a_moment_is_away_and_comes_back(
 ) -> None:
     async with serving(settings, guest.dsn) as (api, _):
         await api.add("anna")
+
+        async def resolves() -> bool:
+            answer = await api.session.get(api.base_url + "/api/resolve", params={"server_url": "http://x"})
+            return answer.status == HTTPStatus.OK
+
+        await eventually(resolves)
         async with guest.locked_out(trouble):
             answer = await api.ask("GET", "/api/servers")
             assert (answer.status, answer.body["code"]) == (503, "database_unavailable")
