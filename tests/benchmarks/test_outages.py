@@ -10,7 +10,7 @@ from tests.benchmarks import crash
 TINY = "--servers 2 --kill 1 --interval 2 --pause 1 --back-after 0.5"
 
 
-@pytest.mark.parametrize("scenario", ["all-at-once", "rolling"])
+@pytest.mark.parametrize("scenario", ["all-at-once", pytest.param("rolling", marks=pytest.mark.long)])
 async def test_each_death_of_an_outage_is_told_of(scenario: str) -> None:
     parser = argparse.ArgumentParser()
     crash.add_options(parser)

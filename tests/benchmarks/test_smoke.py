@@ -7,12 +7,12 @@ import pytest
 
 from tests.benchmarks.__main__ import BENCHMARKS
 
-# They take half a minute each, and what they are made of is tried by tests of its own.
-SLOW = frozenset({"crash", "dashboard"})
+# Those that begin with a fleet, processes and a browser take minutes together; what they use is tried by other tests.
+QUICK = frozenset({"delivery", "listing", "replay", "routing", "verdicts"})
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in BENCHMARKS]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in BENCHMARKS]
 )
 async def test_the_benchmark_runs_and_gives_figures(name: str) -> None:
     benchmark = BENCHMARKS[name]

@@ -67,7 +67,7 @@ def wait_until_empty(folder: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_the_demo_registers_three_servers_and_leaves_nothing_behind(
     demo: subprocess.Popen[str], temporary: Path, end: signal.Signals
 ) -> None:

@@ -69,7 +69,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.fixture(params=["postgres", "postgres_15"])
+@pytest.fixture(params=["postgres", pytest.param("postgres_15", marks=pytest.mark.long)])
 async def target(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """An empty database of another role, on this PostgreSQL and on an older one."""
     server: EmbeddedServer = request.getfixturevalue(request.param)
