@@ -19,6 +19,8 @@ from monitor.ports import ResultStore
 LONGEST_WAIT = 1.0
 RETRY = 1.0
 MOST_TAKEN_ALONG = 20
+# Seconds. Each writer, another part of the monitor too, has a row locked for a moment.
+LOCK_WORTH_TELLING = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +48,9 @@ class BatchRecorder:
         self._changed: set[ServerId] = set()
         self._all_written_at = float("-inf")
         self._stuck = False
-        # Those that somebody else had locked when their results were to be written last.
-        self._locked: set[ServerId] = set()
+        # Since when somebody else has had servers locked whose results were to be written.
+        self._locked: dict[ServerId, float] = {}
+        self._is_lock_told = False
         self.turns = 0
         self._counters = counters
 
@@ -150,7 +153,13 @@ class BatchRecorder:
             self._note_locks(batch, written)
 
     def _note_locks(self, batch: list[ServerRecord], written: Written) -> None:
-        if written.locked and not self._locked:
-            log.warning("server_rows_locked", servers=len(written.locked), holder=written.holder or "unknown")
-        self._locked.difference_update(record.server_id for record in batch)
-        self._locked |= written.locked
+        now = time.monotonic()
+        for record in batch:
+            if record.server_id not in written.locked:
+                self._locked.pop(record.server_id, None)
+        for server_id in written.locked:
+            self._locked.setdefault(server_id, now)
+        lasting = sum(now - since >= LOCK_WORTH_TELLING for since in self._locked.values())
+        if lasting and not self._is_lock_told:
+            log.warning("server_rows_locked", servers=lasting, holder=written.holder or "unknown")
+        self._is_lock_told = lasting > 0

@@ -162,9 +162,22 @@ async def test_a_poisoned_record_does_no_harm_to_the_others(
     assert store.batches == []
 
 
-async def test_what_is_locked_is_written_later_and_told_once(
-    records: BatchRecorder, store: MemoryServers, counters: Counters
+async def test_what_is_locked_for_a_moment_is_written_later_without_a_word(
+    records: BatchRecorder, store: MemoryServers
 ) -> None:
+    store.locked = {found(1).server_id}
+    records.record(found(1), at_once=True)
+    with capture_logs() as logs:
+        await records.flush()
+        store.locked = set()
+        await records.flush()
+    assert (store.batches, logs) == ([[found(1)]], [])
+
+
+async def test_what_stays_locked_is_written_later_and_told_once(
+    records: BatchRecorder, store: MemoryServers, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LOCK_WORTH_TELLING", 0.0)
     held, other = found(1), found(2)
     store.locked = {held.server_id}
     with capture_logs() as logs:
