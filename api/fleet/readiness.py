@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from api.fleet import refusals, views
 from api.fleet.queries import diagnosis, requests
-from api.fleet.queries.diagnosis import Isolation
+from api.fleet.queries.diagnosis import DatabaseServer, Isolation
 from api.fleet.views import ReadinessReport
 from api.fleet.wakeup import Wakeup
 from monitor.domain.errors import DatabaseUnavailableError, SchemaMismatchError
@@ -15,6 +15,8 @@ from monitor.postgres.database import Database
 from monitor.postgres.listener import Listener
 
 LIMIT_SECONDS = 3.0
+# Of the queue of notifications, long before it is full: it has 8 GB.
+FULL_SOON = 0.1
 OK, FAILED, UNKNOWN, ABSENT, HELD = "ok", "failed", "unknown", "absent", "held"
 NO_MONITOR = (
     "No monitor is at work, so nothing is checked: start `ollama-fleet up`, or `ollama-fleet monitor` where the API "
@@ -79,7 +81,7 @@ class Readiness:
     async def _look(self, checks: dict[str, str], reasons: list[str]) -> Isolation | None:
         async with self._database.session() as connection:
             checks.update(database=OK, schema=FAILED)
-            trouble = (await diagnosis.database_server(connection)).trouble
+            trouble = write_trouble(await diagnosis.database_server(connection))
             checks["writes"] = OK if trouble is None else FAILED
             if trouble is not None:
                 reasons.append(trouble)
@@ -95,6 +97,26 @@ class Readiness:
         if isolated is not None:
             reasons.append(isolation_sentence(isolated))
         return isolated
+
+
+def write_trouble(server: DatabaseServer) -> str | None:
+    """Return what keeps PostgreSQL from taking what is written, or soon will, and, after a colon, what to do."""
+    if server.is_standby:
+        return (
+            "PostgreSQL is a standby, so nothing can be written: point OLLAMA_FLEET_DATABASE_URL to the primary, "
+            "or promote this one."
+        )
+    if server.is_read_only:
+        return (
+            "PostgreSQL is read only, so nothing can be written: end default_transaction_read_only, which is set "
+            "for the server, the database or the role."
+        )
+    if server.queue_usage >= FULL_SOON:
+        return (
+            f"PostgreSQL's queue of notifications is full to {server.queue_usage:.0%}, and no write succeeds once it "
+            "is full: end the session that listens and has been in a transaction for long (pg_stat_activity)."
+        )
+    return None
 
 
 def isolation_sentence(isolation: Isolation) -> str:

@@ -18,13 +18,12 @@ from dataclasses import replace
 
 from monitor.domain import flap
 from monitor.domain.availability import Availability, Status
-from monitor.domain.probe import Listing, ProbeResult, Reason
+from monitor.domain.probe import MAX_DETAIL, Listing, ProbeResult, Reason
 from monitor.domain.server import Policy
 
 ALIVE = frozenset({Reason.OK, Reason.BUSY})
 # Known here, without asking the server: another probe would tell nothing new.
 CERTAIN = frozenset({Reason.CREDENTIAL})
-MAX_DETAIL = 200
 # Seconds for which a list may be refused because it is asked for too often (429) before that counts: a limit of a proxy
 # lets some lists through and others not, and the server is well all the time.
 LIST_PATIENCE = 600.0

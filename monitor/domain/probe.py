@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from monitor.domain.server import Api
 
+# Characters of what is told of a probe or a listing beside its reason.
+MAX_DETAIL = 200
+
 
 class Reason(StrEnum):
     """Why a verdict is what it is (contract section 6)."""

@@ -92,11 +92,8 @@ def owner_of(folder: Path) -> Account | None:
     """
     if os.geteuid() != 0:
         return None
-    try:
-        status = folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if status.st_uid == 0:
+    status = _status(folder)
+    if status is None or status.st_uid == 0:
         return None
     try:
         group = pwd.getpwuid(status.st_uid).pw_gid
@@ -141,12 +138,17 @@ def require_guarded(folder: Path, *, outermost: Path) -> None:
 
 
 def _refuse_foreign(path: Path) -> None:
-    try:
-        owner = path.stat().st_uid
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if owner != os.geteuid():
+    status = _status(path)
+    if status is not None and status.st_uid != os.geteuid():
         raise EmbeddedPostgresError(
-            f"The database in {path} belongs to user {owner}, not to you. Start as that user or as root, "
+            f"The database in {path} belongs to user {status.st_uid}, not to you. Start as that user or as root, "
             f"or point OLLAMA_FLEET_STATE_DIR at a folder of your own."
         )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a path, None when nothing is there."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -53,8 +53,8 @@ LARGER = "The answer is larger than is accepted{}."
 class Answer:
     """The body of an answer with status 200; `latency` is the time to its last byte.
 
-    `tls_expires_at` is the end of the server's certificate. `is_new`: the connection was made for it. `lost_at` is when
-    the last one before that ended, in monotonic seconds.
+    `tls_expires_at` is the end of the server's certificate. `is_new`: the connection was made for it. `lost` is how the
+    last one before that ended.
     """
 
     body: bytes

@@ -9,10 +9,8 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
-from monitor.domain.probe import Reason
+from monitor.domain.probe import MAX_DETAIL, Reason
 from monitor.ollama import fields
-
-MAX_DETAIL = 200
 
 # The connection ended before the head of an answer came.
 DISCONNECTIONS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)

@@ -12,10 +12,10 @@ from monitor.domain import reasons
 from monitor.domain import url as base_url
 from monitor.domain.credential import Credential
 from monitor.domain.errors import InvalidUrlError
-from monitor.domain.probe import Reason
+from monitor.domain.probe import MAX_DETAIL, Reason
 from monitor.ollama import fields
 from monitor.ollama.document import Unusable, parse_object
-from monitor.ollama.failure import MAX_DETAIL, Failure
+from monitor.ollama.failure import Failure
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 FIRST_SERVER_ERROR = 500

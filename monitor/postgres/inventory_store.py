@@ -1,7 +1,8 @@
 """Models on record, and the differences that discovery writes."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from monitor.domain.inventory import CapabilitySource, Difference, KnownModel, M
 from monitor.domain.lease import Lease
 from monitor.domain.probe import ListedModel, LoadedModel
 from monitor.domain.server import Server, ServerId
-from monitor.postgres.database import Database
+from monitor.postgres.database import Connection, Database
 
 READ = """
 SELECT id, model_name, size_bytes, digest, capabilities, capabilities_source, family, parameter_size,
@@ -92,12 +93,8 @@ class PostgresInventoryStore:
         Returns False when nothing was written: the server was edited or deleted meanwhile, or the
         lease is not ours any more.
         """
-        async with self._database.transaction() as connection:
-            await connection.execute(SIGN)
-            claimed = await connection.fetchval(
-                CLAIM, *self._lease.fence, server.id, server.row_version, listed, answered_at, answer
-            )
-            if claimed is None:
+        async with self._claiming(server, listed, answered_at, answer) as connection:
+            if connection is None:
                 return False
             if difference.added:
                 await connection.executemany(ADD, [_added(server.id, new) for new in difference.added])
@@ -114,26 +111,33 @@ class PostgresInventoryStore:
             (model_id, state and state.size_bytes, state and state.size_vram, state and state.expires_at)
             for model_id, state in changes.items()
         ]
-        async with self._database.transaction() as connection:
-            await connection.execute(SIGN)
-            claimed = await connection.fetchval(
-                CLAIM, *self._lease.fence, server.id, server.row_version, False, None, None
-            )
-            if claimed is None:
-                return False
-            await connection.executemany(SET_LOADED, rows)
-        return True
+        async with self._claiming(server) as connection:
+            if connection is not None:
+                await connection.executemany(SET_LOADED, rows)
+        return connection is not None
 
     async def forget_loaded(self, server: Server) -> bool:
         """Write that the server has no model in memory; returns as `write` does."""
+        async with self._claiming(server) as connection:
+            if connection is not None:
+                await connection.execute(FORGET_LOADED, server.id)
+        return connection is not None
+
+    @asynccontextmanager
+    async def _claiming(
+        self,
+        server: Server,
+        listed: bool = False,
+        answered_at: datetime | None = None,
+        answer: dict[str, Any] | None = None,
+    ) -> AsyncIterator[Connection | None]:
+        """Lend a session in a transaction that has claimed the server; None where nothing may be written of it."""
         async with self._database.transaction() as connection:
             await connection.execute(SIGN)
             claimed = await connection.fetchval(
-                CLAIM, *self._lease.fence, server.id, server.row_version, False, None, None
+                CLAIM, *self._lease.fence, server.id, server.row_version, listed, answered_at, answer
             )
-            if claimed is not None:
-                await connection.execute(FORGET_LOADED, server.id)
-        return claimed is not None
+            yield None if claimed is None else connection
 
 
 def _known(row: asyncpg.Record) -> KnownModel:

@@ -29,7 +29,7 @@ class ConnectionWatch:
     """The watch of one server, for as long as it is not edited: its connection, if there is one, and what is known."""
 
     __slots__ = (
-        *("at_end", "began", "end", "ending", "habit", "hold", "lasted", "may_begin", "on", "recorded", "restarts"),
+        *("at_end", "began", "end", "ending", "habit", "hold", "may_begin", "on", "recorded", "restarts"),
         *("settled", "watched"),
     )
 
@@ -39,7 +39,6 @@ class ConnectionWatch:
         self.habit = habit
         self.hold: Hold | None = None
         self.began = 0.0
-        self.lasted = 0.0
         self.ending = Ending.CLOSED
         # What was believed when the last watch ended; None once that end is understood.
         self.at_end: Availability | None = None
@@ -164,19 +163,15 @@ class Sentry:
         elif watch.ending is Ending.SILENT:
             watch.habit = watching.after_silence(watch.habit, at=now, chance=random.random())
             self._look(watched.server.id)
-        elif not self._has_restarted(watch):
+        elif watch.end is not None and not _has_restarted(watch.watched, watch.end):
+            habit = watching.after_end(watch.habit, at=now, lasted=watch.end.lasted, chance=random.random())
             watch.end = None
-            habit = watching.after_end(watch.habit, at=now, lasted=watch.lasted, chance=random.random())
             self._learn(watch, habit, "it ends idle connections while it is healthy")
-
-    def _has_restarted(self, watch: ConnectionWatch) -> bool:
-        end, watched = watch.end, watch.watched
-        return end is not None and watching.has_restarted(end, connected_at=watched.connected_at, lost=watched.lost)
 
     def _come_through(self, watch: ConnectionWatch, end: End) -> None:
         """Note whether it is another process that answers, after the end of its watch and whatever came of it."""
         watched = watch.watched
-        if self._has_restarted(watch):
+        if _has_restarted(watched, end):
             watch.restarts = replace(watch.restarts, at=watched.connected_at)
         watch.end = None
         if watched.availability.changed_at < end.at:
@@ -254,7 +249,7 @@ class Sentry:
     def _ended(self, watch: ConnectionWatch, ending: Ending) -> None:
         now = time.monotonic()
         # An end before the connection was counted as held has lasted no time.
-        watch.lasted = 0.0 if watch.hold is None else now - watch.began
+        lasted = 0.0 if watch.hold is None else now - watch.began
         watch.hold = watch.settled = None
         if not self._fleet.is_current(watch.watched):
             return
@@ -267,7 +262,7 @@ class Sentry:
             watch.watched.vanished = True
             self._restart(watch.watched.server.id)
         else:
-            watch.end = End(at=now, lasted=watch.lasted, confirmed=self._refuses(watch.watched))
+            watch.end = End(at=now, lasted=lasted, confirmed=self._refuses(watch.watched))
             self._wake(watch.watched.server.id)
 
     async def stop(self) -> None:
@@ -279,3 +274,7 @@ class Sentry:
             if watch.restarts.at is not None and self._fleet.is_current(watch.watched):
                 self._tell(watch, now)
         self._watches.clear()
+
+
+def _has_restarted(watched: Watched, end: End) -> bool:
+    return watching.has_restarted(end, connected_at=watched.connected_at, lost=watched.lost)

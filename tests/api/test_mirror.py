@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,13 @@ from api.web.stream.fan_out import FanOut
 from monitor.domain.directory import Directory
 from monitor.domain.entry import Copy, Entry, Residency
 from monitor.postgres.database import Connection, Database
+
+# A server that is up, with one model in memory for so long yet.
+LOADED = """
+WITH server AS (INSERT INTO ollama_servers (name, url, status) VALUES ('a', 'http://a', 'up') RETURNING id)
+INSERT INTO ollama_models (server_id, name, model_name, size_vram, expires_at)
+SELECT id, 'm', 'm:1b', 9, now() + $1::interval FROM server
+"""
 
 Eventually = Callable[..., Awaitable[None]]
 STEPS = (
@@ -221,11 +229,7 @@ async def test_a_model_whose_time_has_passed_is_not_loaded_until_somebody_has_lo
     database: Database, connection: Connection, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirrors, "TIMES_SECONDS", 0.05)
-    await connection.execute(
-        "WITH server AS (INSERT INTO ollama_servers (name, url, status) VALUES ('a', 'http://a', 'up') RETURNING id) "
-        "INSERT INTO ollama_models (server_id, name, model_name, size_vram, expires_at) "
-        "SELECT id, 'm', 'm:1b', 9, now() + interval '1 hour' FROM server"
-    )
+    await connection.execute(LOADED, timedelta(hours=1))
     mirror = Mirror(database)
     task = asyncio.create_task(mirror.run())
     fan_out = FanOut(database, mirror)
@@ -256,11 +260,7 @@ async def test_a_model_whose_time_has_passed_is_not_loaded_until_somebody_has_lo
 async def test_a_look_that_finds_a_model_in_memory_counts_before_its_time_is_read_anew(
     database: Database, connection: Connection, eventually: Eventually
 ) -> None:
-    await connection.execute(
-        "WITH server AS (INSERT INTO ollama_servers (name, url, status) VALUES ('a', 'http://a', 'up') RETURNING id) "
-        "INSERT INTO ollama_models (server_id, name, model_name, size_vram, expires_at) "
-        "SELECT id, 'm', 'm:1b', 9, now() - interval '1 hour' FROM server"
-    )
+    await connection.execute(LOADED, timedelta(hours=-1))
     mirror = Mirror(database)
     task = asyncio.create_task(mirror.run())
     fan_out = FanOut(database, mirror)

@@ -38,10 +38,11 @@ async def look(store: Database, *, listen_dsn: str) -> AsyncIterator[Finding]:
             server = await diagnosis.database_server(connection)
             took = time.time() - asked
             seen = f"PostgreSQL {server.version} at {database.describe(store.dsn)}"
-            if server.trouble is None:
+            told = readiness.write_trouble(server)
+            if told is None:
                 yield finding.ok("database", seen)
             else:
-                trouble, _, remedy = server.trouble.partition(": ")
+                trouble, _, remedy = told.partition(": ")
                 yield finding.failed("database", f"{seen}: {trouble}", next=remedy)
             try:
                 await schema_version.verify(connection)

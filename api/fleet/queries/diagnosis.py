@@ -21,8 +21,6 @@ WHERE EXISTS (SELECT 1 FROM monitor_leases WHERE shard = stats.shard AND expires
 WITH_CREDENTIALS = """
 SELECT name, id, url, auth_type, auth_config FROM ollama_servers WHERE auth_type <> 'none' ORDER BY name
 """
-# Long before it is full: it has 8 GB.
-FULL_SOON = 0.1
 NOTIFY = "SELECT pg_notify($1, $2)"
 # The newest word of a monitor about itself, by the index of just these events. What a monitor that is gone has left
 # open says nothing: the next one closes it.
@@ -45,26 +43,6 @@ class DatabaseServer:
     is_standby: bool = False
     is_read_only: bool = False
     queue_usage: float = 0.0
-
-    @property
-    def trouble(self) -> str | None:
-        """What keeps it from taking what is written, or soon will, in one sentence and, after a colon, what to do."""
-        if self.is_standby:
-            return (
-                "PostgreSQL is a standby, so nothing can be written: point OLLAMA_FLEET_DATABASE_URL to the primary, "
-                "or promote this one."
-            )
-        if self.is_read_only:
-            return (
-                "PostgreSQL is read only, so nothing can be written: end default_transaction_read_only, which is set "
-                "for the server, the database or the role."
-            )
-        if self.queue_usage >= FULL_SOON:
-            return (
-                f"PostgreSQL's queue of notifications is full to {self.queue_usage:.0%}, and no write succeeds once it "
-                "is full: end the session that listens and has been in a transaction for long (pg_stat_activity)."
-            )
-        return None
 
 
 async def database_server(connection: Connection) -> DatabaseServer:
